@@ -1,0 +1,42 @@
+# The commands of the README. Every target first makes `install` happen.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DATA ?=
+
+.PHONY: install demo test ui lint lock clean
+
+install: $(STAMP)
+
+# uv from the PATH when it is there, otherwise from the virtual environment itself.
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	command -v uv >/dev/null 2>&1 || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	UV=$$(command -v uv || echo $(BIN)/uv); \
+	  $$UV pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
+	  $$UV pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+demo: install
+	$(BIN)/fair-dagster demo $(if $(DATA),--data $(DATA))
+
+test: install
+	$(BIN)/python -m pytest
+
+ui: install
+	$(BIN)/fair-dagster ui
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Hashes only, no download addresses: the file works with any index.
+lock:
+	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header \
+	  --python-version 3.11 --universal --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) .fair build dist
