@@ -1,0 +1,109 @@
+"""What a pipeline reports about itself: metrics, split, losses, duration and progress.
+
+The ``log_*`` functions write to the ZenML model version of the running step (to the step itself where the run
+has no model). Outside a step, as in a plain test of a step's function, they do nothing. ``report_progress``
+needs no ZenML at all. The way back is ``read_training``.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fair_dagster.domain.versions import (
+    LOSS_HISTORY_KEY,
+    PREFIX,
+    SPLIT_KEY,
+    WALL_SECONDS_KEY,
+    TrainingRecord,
+    read_training,
+)
+
+__all__ = [
+    "PROGRESS_VARIABLE",
+    "TrainingRecord",
+    "log_loss_history",
+    "log_metrics",
+    "log_split",
+    "log_wall_time",
+    "read_progress",
+    "read_training",
+    "report_progress",
+]
+
+PROGRESS_VARIABLE = "FAIR_PROGRESS_FILE"
+
+
+def log_metrics(metrics: Mapping[str, Any]) -> None:
+    """Log numbers by name, e.g. ``{"building_iou": 0.53}``; a value may be a mapping of class to number."""
+    _log({f"{PREFIX}{name}": value for name, value in metrics.items()})
+
+
+def log_split(info: Mapping[str, Any]) -> None:
+    """Log how chips were divided: strategy, counts, and what the strategy needs to be repeated."""
+    _log({SPLIT_KEY: dict(info)})
+
+
+def log_loss_history(train: Sequence[float], validation: Sequence[float]) -> None:
+    """Log the losses, one number an epoch, first epoch first."""
+    history = {"train_loss": [float(x) for x in train], "val_loss": [float(x) for x in validation]}
+    _log({LOSS_HISTORY_KEY: history})
+
+
+def log_wall_time(seconds: float) -> None:
+    """Log how long the fit took, in seconds, without data loading by other steps."""
+    _log({WALL_SECONDS_KEY: float(seconds)})
+
+
+def report_progress(done: int, total: int, what: str = "epoch") -> None:
+    """Say how far the step is. Appends one JSON line to the file named by ``FAIR_PROGRESS_FILE``, if any.
+
+    A line is written by one ``write`` to a file opened for appending, so that lines of several processes do
+    not mix. A file that cannot be written never fails a training.
+    """
+    path = os.environ.get(PROGRESS_VARIABLE)
+    if not path:
+        return
+    entry = {"done": done, "total": total, "what": what, "time": datetime.now(UTC).isoformat()}
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, f"{json.dumps(entry)}\n".encode())
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def read_progress(path: Path) -> dict[str, Any] | None:
+    """The last whole line of a progress file: ``done``, ``total``, ``what``, ``time``; None without one."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return None
+    for line in reversed(lines):
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # The writer was killed in the middle of its last line.
+        if isinstance(entry, dict):
+            return entry
+    return None
+
+
+def _log(metadata: dict[str, Any]) -> None:
+    # Without ZenML in the process there can be no running step, and importing it takes seconds.
+    if "zenml" not in sys.modules:
+        return
+    from zenml import get_step_context, log_metadata
+
+    try:
+        context = get_step_context()
+    except RuntimeError:
+        return
+    log_metadata(metadata=metadata, infer_model=context.model_version is not None)
