@@ -1,0 +1,62 @@
+"""The protocol of a catalog store, and the choice of one from the settings.
+
+Callers hold items in the form of ``domain.changes.Item`` and never learn how a store keeps them. Backends stand in
+modules of their own.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.errors import RefusedError
+from fair_dagster.settings import Settings
+
+
+class CatalogStore(Protocol):
+    """Reads items, applies change sets. A catalog that does not exist yet reads as an empty one.
+
+    Every method raises ``CatalogError`` when the catalog cannot be read or written, and ``RefusedError`` for a
+    collection or id that no catalog could hold.
+    """
+
+    def get(self, key: ItemKey) -> Item | None:
+        """The item at ``key``; None where there is none."""
+
+    def family(self, collection: str, slug: str) -> list[Item]:
+        """The items ``<slug>`` and ``<slug>-v<n>``, by id. Reads no other item."""
+
+    def ids(self, collection: str) -> list[str]:
+        """The ids of all items of ``collection``, sorted. Reads no item."""
+
+    def items(self, collection: str) -> Iterator[Item]:
+        """All items of ``collection`` by id. Each is whole; a writer may come in between two of them."""
+
+    def apply(self, changes: ChangeSet) -> None:
+        """Apply all of ``changes`` or nothing.
+
+        Raises:
+            ConflictError: an item differs from its precondition, or a change does not fit what is there.
+        """
+
+    def href(self, key: ItemKey) -> str:
+        """Where people find the item: a file path or a URL. The item need not exist."""
+
+    def collection(self, collection: str) -> dict[str, Any]:
+        """The collection document without its structural links."""
+
+    def refresh(self, collection: str) -> dict[str, Any]:
+        """Recompute extent, summaries, keywords and item count from all items; return the document."""
+
+
+def open_store(settings: Settings) -> CatalogStore:
+    """The store that ``FAIR_CATALOG`` names; a folder is created at the first write, not here.
+
+    Raises:
+        RefusedError: for a URL.
+    """
+    from fair_dagster.catalog.json_store import JsonStore
+
+    if "://" in settings.catalog:
+        problem = f"{settings.catalog!r} is a URL, and only a folder can be opened; name a folder or leave it unset"
+        raise RefusedError("the setting FAIR_CATALOG", [problem])
+    return JsonStore(settings.catalog_path)
