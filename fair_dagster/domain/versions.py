@@ -1,7 +1,7 @@
 """A version of a finetuned model as ZenML keeps it, and what its metadata says about the training.
 
-Pure data: ``pipelines.model_versions`` fills the records, ``publication`` decides from them. The metadata keys
-are those of fAIr's contributors (``fair/<metric>``, ``fair/split`` …), so that their folders read like ours.
+Pure data: ``pipelines.model_versions`` fills the records, ``publication`` decides from them. The keys
+are those of fAIr's contributors (``fair/<metric>``, ``fair/split``), so that their folders read like ours.
 """
 
 import math

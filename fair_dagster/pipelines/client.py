@@ -1,0 +1,95 @@
+"""The one way to a ZenML client, and ZenML's errors in our words.
+
+Nothing here knows models or runs. ZenML's client is not thread-safe: use one process a pipeline, and one
+thread at a time for calls.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from fair_dagster.domain.errors import FairError, ServiceError
+from fair_dagster.pipelines.environment import prepare
+from fair_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+
+PAGE_SIZE = 500
+
+
+def open_client(settings: Settings) -> "Client":
+    """ZenML's client for this home; its database is created on first use (about 6 s).
+
+    Raises:
+        ServiceError: the server or the database cannot be used.
+    """
+    prepare(settings)
+    with zenml_errors(), contextlib.redirect_stdout(sys.stderr):
+        # On first use ZenML prints what it sets up; the output of a command stays free of it.
+        from zenml.client import Client
+
+        client = Client()
+        _ = client.active_stack_model
+        return client
+
+
+@contextlib.contextmanager
+def zenml_errors() -> Iterator[None]:
+    """Turn what ZenML raises when it cannot work into ``ServiceError``; ``KeyError`` (not found) passes."""
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (FairError, KeyError):
+        raise
+    except (RequestException, ConnectionError) as error:
+        raise ServiceError(
+            f"ZenML's server did not answer ({error}): check that it runs and that ZENML_STORE_URL is right"
+        ) from error
+    except (SQLAlchemyError, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise ServiceError(
+            f"ZenML's database cannot be used ({cause}): check space and permissions of FAIR_HOME"
+        ) from error
+    except Exception as error:
+        raise _service_error(error) from error
+
+
+def _service_error(error: Exception) -> Exception:
+    from zenml.exceptions import AuthorizationException
+
+    if isinstance(error, AuthorizationException):
+        return ServiceError(f"ZenML refused the credentials ({error}): check ZENML_STORE_API_KEY")
+    if isinstance(error, RuntimeError) and "Error connecting to URL" in str(error):
+        return ServiceError(f"{error}: check that ZenML's server runs and that ZENML_STORE_URL is right")
+    return ServiceError(f"ZenML failed with {type(error).__name__}: {error}")
+
+
+def one_of(values: Iterable[Any]) -> str:
+    """A ZenML filter that matches any of ``values``."""
+    return f"oneof:{json.dumps([str(value) for value in values])}"
+
+
+def all_pages(list_method: Any, **filters: Any) -> list[Any]:
+    """Every row of a ZenML listing, which otherwise stops at 20."""
+    page = list_method(page=1, size=PAGE_SIZE, **filters)
+    rows = list(page.items)
+    while page.index < page.total_pages:
+        page = list_method(page=page.index + 1, size=PAGE_SIZE, **filters)
+        rows += page.items
+    return rows
+
+
+def aware(moment: datetime) -> datetime:
+    """ZenML's naive UTC as an aware datetime in UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def zenml_moment(moment: datetime) -> str:
+    """An aware datetime as ZenML's filters want it: UTC, in whole seconds, rounded down."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
