@@ -1,0 +1,133 @@
+"""The difference between the catalog as it is and as it should be: what to create, update and delete, and why.
+
+Users' own fields are carried over here, so that no recompute loses them. Nothing here reads or writes a catalog.
+"""
+
+import copy
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.digests import digest_of
+from fair_dagster.domain.items import SCHEMA_ROOT, ZENML_UID
+from fair_dagster.domain.links import Link
+from fair_dagster.domain.patches import PATCHED, is_managed_asset, is_managed_link, is_managed_property
+
+_STAMPS = ("created", "updated")
+
+
+def diff(actual: Sequence[Item], desired: Sequence[Item], *, now: datetime | None = None) -> ChangeSet:
+    """The changes that turn ``actual`` into ``desired``; both hold the items of whole families.
+
+    ``updated`` moves only when something else changes, so that a second application changes nothing.
+    """
+    stamp = (now or datetime.now(UTC)).isoformat(timespec="seconds").replace("+00:00", "Z")
+    before = {_key(item): item for item in actual}
+    after = {_key(item): item for item in desired}
+    changes = []
+    for key, wanted in after.items():
+        if key not in before:
+            item = copy.deepcopy(wanted)
+            item["properties"] |= {"created": item["properties"].get("created", stamp), "updated": stamp}
+            changes.append(Change("create", key, _creation_reason(item), item))
+            continue
+        item = overlay(before[key], wanted)
+        if differing := differences(before[key], item):
+            item["properties"] |= {"created": item["properties"].get("created", stamp), "updated": stamp}
+            changes.append(Change("update", key, ", ".join(differing), item))
+    changes += [
+        Change("delete", key, "no version of it is published any more") for key in before if key not in after
+    ]
+    preconditions: dict[ItemKey, str | None] = {key: digest_of(item) for key, item in before.items()}
+    preconditions |= {key: None for key in after if key not in before}
+    return ChangeSet(tuple(changes), preconditions)
+
+
+def overlay(actual: Item, desired: Item) -> Item:
+    """``desired`` with what users own on ``actual``.
+
+    Where the id has been taken over by another version, only what was patched moves along: the rest of the unmanaged
+    fields came with the old version.
+    """
+    if actual["properties"].get(ZENML_UID) != desired["properties"].get(ZENML_UID):
+        # ZenML gave the number of a deleted version to another one: nothing of the old one belongs to it.
+        return copy.deepcopy(desired)
+    same_version = actual["properties"].get("version") == desired["properties"].get("version")
+    patched = frozenset(actual["properties"].get(PATCHED, []))
+    item = copy.deepcopy(desired)
+    for section in ("properties", "assets"):
+        item[section] = _overlaid(
+            section, actual.get(section, {}), item.get(section, {}), patched, same_version
+        )
+    for stamp in _STAMPS:
+        if stamp in actual["properties"]:
+            item["properties"][stamp] = actual["properties"][stamp]
+    if patched:
+        item["properties"][PATCHED] = sorted(patched)
+    if same_version or "links" in patched:
+        item["links"] = _managed(item["links"]) + _unmanaged(actual.get("links", []))
+    if same_version or "stac_extensions" in patched:
+        foreign = {uri for uri in actual.get("stac_extensions", []) if not uri.startswith(SCHEMA_ROOT)}
+        item["stac_extensions"] = sorted({*item.get("stac_extensions", []), *foreign})
+    return item
+
+
+def _overlaid(
+    section: str,
+    actual: dict[str, Any],
+    desired: dict[str, Any],
+    patched: frozenset[str],
+    same_version: bool,
+) -> dict[str, Any]:
+    result = dict(desired)
+    for name in {*actual, *desired}:
+        managed = (
+            is_managed_property(name)
+            if section == "properties"
+            else is_managed_asset(name, desired.get(name, actual.get(name)))
+        )
+        belongs_to_user = f"{section}.{name}" in patched or (same_version and name in actual)
+        if managed or not belongs_to_user:
+            continue
+        if name in actual:
+            result[name] = copy.deepcopy(actual[name])
+        else:
+            result.pop(name, None)
+    return result
+
+
+def _managed(links: Sequence[Link]) -> list[Link]:
+    return [link for link in links if is_managed_link(link)]
+
+
+def _unmanaged(links: Sequence[Link]) -> list[Link]:
+    return [copy.deepcopy(link) for link in links if not is_managed_link(link)]
+
+
+def differences(before: Item, after: Item) -> list[str]:
+    """The names of the fields in which two items differ, without the time of the last update."""
+    found = []
+    for section in ("properties", "assets"):
+        old, new = before.get(section, {}), after.get(section, {})
+        names = sorted(n for n in {*old, *new} if n != "updated" and old.get(n) != new.get(n))
+        found += [f"{section}.{name}" for name in names]
+    for field in ("stac_extensions", "geometry", "bbox", "stac_version", "collection"):
+        if before.get(field) != after.get(field):
+            found.append(field)
+    if _sorted_links(before) != _sorted_links(after):
+        found.append("links")
+    return found
+
+
+def _sorted_links(item: Item) -> list[tuple[tuple[str, str], ...]]:
+    return sorted(tuple(sorted((k, str(v)) for k, v in link.items())) for link in item.get("links", []))
+
+
+def _key(item: Item) -> ItemKey:
+    return ItemKey(item["collection"], item["id"])
+
+
+def _creation_reason(item: Item) -> str:
+    state = "deprecated" if item["properties"].get("deprecated") else "active"
+    return f"version {item['properties'].get('version')} is published and {state}"

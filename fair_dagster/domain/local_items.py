@@ -1,0 +1,151 @@
+"""The STAC item of a promoted model version, derived from its ZenML version and its parents.
+
+Only content is built here; id, version, deprecation and version links are the business of ``publication``.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fair_dagster.domain import items
+from fair_dagster.domain.artifacts import PublishedArtifact
+from fair_dagster.domain.changes import Item, ItemKey
+from fair_dagster.domain.links import DERIVED_FROM, link_to
+from fair_dagster.domain.requests import FinetuneRequest
+from fair_dagster.domain.versions import VersionRecord
+
+MODEL_ASSET = "model"
+CHECKPOINT_ASSET = "checkpoint"
+CONFIG_ASSET = "training-config"
+LOSS_ASSET = "loss-history"
+
+_EXTENSIONS = (
+    "https://stac-extensions.github.io/mlm/v1.5.1/schema.json",
+    "https://stac-extensions.github.io/version/v1.2.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+)
+_INHERITED = (
+    "mlm:architecture",
+    "mlm:tasks",
+    "mlm:framework",
+    "mlm:framework_version",
+    "mlm:input",
+    "mlm:output",
+    "keywords",
+    "license",
+    "providers",
+    "fair:metrics_spec",
+    "fair:split_spec",
+    "fair:hyperparameters_spec",
+)
+_INHERITED_ASSETS_BY_ROLE = frozenset(
+    {"code", "mlm:source_code", "mlm:training-runtime", "mlm:inference-runtime"}
+)
+
+
+def local_item(
+    version: VersionRecord,
+    request: FinetuneRequest,
+    base_model: Item,
+    dataset: Item,
+    artifacts: Mapping[str, PublishedArtifact],
+) -> Item:
+    """The item body of ``version``. ``artifacts`` maps asset keys (``model``, ``checkpoint``, …) to what was published."""
+    parent, record = base_model["properties"], version.training
+    title = request.title or f"{request.model_name} version {version.number}"
+    hyperparameters = dict(parent.get("mlm:hyperparameters", {}))
+    for name, value in request.overrides.items():
+        hyperparameters[f"{items.TRAINING}.{name.removeprefix(f'{items.TRAINING}.')}"] = value
+    properties: dict[str, Any] = {key: parent[key] for key in _INHERITED if key in parent}
+    properties |= {
+        "datetime": version.created.isoformat().replace("+00:00", "Z"),
+        "title": title,
+        "description": request.description
+        or f"{parent.get('title', request.base_model)} finetuned on {dataset['properties'].get('title', request.dataset)}.",
+        "mlm:name": request.model_name,
+        "mlm:pretrained": True,
+        "mlm:pretrained_source": request.base_model,
+        "mlm:hyperparameters": hyperparameters,
+        "fair:base_model": request.base_model,
+        "fair:base_model_version": str(request.base_model_version),
+        "fair:dataset": request.dataset,
+        "fair:dataset_version": str(request.dataset_version),
+        "fair:zenml_version_id": version.uuid,
+        "fair:schema_version": items.SCHEMA_VERSION,
+        "fair:metrics": dict(record.metrics),
+    }
+    if record.split:
+        properties["fair:split"] = dict(record.split)
+    if record.wall_seconds is not None:
+        properties["fair:training_wall_seconds"] = record.wall_seconds
+    extensions = [
+        *_EXTENSIONS,
+        *(e for e in base_model.get("stac_extensions", []) if "/fair-" not in e.lower()),
+    ]
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": sorted({*extensions, items.schema_uri("local-model")}),
+        "id": request.model_name,
+        "collection": items.LOCAL_MODELS,
+        "geometry": dataset.get("geometry"),
+        "bbox": dataset.get("bbox"),
+        "properties": properties,
+        "links": [
+            link_to(DERIVED_FROM, ItemKey(items.BASE_MODELS, base_model["id"]), "Base model"),
+            link_to(DERIVED_FROM, ItemKey(items.DATASETS, dataset["id"]), "Dataset"),
+        ],
+        "assets": _assets(base_model, artifacts),
+    }
+
+
+def _assets(base_model: Item, artifacts: Mapping[str, PublishedArtifact]) -> dict[str, Any]:
+    inherited = {
+        key: asset
+        for key, asset in base_model["assets"].items()
+        if _INHERITED_ASSETS_BY_ROLE & set(items.roles(asset))
+        or any(
+            items.runtime_asset(base_model, phase) == (key, asset)
+            for phase in (items.TRAINING, items.INFERENCE)
+        )
+    }
+    return inherited | {
+        key: _DESCRIPTIONS[key] | _input_bands(base_model, key) | artifact.fields()
+        for key, artifact in artifacts.items()
+    }
+
+
+def _input_bands(base_model: Item, key: str) -> dict[str, Any]:
+    """The bands that MLM wants on a model asset, and the artifact type of the parent's weights."""
+    if key == CHECKPOINT_ASSET:
+        found = items.weights_asset(base_model)
+    elif key == MODEL_ASSET:
+        found = items.onnx_asset(base_model)
+    else:
+        return {}
+    kept = ("raster:bands", "bands", "mlm:artifact_type")
+    return {name: found[1][name] for name in kept if found and name in found[1]}
+
+
+_DESCRIPTIONS: dict[str, dict[str, Any]] = {
+    MODEL_ASSET: {
+        "title": "ONNX model",
+        "type": "application/octet-stream; framework=onnx",
+        "roles": ["mlm:model", "mlm:compiled"],
+        "mlm:artifact_type": "onnx",
+    },
+    CHECKPOINT_ASSET: {
+        "title": "Weights to train on from",
+        "type": "application/octet-stream",
+        "roles": ["mlm:weights"],
+    },
+    CONFIG_ASSET: {
+        "title": "ZenML run configuration that reproduces the training",
+        "type": "application/yaml",
+        "roles": ["metadata", "mlm:training-config"],
+    },
+    LOSS_ASSET: {
+        "title": "Loss of each epoch",
+        "type": "application/json",
+        "roles": ["metadata"],
+    },
+}

@@ -1,0 +1,126 @@
+"""The generated run configurations: the one YAML that drives a finetune, and the one that drives a prediction.
+
+A training configuration is a ZenML run configuration, so ``zenml pipeline run --config`` takes it too; what is ours
+stands under ``extra``. Nothing here reads or writes files.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fair_dagster.domain import hyperparameters, items
+from fair_dagster.domain.changes import Item
+from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.requests import FinetuneRequest
+from fair_dagster.domain.slugs import version_id
+
+Config = dict[str, Any]
+EXTRA = "fair"
+
+
+def training_config(
+    request: FinetuneRequest,
+    number: int,
+    base_model: Item,
+    dataset: Item,
+    *,
+    experiment_tracker: str | None = None,
+) -> Config:
+    """The ZenML run configuration of version ``number`` of ``request.model_name``.
+
+    Raises:
+        RefusedError: the items lack an asset that training needs.
+    """
+    chips, labels = (dataset["assets"].get(key) for key in ("chips", "labels"))
+    weights = items.weights_asset(base_model)
+    module = items.pipeline_module(base_model)
+    missing = [
+        f"{item['id']!r} has no {what} asset"
+        for what, item, found in (
+            ("chips", dataset, chips),
+            ("labels", dataset, labels),
+            ("weights", base_model, weights),
+            ("code", base_model, module),
+        )
+        if not found
+    ]
+    if chips is None or labels is None or weights is None or module is None:
+        raise RefusedError(f"finetune of {request.model_name!r}", missing)
+    class_names = [c["name"] for c in items.classes(base_model)]
+    steps: dict[str, Config] = {
+        "train_model": {
+            "parameters": {
+                "model_name": request.model_name,
+                "base_model_id": request.base_model,
+                "dataset_id": request.dataset,
+            }
+        },
+        "evaluate_model": {"parameters": {"class_names": class_names}},
+    }
+    if experiment_tracker:
+        for step in steps.values():
+            step["experiment_tracker"] = experiment_tracker
+    config: Config = {
+        "run_name": version_id(request.model_name, number) + "-{date}-{time}",
+        "enable_cache": False,
+        "parameters": {
+            "base_model_weights": weights[1]["href"],
+            "dataset_chips": chips["href"],
+            "dataset_labels": labels["href"],
+            "num_classes": len(class_names),
+            "hyperparameters": hyperparameters.resolve(base_model, request.overrides, items.TRAINING),
+        },
+        "model": {"name": request.model_name, "version": number},
+        "steps": steps,
+        "tags": [
+            f"model:{request.model_name}",
+            f"base-model:{version_id(request.base_model, request.base_model_version)}",
+            f"dataset:{version_id(request.dataset, request.dataset_version)}",
+        ],
+        "extra": {
+            EXTRA: {"entrypoint": f"{module}:training_pipeline", "pickle": items.is_pickle(weights[1])}
+        },
+    }
+    if docker := docker_settings(base_model, items.TRAINING):
+        config["settings"] = {"docker": docker}
+    return config
+
+
+def rerun_config(config: Mapping[str, Any], number: int) -> Config:
+    """The same training configuration for another version number of the same model."""
+    name = config["model"]["name"]
+    return {
+        **config,
+        "run_name": version_id(name, number) + "-{date}-{time}",
+        "model": {**config["model"], "version": number},
+    }
+
+
+def docker_settings(item: Item, phase: str) -> Config | None:
+    """ZenML's docker settings from the runtime asset; None where the runtime is this environment."""
+    found = items.runtime_asset(item, phase)
+    if found is None or found[1]["href"] == items.LOCAL_RUNTIME:
+        return None
+    image = str(found[1]["href"]).removeprefix("docker://").removeprefix("https://")
+    return {"parent_image": image, "skip_build": True}
+
+
+def prediction_config(model: Item, images: str, overrides: Mapping[str, Any], output: str) -> Config:
+    """What the runner's ``predict`` reads: entrypoint, ONNX model, images, parameters, output file.
+
+    Raises:
+        RefusedError: the item lacks an ONNX model or an entrypoint, or an override does not fit its spec.
+    """
+    onnx, module = items.onnx_asset(model), items.pipeline_module(model)
+    problems = hyperparameters.override_problems(model, overrides, items.INFERENCE)
+    problems += [] if onnx else [f"{model['id']!r} has no ONNX model asset"]
+    problems += [] if module else [f"{model['id']!r} has no code asset with mlm:entrypoint"]
+    if problems or onnx is None:
+        raise RefusedError(f"prediction with {model['id']!r}", problems)
+    return {
+        "entrypoint": f"{module}:predict",
+        "model_uri": onnx[1]["href"],
+        "model_checksum": onnx[1].get("file:checksum"),
+        "input_images": images,
+        "inference_params": hyperparameters.resolve(model, overrides, items.INFERENCE),
+        "output": output,
+    }

@@ -1,0 +1,72 @@
+"""Finding items by the names people use, and patching them."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fair_dagster.domain import items, patches
+from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.digests import digest_of
+from fair_dagster.domain.errors import NotFoundError
+from fair_dagster.domain.publication import slug_of
+from fair_dagster.flows.services import Services
+
+
+def find(services: Services, name: str, collections: Sequence[str] = items.COLLECTIONS) -> Item:
+    """The item with id ``name``, or the active version of the finetuned model ``name``.
+
+    Raises:
+        NotFoundError: nothing has that name; similar names are in the message.
+    """
+    for collection in collections:
+        if item := services.catalog.get(ItemKey(collection, name)):
+            return item
+    if items.LOCAL_MODELS in collections:
+        family = services.catalog.family(items.LOCAL_MODELS, name)
+        if active := [item for item in family if items.is_active(item)]:
+            return active[0]
+    known = [item_id for collection in collections for item_id in services.catalog.ids(collection)]
+    raise NotFoundError(repr(name), [_advice(name, known, collections)])
+
+
+def _advice(name: str, known: Sequence[str], collections: Sequence[str]) -> str:
+    where = " or ".join(collections)
+    if not known:
+        return f"no item {name!r}: {where} is empty"
+    close = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {', '.join(close)}?" if close else f"there are {', '.join(sorted(known)[:10])}"
+    return f"no item {name!r} in {where}; {hint}"
+
+
+def at_version(services: Services, collection: str, slug: str, number: int) -> Item | None:
+    """The item of version ``number`` of ``slug``, whatever its id is now."""
+    family = services.catalog.family(collection, slug)
+    return next((item for item in family if items.number_of(item) == number), None)
+
+
+def patch(services: Services, name: str, change: Mapping[str, Any]) -> Item:
+    """Apply a merge patch to the fields of an item that belong to users, and return the item.
+
+    Raises:
+        NotFoundError: no such item.
+        RefusedError: the patch touches managed fields or makes the item invalid; the item is as it was.
+    """
+
+    def decide() -> ChangeSet:
+        before = find(services, name)
+        after = patches.patched(before, change)
+        services.validator.require(after)
+        if after == before:
+            return ChangeSet()
+        key = ItemKey(before["collection"], before["id"])
+        touched = sorted(f"{section}.{field}" for section in change for field in change[section])
+        edit = Change("update", key, f"patched: {', '.join(touched)}", after)
+        return ChangeSet((edit,), {key: digest_of(before)})
+
+    services.apply(decide)
+    return find(services, name)
+
+
+def family_of(services: Services, item: Item) -> list[Item]:
+    """All items of the family that ``item`` belongs to."""
+    return services.catalog.family(item["collection"], slug_of(item))

@@ -1,0 +1,69 @@
+"""The clients that flows act through, opened on first use so that a flow pays only for what it needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from fair_dagster.catalog.store import CatalogStore, open_store
+from fair_dagster.domain.changes import ChangeSet
+from fair_dagster.domain.errors import ConflictError
+from fair_dagster.settings import Settings
+from fair_dagster.storage.local import LocalArtifacts
+
+if TYPE_CHECKING:
+    from fair_dagster.catalog.validation import Validator
+    from fair_dagster.pipelines.model_versions import ModelVersions
+    from fair_dagster.pipelines.runs import Runs
+
+_ATTEMPTS = 8
+
+
+@dataclass(frozen=True)
+class Services:
+    """The clients of one installation."""
+
+    settings: Settings
+
+    @cached_property
+    def catalog(self) -> CatalogStore:
+        return open_store(self.settings)
+
+    @cached_property
+    def artifacts(self) -> LocalArtifacts:
+        return LocalArtifacts(self.settings.artifacts_path)
+
+    @cached_property
+    def validator(self) -> "Validator":
+        from fair_dagster.catalog.validation import Validator
+
+        return Validator(self.settings)
+
+    @cached_property
+    def versions(self) -> "ModelVersions":
+        from fair_dagster.pipelines.model_versions import ModelVersions
+
+        return ModelVersions(self.settings)
+
+    @cached_property
+    def zenml_runs(self) -> "Runs":
+        from fair_dagster.pipelines.runs import Runs
+
+        return Runs(self.settings)
+
+    def apply(self, decide: Callable[[], ChangeSet]) -> ChangeSet:
+        """Apply what ``decide`` says; decide again when another writer was faster.
+
+        Raises:
+            ConflictError: other writers kept being faster.
+        """
+        for attempt in range(_ATTEMPTS):
+            changes = decide()
+            try:
+                if changes:
+                    self.catalog.apply(changes)
+                return changes
+            except ConflictError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        return ChangeSet()

@@ -1,0 +1,142 @@
+"""Artifacts in a local folder: copied once, checksummed on the way, visible only when whole."""
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from fair_dagster.domain.artifacts import PublishedArtifact, multihash
+from fair_dagster.domain.errors import StorageError
+
+_BLOCK = 1 << 20
+_PARTIAL = ".partial-"
+
+
+class LocalArtifacts:
+    """Artifacts under ``root``, each named by a key like ``local-models/<slug>/v1-1a2b/model.onnx``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, key: str) -> Path:
+        """The path of ``key``.
+
+        Raises:
+            StorageError: the key would leave the root.
+        """
+        parts = PurePosixPath(key).parts
+        if not parts or key.startswith("/") or any(part in {"..", "."} for part in parts):
+            raise StorageError(f"artifact key {key!r} must be a relative path without '..'")
+        return self.root.joinpath(*parts)
+
+    def publish(self, source: Path, key: str, known: PublishedArtifact | None = None) -> PublishedArtifact:
+        """Copy the file or folder ``source`` to ``key`` unless it is there already.
+
+        ``known`` is what the catalog says about it: when the copy has that size, it is not read again. A folder's
+        checksum is the SHA-256 of its ``<sha256>  <relative path>`` lines in sorted order, its size the sum.
+
+        Raises:
+            StorageError: the source cannot be read or the copy cannot be written; nothing is left behind.
+        """
+        target = self.path(key)
+        try:
+            if target.exists():
+                if known is not None and known.href == str(target) and _size(target) == known.size:
+                    return known
+                return _described(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_name(f"{_PARTIAL}{uuid.uuid4().hex}-{target.name}")
+            try:
+                _copy(source, partial)
+                _adopt(partial, target)
+            finally:
+                _remove(partial)
+            return _described(target)
+        except OSError as error:
+            raise StorageError(f"cannot publish {source} as {target}: {error.strerror or error}") from error
+
+    def write(self, content: bytes, key: str) -> PublishedArtifact:
+        """Write ``content`` to ``key``, replacing what is there, atomically."""
+        target = self.path(key)
+        partial = target.with_name(f"{_PARTIAL}{uuid.uuid4().hex}-{target.name}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not (target.is_file() and target.read_bytes() == content):
+                with partial.open("wb") as stream:
+                    stream.write(content)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                partial.replace(target)
+            return _described(target)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
+
+    def remove(self, prefix: str) -> None:
+        """Remove everything under ``prefix``; it is not an error when there is nothing."""
+        _remove(self.path(prefix))
+
+    def prefixes(self, under: str) -> list[str]:
+        """The folders directly under ``under``, as keys."""
+        folder = self.path(under)
+        return sorted(f"{under}/{child.name}" for child in folder.iterdir()) if folder.is_dir() else []
+
+
+def _adopt(partial: Path, target: Path) -> None:
+    """Move ``partial`` into place. Another process may have been faster; its copy is as good."""
+    try:
+        partial.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.is_dir():
+        _copy_file(source, target)
+        return
+    for file in _files(source):
+        _copy_file(file, target / file.relative_to(source))
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as reader, target.open("wb") as writer:
+        shutil.copyfileobj(reader, writer, _BLOCK)
+        writer.flush()
+        os.fsync(writer.fileno())
+
+
+def _described(path: Path) -> PublishedArtifact:
+    if path.is_file():
+        return PublishedArtifact(str(path), path.stat().st_size, multihash(_sha256(path)))
+    lines = [f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in _files(path)]
+    return PublishedArtifact(
+        str(path), _size(path), multihash(hashlib.sha256("".join(lines).encode()).hexdigest())
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The regular files below ``folder`` in sorted order, without hidden ones."""
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not hidden:
+            yield path
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in _files(path))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
