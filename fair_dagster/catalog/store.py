@@ -1,7 +1,7 @@
 """The protocol of a catalog store, and the choice of one from the settings.
 
-Callers hold items in the form of ``domain.changes.Item`` and never learn how a store keeps them. Backends stand in
-modules of their own.
+Callers hold items in the form of ``domain.changes.Item`` and never learn how a store keeps them. Backends
+stand in modules of their own.
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from fair_dagster.settings import Settings
 class CatalogStore(Protocol):
     """Reads items, applies change sets. A catalog that does not exist yet reads as an empty one.
 
-    Every method raises ``CatalogError`` when the catalog cannot be read or written, and ``RefusedError`` for a
-    collection or id that no catalog could hold.
+    Every method raises ``CatalogError`` when the catalog cannot be read or written, and ``RefusedError``
+    for a collection or id that no catalog could hold.
     """
 
     def get(self, key: ItemKey) -> Item | None:
@@ -57,6 +57,8 @@ def open_store(settings: Settings) -> CatalogStore:
     from fair_dagster.catalog.json_store import JsonStore
 
     if "://" in settings.catalog:
-        problem = f"{settings.catalog!r} is a URL, and only a folder can be opened; name a folder or leave it unset"
+        problem = (
+            f"{settings.catalog!r} is a URL, and only a folder can be opened; name a folder or leave it unset"
+        )
         raise RefusedError("the setting FAIR_CATALOG", [problem])
     return JsonStore(settings.catalog_path)

@@ -1,0 +1,189 @@
+"""The catalog and collection documents of a JSON catalog: made, kept in step with changes, recomputed.
+
+Pure functions over STAC JSON. The store reads and writes the files.
+"""
+
+import copy
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from fair_dagster.catalog.layout import CATALOG_FILE, COLLECTION_FILE, JSON, Layout
+from fair_dagster.domain.changes import Change, Item, ItemKey
+from fair_dagster.domain.items import BASE_MODELS, COLLECTIONS, DATASETS, LOCAL_MODELS
+from fair_dagster.domain.links import STRUCTURAL
+
+Document = dict[str, Any]
+
+CATALOG_ID = "fair-models"
+ITEM_COUNT = "fair:item_count"
+_WORLD = [-180.0, -90.0, 180.0, 90.0]
+_TEXTS = {
+    BASE_MODELS: ("Base models", "Models that contributors offer to be finetuned on local imagery."),
+    LOCAL_MODELS: (
+        "Local models",
+        "Finetuned versions that were promoted to production, current and former.",
+    ),
+    DATASETS: ("Datasets", "Image chips with labels that base models are finetuned on."),
+}
+_SUMMARIZED = (
+    "license",
+    "mlm:architecture",
+    "mlm:framework",
+    "mlm:tasks",
+    "label:tasks",
+    "label:type",
+    "label:methods",
+)
+
+
+def new_catalog() -> Document:
+    """The root document with links to all collections."""
+    import pystac
+
+    catalog = pystac.Catalog(
+        id=CATALOG_ID,
+        title="fAIr models",
+        description="Open models for mapping from aerial imagery, and the datasets they learned from.",
+    )
+    document: Document = catalog.to_dict(include_self_link=False)
+    children = [
+        {"rel": "child", "href": f"./{name}/{COLLECTION_FILE}", "type": JSON, "title": _TEXTS[name][0]}
+        for name in COLLECTIONS
+    ]
+    document["links"] = [{"rel": "root", "href": f"./{CATALOG_FILE}", "type": JSON}, *children]
+    return document
+
+
+def new_collection(name: str) -> Document:
+    """An empty collection. Its extent is the world, because STAC wants one; the first item replaces it."""
+    import pystac
+
+    title, description = _TEXTS[name]
+    extent = pystac.Extent(pystac.SpatialExtent([_WORLD]), pystac.TemporalExtent([[None, None]]))
+    collection = pystac.Collection(
+        id=name, title=title, description=description, extent=extent, license="other"
+    )
+    document: Document = collection.to_dict(include_self_link=False)
+    document["links"] = [
+        {"rel": "root", "href": f"../{CATALOG_FILE}", "type": JSON},
+        {"rel": "parent", "href": f"../{CATALOG_FILE}", "type": JSON},
+    ]
+    document[ITEM_COUNT] = 0
+    return document
+
+
+def without_structure(document: Document) -> Document:
+    """``document`` as callers see it: without links that only say where files stand."""
+    links = [link for link in document.get("links", []) if link.get("rel") not in STRUCTURAL]
+    return document | {"links": links}
+
+
+def after_changes(document: Document, changes: Sequence[Change], layout: Layout, now: datetime) -> Document:
+    """``document`` with the item links, the count and the extent that ``changes`` bring.
+
+    The extent only grows here: what a deleted item leaves is found by ``recomputed``. Changes ``document``.
+    """
+    links: list[dict[str, Any]] = document["links"]
+    gone = {layout.item_link({}, change.key)["href"] for change in changes if change.action == "delete"}
+    wanted = {
+        link["href"]: link
+        for link in (layout.item_link(c.item, c.key) for c in changes if c.item is not None)
+    }
+    kept = []
+    was_empty = True
+    for link in links:
+        if link["rel"] == "item":
+            was_empty = False
+            if link["href"] in gone:
+                continue
+            link = wanted.pop(link["href"], link)  # noqa: PLW2901 - the same link with a new title
+        kept.append(link)
+    kept.extend(wanted.values())
+    document["links"] = kept
+    document[ITEM_COUNT] = sum(link["rel"] == "item" for link in kept)
+    present = [change.item for change in changes if change.item is not None]
+    document["extent"] = _extent(present, None if was_empty else document["extent"])
+    document["updated"] = _stamp(now)
+    return document
+
+
+def recomputed(document: Document, items: Iterable[Item], layout: Layout, now: datetime) -> Document:
+    """``document`` computed anew from all items of its collection; ``updated`` moves only with something
+    else.
+    """
+    name = str(document["id"])
+    found = list(items)
+    structure = [link for link in document["links"] if link.get("rel") != "item"]
+    fresh = copy.deepcopy(document)
+    fresh["links"] = structure + [layout.item_link(item, ItemKey(name, item["id"])) for item in found]
+    fresh["extent"] = _extent(found, None)
+    fresh[ITEM_COUNT] = len(found)
+    summaries = {field: values for field in _SUMMARIZED if (values := _distinct(found, field))}
+    keywords = _distinct(found, "keywords")
+    for field, value in (("summaries", summaries), ("keywords", keywords)):
+        fresh.pop(field, None)
+        if value:
+            fresh[field] = value
+    # The order of item links is history, not content.
+    if _comparable(fresh) == _comparable(document):
+        return document
+    return fresh | {"updated": _stamp(now)}
+
+
+def _comparable(document: Document) -> Document:
+    links = sorted(document["links"], key=lambda link: (link["rel"], link["href"]))
+    return {key: value for key, value in document.items() if key != "updated"} | {"links": links}
+
+
+def _distinct(items: Iterable[Item], field: str) -> list[Any]:
+    values: set[str] = set()
+    for item in items:
+        value = item["properties"].get(field)
+        values.update(str(v) for v in (value if isinstance(value, list) else [value]) if v is not None)
+    return sorted(values)
+
+
+def _extent(items: Sequence[Item], known: Document | None) -> Document:
+    """Union of ``known`` and the items: ``bbox`` [west, south, east, north] in degrees, interval in RFC
+    3339.
+    """
+    boxes = [_flat(item["bbox"]) for item in items if item.get("bbox")]
+    times = [time for item in items for time in _times(item["properties"])]
+    if known:
+        boxes.append(_flat(known["spatial"]["bbox"][0]))
+        times += [time for time in known["temporal"]["interval"][0] if time]
+    box = _WORLD
+    if boxes:
+        west, south, east, north = zip(*boxes, strict=True)
+        box = [min(west), min(south), max(east), max(north)]
+    interval = [min(times, key=_instant), max(times, key=_instant)] if times else [None, None]
+    return {"spatial": {"bbox": [box]}, "temporal": {"interval": [interval]}}
+
+
+def _flat(bbox: Sequence[float]) -> list[float]:
+    """A bbox without heights; one across the antimeridian counts as going around the world."""
+    west, south, east, north = bbox if len(bbox) == 4 else (bbox[0], bbox[1], bbox[3], bbox[4])
+    return [west, south, east, north] if west <= east else [-180.0, south, 180.0, north]
+
+
+def _times(properties: dict[str, Any]) -> list[str]:
+    fields = ("datetime", "start_datetime", "end_datetime")
+    return [time for field in fields if isinstance(time := properties.get(field), str) and _is_time(time)]
+
+
+def _is_time(text: str) -> bool:
+    try:
+        _instant(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _instant(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _stamp(now: datetime) -> str:
+    return now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
