@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from fair_dagster.domain.errors import ServiceError
-from fair_dagster.settings import PROJECT_ROOT, Settings
+from fair_dagster.settings import Settings
 
 CONFIG_VARIABLE = "ZENML_CONFIG_PATH"
 Verbosity = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -25,14 +25,16 @@ def zenml_environment(settings: Settings, *, verbosity: Verbosity = "WARNING") -
     return {
         CONFIG_VARIABLE: str(settings.zenml_path),
         "ZENML_LOCAL_STORES_PATH": str(settings.zenml_path / "local_stores"),
-        # Under `dagster dev` ZenML finds no source root of its own.
-        "ZENML_CUSTOM_SOURCE_ROOT": os.environ.get("ZENML_CUSTOM_SOURCE_ROOT", str(PROJECT_ROOT)),
+        # Where `models.<name>` is imported from; under `dagster dev` ZenML finds no source root of its own.
+        "ZENML_CUSTOM_SOURCE_ROOT": str(settings.models.parent),
         "ZENML_ANALYTICS_OPT_IN": "false",
         "ZENML_LOGGING_VERBOSITY": verbosity,
         "ZENML_LOGGING_COLORS_DISABLED": "true",
         "ZENML_ENABLE_RICH_TRACEBACK": "false",
         "ZENML_ENABLE_REPO_INIT_WARNINGS": "false",
         "ZENML_DISABLE_CLIENT_SERVER_MISMATCH_WARNING": "true",
+        # A log is read whole: the default serves the oldest 50,000 lines and no tail.
+        "ZENML_LOGS_MAX_ENTRIES_PER_REQUEST": "1000000",
         "ZENML_AUTO_OPEN_DASHBOARD": "false",
         "AUTO_OPEN_DASHBOARD": "false",
     }

@@ -168,9 +168,7 @@ class ModelVersions:
         if demoted:
             raise RefusedError(
                 "stage change",
-                [
-                    f"ZenML keeps one demoted version a model and v{demoted[0]} is it: archive v{row.number} instead"
-                ],
+                [f"ZenML keeps one demoted version a model, now v{demoted[0]}: archive v{row.number}"],
             )
 
     def _records(self, name: str, rows: Sequence[Any]) -> Records:

@@ -1,0 +1,109 @@
+"""The process that runs one pipeline or one prediction: ``python -m fair_dagster.pipelines.runner``.
+
+The only place that imports code of a model folder. Started by an asset or a command, told what to do by files,
+answers by a result file (and through Dagster Pipes when started with it). Exit codes: 0 done, 1 failed with
+the cause as last lines, 2 usage, 130 and 143 ended by SIGINT and SIGTERM.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from fair_dagster.domain.errors import FairError
+from fair_dagster.pipelines.compat import install_fair_package
+from fair_dagster.pipelines.environment import prepare
+from fair_dagster.pipelines.files import write_json
+from fair_dagster.settings import Settings
+
+PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
+
+
+class Interrupted(BaseException):
+    """Raised by a signal. No Exception: ZenML would take it for a failed step and go on with the next."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"ended by {signal.Signals(signum).name}")
+        self.exit_code = 128 + signum
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command of ``arguments`` and return the exit code."""
+    options = _parse(arguments)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, _interrupt)
+    try:
+        settings = Settings()
+        prepare(settings, verbosity="INFO")
+        # Where `models.<name>` lies, also when FAIR_MODELS names a folder outside the project.
+        sys.path.insert(0, str(settings.models.parent))
+        install_fair_package()
+        code, result = _train(settings, options) if options.command == "train" else _predict(settings, options)
+        write_json(options.result, result)
+        _report(result)
+    except Interrupted as interruption:
+        write_json(options.result, {"status": "stopped", "error": str(interruption)})
+        return interruption.exit_code
+    except FairError as error:
+        result = {"status": "failed", "error": str(error)}
+        write_json(options.result, result)
+        _report(result)
+        code = 1
+    if result["error"]:
+        # The last thing in the log is what an operator reads first.
+        where = f"step {result['step']}: " if result.get("step") else ""
+        print(f"{result['status']}: {where}{result['error']}", file=sys.stderr, flush=True)  # noqa: T201
+    return code
+
+
+def _train(settings: Settings, options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    from fair_dagster.pipelines.training import Training
+
+    training = Training(settings, options.config, options.entrypoint)
+    try:
+        result = training.run()
+    except Interrupted as interruption:
+        # A second signal must not cut the clean-up short; SIGKILL still does.
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, signal.SIG_IGN)
+        return interruption.exit_code, training.interrupted(str(interruption)).as_json()
+    return 0 if result.status == "completed" else 1, result.as_json()
+
+
+def _predict(settings: Settings, options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    from fair_dagster.pipelines.prediction import predict
+
+    return 0, {"status": "completed", "error": None, **predict(settings, options.config)}
+
+
+def _report(result: dict[str, Any]) -> None:
+    if PIPES_VARIABLE not in os.environ:
+        return
+    from dagster_pipes import open_dagster_pipes
+
+    with open_dagster_pipes() as pipes:
+        pipes.report_custom_message(result)
+
+
+def _interrupt(signum: int, _frame: FrameType | None) -> None:
+    raise Interrupted(signum)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m fair_dagster.pipelines.runner", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="run a training pipeline with a ZenML run configuration")
+    train.add_argument("--entrypoint", required=True, help="e.g. models.ramp.pipeline:training_pipeline")
+    predict = commands.add_parser("predict", help="run a model's predict function on chips")
+    for command in (train, predict):
+        command.add_argument("--config", type=Path, required=True, help="YAML that says what to run")
+        command.add_argument("--result", type=Path, required=True, help="JSON file to write at the end")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

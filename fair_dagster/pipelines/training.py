@@ -1,0 +1,172 @@
+"""One finetune: a generated run configuration, executed by ZenML in this process. Runner process only.
+
+The configuration is handed to ZenML as it is. Only the run's name gets a suffix, by which the run is found
+again after a failure or an interruption, when ZenML returns nothing.
+"""
+
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fair_dagster.domain.errors import PipelineError
+from fair_dagster.domain.versions import (
+    MODEL_ARTIFACTS,
+    ONNX_ARTIFACT,
+    PREFIX,
+    VersionRecord,
+    read_training,
+)
+from fair_dagster.pipelines.entrypoints import load_entrypoint
+from fair_dagster.pipelines.model_versions import ModelVersions
+from fair_dagster.pipelines.prediction import read_mapping
+from fair_dagster.pipelines.run_records import RunRecord, describe_error, first_cause
+from fair_dagster.pipelines.runs import Runs
+from fair_dagster.settings import Settings
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training came to; written as JSON for whoever started the runner.
+
+    Attributes:
+        status: ``completed``, ``failed`` or ``stopped``.
+        steps: ``name``, ``status`` and ``seconds`` of each step, in order.
+        error: why it did not complete: exception type, message, last lines of the step's traceback.
+        step: the step that failed.
+    """
+
+    status: str
+    run_id: str | None = None
+    run_name: str | None = None
+    seconds: float | None = None
+    model: str | None = None
+    version: int | None = None
+    version_uuid: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    split: Mapping[str, Any] = field(default_factory=dict)
+    loss_history: Mapping[str, list[float | None]] = field(default_factory=dict)
+    wall_seconds: float | None = None
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[Mapping[str, Any], ...] = ()
+    error: str | None = None
+    step: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Training:
+    """A training that can be asked for its result at any time, also after a signal has ended it."""
+
+    def __init__(self, settings: Settings, config: Path, entrypoint: str) -> None:
+        self._settings = settings
+        self._config = config
+        self._entrypoint = entrypoint
+        self._suffix = uuid.uuid4().hex[:8]
+        self._runs = Runs(settings)
+        self._versions = ModelVersions(settings)
+
+    def run(self) -> TrainingResult:
+        """Run the pipeline to its end.
+
+        Raises:
+            RefusedError: the configuration or the entrypoint is not acceptable; ZenML knows nothing of it.
+        """
+        request = read_mapping(self._config)
+        pipeline = self._pipeline()
+        template = f"{request.get('run_name') or f'{pipeline.name}-{{date}}-{{time}}'}-{self._suffix}"
+        try:
+            pipeline.with_options(config_path=str(self._config), run_name=template)()
+        except Exception as error:
+            return self._failed(error)
+        return self._completed()
+
+    def interrupted(self, reason: str) -> TrainingResult:
+        """The result after a signal: the ZenML run, if there is one yet, is marked as stopped."""
+        # Without ZenML in the process there can be no run, and loading it now would only delay the end.
+        run = self._runs.find(self._suffix) if "zenml" in sys.modules else None
+        if run is None:
+            return TrainingResult(status="stopped", error=reason)
+        run = self._runs.mark_stopped(run.id, reason, interrupted=True)
+        return self._result(run, status="stopped", error=reason)
+
+    def _pipeline(self) -> Any:
+        pipeline = load_entrypoint(self._entrypoint, self._settings.entrypoint_roots)
+        from zenml import Pipeline
+
+        if not isinstance(pipeline, Pipeline):
+            raise PipelineError(f"{self._entrypoint} is no ZenML pipeline: decorate it with @pipeline")
+        return pipeline
+
+    def _completed(self) -> TrainingResult:
+        run = self._runs.find(self._suffix)
+        if run is None:
+            return TrainingResult(status="failed", error="ZenML knows no run of this pipeline")
+        result = self._result(run, status="completed" if run.successful else "failed")
+        problems = [] if run.successful else [f"the run ended as {run.status}"]
+        if not any(name in result.artifacts for name in MODEL_ARTIFACTS):
+            problems.append(f"it left no artifact {MODEL_ARTIFACTS[0]!r}")
+        if ONNX_ARTIFACT not in result.artifacts:
+            problems.append(f"it left no artifact {ONNX_ARTIFACT!r}")
+        if result.version is not None and problems:
+            return self._result(run, status="failed", error=f"the pipeline ran, but {'; '.join(problems)}")
+        return result
+
+    def _failed(self, error: Exception) -> TrainingResult:
+        run = self._runs.find(self._suffix)
+        if run is None:
+            return TrainingResult(status="failed", error=describe_error(error))
+        cause = first_cause(run.steps)
+        if not run.finished:
+            run = self._runs.mark_stopped(run.id, "the pipeline ended with an error")
+        step, description = cause if cause is not None else (None, describe_error(error))
+        return self._result(run, status="failed", error=description, step=step)
+
+    def _result(
+        self, run: RunRecord, *, status: str, error: str | None = None, step: str | None = None
+    ) -> TrainingResult:
+        on_steps = self._runs.step_metadata(run.id)
+        version = self._version(run)
+        if version is not None:
+            version = self._lift(version, on_steps)
+        training = read_training(version.metadata if version else on_steps)
+        return TrainingResult(
+            status=status,
+            run_id=run.id,
+            run_name=run.name,
+            seconds=run.seconds,
+            model=version.name if version else None,
+            version=version.number if version else None,
+            version_uuid=version.uuid if version else None,
+            metrics=training.metrics,
+            split=training.split,
+            loss_history={
+                name: [loss if loss == loss else None for loss in losses]  # noqa: PLR0124 - NaN is no JSON
+                for name, losses in training.loss_history.items()
+            },
+            wall_seconds=training.wall_seconds,
+            artifacts=version.artifacts if version else {},
+            steps=tuple({"name": s.name, "status": s.status, "seconds": s.seconds} for s in run.steps),
+            error=error,
+            step=step,
+        )
+
+    def _version(self, run: RunRecord) -> VersionRecord | None:
+        if run.model is None or run.version is None:
+            return None
+        return self._versions.get(run.model, run.version)
+
+    def _lift(self, version: VersionRecord, on_steps: Mapping[str, Any]) -> VersionRecord:
+        """Copy to the version what steps logged on themselves only, as contributors do with the split."""
+        missing = {
+            key: value
+            for key, value in on_steps.items()
+            if key.startswith(PREFIX) and key not in version.metadata
+        }
+        if not missing:
+            return version
+        self._versions.log(version.uuid, missing)
+        return self._versions.get(version.name, version.number)
