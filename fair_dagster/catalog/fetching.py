@@ -1,0 +1,85 @@
+"""Fetching a small public document over https, safely: no private address, no redirect, a size and a time
+limit.
+"""
+
+import ipaddress
+import socket
+import threading
+import time
+from urllib.parse import urlsplit
+
+from fair_dagster.domain.errors import ServiceError
+
+MAX_BYTES = 5 * 1024 * 1024
+MAX_SECONDS = 10.0
+
+
+def fetch(url: str, *, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECONDS) -> bytes:
+    """The body of ``url``.
+
+    The host is resolved once and the connection goes to that very address, so that a name cannot point at a
+    public address when it is checked and at a private one when it is used.
+
+    Raises:
+        ServiceError: with the reason in one clause.
+    """
+    import httpx
+
+    deadline = time.monotonic() + max_seconds
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ServiceError(f"{url}: only https is fetched")
+    host = parts.hostname
+    address = _public_address(host, parts.port or 443, max_seconds)
+    target = httpx.URL(url).copy_with(host=address)
+    headers = {"Host": parts.netloc, "Accept": "application/json", "Accept-Encoding": "identity"}
+    try:
+        with (
+            httpx.Client(trust_env=False, timeout=max_seconds / 2, follow_redirects=False) as client,
+            client.stream("GET", target, headers=headers, extensions={"sni_hostname": host}) as response,
+        ):
+            if response.status_code != httpx.codes.OK:
+                raise ServiceError(f"{url}: the server answered {response.status_code}")
+            return _body(url, response, max_bytes, deadline)
+    except httpx.HTTPError as error:
+        raise ServiceError(f"{url}: {error or type(error).__name__}") from error
+
+
+def _body(url: str, response: "httpx.Response", max_bytes: int, deadline: float) -> bytes:  # type: ignore[name-defined]  # noqa: F821
+    body = bytearray()
+    for chunk in response.iter_raw():
+        body += chunk
+        if len(body) > max_bytes:
+            raise ServiceError(f"{url}: larger than {max_bytes} bytes")
+        if time.monotonic() > deadline:
+            raise ServiceError(f"{url}: took too long")
+    return bytes(body)
+
+
+def _public_address(host: str, port: int, max_seconds: float) -> str:
+    """One address of ``host``, all of which must be public."""
+    found = _resolve(host, port, max_seconds)
+    for address in found:
+        if not ipaddress.ip_address(address).is_global:
+            raise ServiceError(f"{host}: {address} is not a public address")
+    return found[0]
+
+
+def _resolve(host: str, port: int, max_seconds: float) -> list[str]:
+    # A resolver without network may hang for minutes and takes no timeout: it is left alone in its thread.
+    answer: list[str] = []
+
+    def ask() -> None:
+        try:
+            rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError:
+            return
+        answer.extend(str(row[4][0]) for row in rows)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(max_seconds / 2)
+    found = list(answer)
+    if not found:
+        raise ServiceError(f"{host}: the name cannot be resolved")
+    return found
