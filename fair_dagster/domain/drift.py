@@ -36,9 +36,7 @@ def diff(actual: Sequence[Item], desired: Sequence[Item], *, now: datetime | Non
         if differing := differences(before[key], item):
             item["properties"] |= {"created": item["properties"].get("created", stamp), "updated": stamp}
             changes.append(Change("update", key, ", ".join(differing), item))
-    changes += [
-        Change("delete", key, "no version of it is published any more") for key in before if key not in after
-    ]
+    changes += [Change("delete", key, "no version of it is published any more") for key in before if key not in after]
     preconditions: dict[ItemKey, str | None] = {key: digest_of(item) for key, item in before.items()}
     preconditions |= {key: None for key in after if key not in before}
     return ChangeSet(tuple(changes), preconditions)
@@ -57,9 +55,7 @@ def overlay(actual: Item, desired: Item) -> Item:
     patched = frozenset(actual["properties"].get(PATCHED, []))
     item = copy.deepcopy(desired)
     for section in ("properties", "assets"):
-        item[section] = _overlaid(
-            section, actual.get(section, {}), item.get(section, {}), patched, same_version
-        )
+        item[section] = _overlaid(section, actual.get(section, {}), item.get(section, {}), patched, same_version)
     for stamp in _STAMPS:
         if stamp in actual["properties"]:
             item["properties"][stamp] = actual["properties"][stamp]

@@ -44,9 +44,7 @@ def override_problems(item: Item, overrides: Mapping[str, Any], phase: str) -> l
             problems += _value_problems(key, value, spec[key])
             continue
         close = difflib.get_close_matches(key, spec, n=1)
-        hint = (
-            f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(spec)) or 'none'}"
-        )
+        hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(spec)) or 'none'}"
         problems.append(f"hyperparameter {name!r} is not in the spec of {item['id']!r}{hint}")
     return problems
 

@@ -75,8 +75,8 @@ def model_warnings(item: Item, vocabulary: Vocabulary) -> list[str]:
         if items.is_pickle(asset):
             how = asset.get("mlm:artifact_type", "by its name")
             found.append(
-                f"assets.{key}: is a pickle ({how}), which can run code when it is loaded; a finetune refuses it "
-                "unless FAIR_ALLOW_PICKLE is set"
+                f"assets.{key}: is a pickle ({how}), which can run code when it is loaded; "
+                "a finetune refuses it unless FAIR_ALLOW_PICKLE is set"
             )
     return found
 
@@ -111,13 +111,11 @@ def _model_problems(item: Item, vocabulary: Vocabulary) -> list[str]:
     return problems
 
 
-def _keyword_problems(
-    properties: Mapping[str, Any], vocabulary: Vocabulary, *, geometry_required: bool
-) -> list[str]:
+def _keyword_problems(properties: Mapping[str, Any], vocabulary: Vocabulary, *, geometry_required: bool) -> list[str]:
     if not isinstance(properties.get("keywords"), list):
         return []
     keywords = _words(properties["keywords"])
-    return _at("properties", vocabulary.keyword_problems(keywords, geometry_required=geometry_required))
+    return _at("properties.keywords", vocabulary.keyword_problems(keywords, geometry_required=geometry_required))
 
 
 def _name_problems(item: Item) -> list[str]:
@@ -128,9 +126,7 @@ def _name_problems(item: Item) -> list[str]:
     item_id = str(item.get("id", ""))
     # Contributors name folders with underscores, and some ids with them; the name decides.
     if name not in (item_id.replace("_", "-"), split_version_id(item_id)[0]):
-        problems.append(
-            f"id: {item_id!r} must be mlm:name ({name!r}), or a version of it like {name + '-v2'!r}"
-        )
+        problems.append(f"id: {item_id!r} must be mlm:name ({name!r}), or a version of it like {name + '-v2'!r}")
     return problems
 
 

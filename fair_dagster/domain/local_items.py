@@ -17,6 +17,7 @@ MODEL_ASSET = "model"
 CHECKPOINT_ASSET = "checkpoint"
 CONFIG_ASSET = "training-config"
 LOSS_ASSET = "loss-history"
+THUMBNAIL_ASSET = "thumbnail"
 
 _EXTENSIONS = (
     "https://stac-extensions.github.io/mlm/v1.5.1/schema.json",
@@ -37,9 +38,7 @@ _INHERITED = (
     "fair:split_spec",
     "fair:hyperparameters_spec",
 )
-_INHERITED_ASSETS_BY_ROLE = frozenset(
-    {"code", "mlm:source_code", "mlm:training-runtime", "mlm:inference-runtime"}
-)
+_INHERITED_ASSETS_BY_ROLE = frozenset({"code", "mlm:source_code", "mlm:training-runtime", "mlm:inference-runtime"})
 
 
 def local_item(
@@ -103,10 +102,7 @@ def _assets(base_model: Item, artifacts: Mapping[str, PublishedArtifact]) -> dic
         key: asset
         for key, asset in base_model["assets"].items()
         if _INHERITED_ASSETS_BY_ROLE & set(items.roles(asset))
-        or any(
-            items.runtime_asset(base_model, phase) == (key, asset)
-            for phase in (items.TRAINING, items.INFERENCE)
-        )
+        or any(items.runtime_asset(base_model, phase) == (key, asset) for phase in (items.TRAINING, items.INFERENCE))
     }
     return inherited | {
         key: _DESCRIPTIONS[key] | _input_bands(base_model, key) | artifact.fields()
@@ -142,6 +138,11 @@ _DESCRIPTIONS: dict[str, dict[str, Any]] = {
         "title": "ZenML run configuration that reproduces the training",
         "type": "application/yaml",
         "roles": ["metadata", "mlm:training-config"],
+    },
+    THUMBNAIL_ASSET: {
+        "title": "A prediction drawn over imagery",
+        "type": "image/png",
+        "roles": ["thumbnail"],
     },
     LOSS_ASSET: {
         "title": "Loss of each epoch",

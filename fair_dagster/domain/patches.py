@@ -150,9 +150,7 @@ def patch_problems(item: Item, patch: Mapping[str, Any]) -> list[str]:
         current = item.get("assets", {}).get(key)
         if is_managed_asset(key, current):
             problems.append(f"assets.{key} is managed by the system and cannot be patched")
-        elif change is not None and (
-            not isinstance(change, Mapping) or not merge(current, change).get("href")
-        ):
+        elif change is not None and (not isinstance(change, Mapping) or not merge(current, change).get("href")):
             problems.append(f"assets.{key} must be an object with an href")
         elif isinstance(change, Mapping) and is_managed_asset(key, change):
             problems.append(f"assets.{key} may not take a role that the system manages")

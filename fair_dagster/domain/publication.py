@@ -117,9 +117,7 @@ def was_promoted(version: VersionRecord, published_uids: frozenset[str]) -> bool
     ZenML keeps no history of stages. What was promoted is known from the catalog and from the mark that publication
     leaves on the version; an archived version with neither was never seen in production.
     """
-    return (
-        version.stage == "production" or version.uuid in published_uids or PROMOTION_KEY in version.metadata
-    )
+    return version.stage == "production" or version.uuid in published_uids or PROMOTION_KEY in version.metadata
 
 
 def local_family(
@@ -183,9 +181,7 @@ def next_number(published: Sequence[Item], uid: str, declared: int) -> int:
     for release in releases:
         if release.uid == uid:
             return release.number
-    return (
-        max(declared, max((release.number for release in releases), default=0) + 1) if releases else declared
-    )
+    return max(declared, max((release.number for release in releases), default=0) + 1) if releases else declared
 
 
 def retired_family(collection: str, slug: str, published: Sequence[Item]) -> Family:

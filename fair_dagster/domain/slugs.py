@@ -12,9 +12,7 @@ def slug_problems(slug: str, what: str = "slug") -> list[str]:
     """Every reason why ``slug`` cannot be used; empty when it can."""
     problems = []
     if not _SLUG.fullmatch(slug):
-        problems.append(
-            f"{what} {slug!r} may hold only lower-case letters, digits and single hyphens between them"
-        )
+        problems.append(f"{what} {slug!r} may hold only lower-case letters, digits and single hyphens between them")
     if len(slug) > MAX_LENGTH:
         problems.append(f"{what} {slug!r} has {len(slug)} characters, at most {MAX_LENGTH} are allowed")
     if _VERSIONED.fullmatch(slug):

@@ -76,9 +76,7 @@ def training_config(
             f"base-model:{version_id(request.base_model, request.base_model_version)}",
             f"dataset:{version_id(request.dataset, request.dataset_version)}",
         ],
-        "extra": {
-            EXTRA: {"entrypoint": f"{module}:training_pipeline", "pickle": items.is_pickle(weights[1])}
-        },
+        "extra": {EXTRA: {"entrypoint": f"{module}:training_pipeline", "pickle": items.is_pickle(weights[1])}},
     }
     if docker := docker_settings(base_model, items.TRAINING):
         config["settings"] = {"docker": docker}

@@ -46,9 +46,9 @@ class Vocabulary:
         if len(geometries) > 1 or (geometry_required and not geometries):
             found = f"found {', '.join(geometries)}" if geometries else "found none"
             wanted = "exactly one" if geometry_required else "at most one"
-            problems.append(f"keywords must hold {wanted} of {_listed(self.geometries)}; {found}")
+            problems.append(f"must hold {wanted} of {_listed(self.geometries)}; {found}")
         if not words & self.tasks:
-            problems.append(f"keywords must hold a task: {_listed(self.tasks)}")
+            problems.append(f"must hold a task: {_listed(self.tasks)}")
         problems += self._feature_problems(words)
         if len(geometries) == 1:
             problems += self._combination_problems(words, geometries[0])
@@ -61,18 +61,18 @@ class Vocabulary:
             return []
         new = sorted(words - self.tasks - self.geometries)
         known = _listed(self.features)
-        return [f"keyword {word!r} is not in the vocabulary (features: {known})" for word in new]
+        return [f"{word!r} is not in the vocabulary (features: {known})" for word in new]
 
     def _feature_problems(self, words: set[str]) -> list[str]:
         if words & self.features:
             return []
         others = sorted(words - self.tasks - self.geometries)
         if not others:
-            return [f"keywords must say what is mapped, e.g. one of {_listed(self.features)}"]
+            return [f"must say what is mapped, e.g. one of {_listed(self.features)}"]
         problems = []
         for word in others:
             if close := difflib.get_close_matches(word, self.features, n=1, cutoff=0.8):
-                problems.append(f"keyword {word!r} is not in the vocabulary; did you mean {close[0]!r}?")
+                problems.append(f"{word!r} is not in the vocabulary; did you mean {close[0]!r}?")
         return problems
 
     def _combination_problems(self, words: set[str], geometry: str) -> list[str]:
@@ -83,7 +83,7 @@ class Vocabulary:
                     continue
                 valid = sorted(g for f, t, g in self.combinations if (f, t) == (feature, task))
                 hint = f"valid geometries are {', '.join(valid)}" if valid else "there is no such task for it"
-                problems.append(f"keywords {feature}, {task} and {geometry} do not go together: {hint}")
+                problems.append(f"{feature}, {task} and {geometry} do not go together: {hint}")
         return problems
 
 

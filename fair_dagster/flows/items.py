@@ -55,7 +55,7 @@ def patch(services: Services, name: str, change: Mapping[str, Any]) -> Item:
     def decide() -> ChangeSet:
         before = find(services, name)
         after = patches.patched(before, change)
-        services.validator.require(after)
+        services.require_valid(after)
         if after == before:
             return ChangeSet()
         key = ItemKey(before["collection"], before["id"])

@@ -82,8 +82,4 @@ def _ids_moved(published: list[Item], desired: list[Item]) -> bool:
 
 def _children(services: Services, family: Family) -> list[Item]:
     field = _PARENT_FIELDS[family.collection]
-    return [
-        item
-        for item in services.catalog.items(items.LOCAL_MODELS)
-        if item["properties"].get(field) == family.slug
-    ]
+    return [item for item in services.catalog.items(items.LOCAL_MODELS) if item["properties"].get(field) == family.slug]

@@ -1,21 +1,29 @@
 """The clients that flows act through, opened on first use so that a flow pays only for what it needs."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fair_dagster.catalog.store import CatalogStore, open_store
-from fair_dagster.domain.changes import ChangeSet
-from fair_dagster.domain.errors import ConflictError
+from fair_dagster.domain import items
+from fair_dagster.domain.changes import ChangeSet, Item
+from fair_dagster.domain.errors import ConflictError, RefusedError
 from fair_dagster.settings import Settings
 from fair_dagster.storage.local import LocalArtifacts
 
 if TYPE_CHECKING:
+    from fair_dagster.catalog.schemas import Kind
     from fair_dagster.catalog.validation import Validator
     from fair_dagster.pipelines.model_versions import ModelVersions
     from fair_dagster.pipelines.runs import Runs
 
+KINDS: dict[str, "Kind"] = {
+    items.BASE_MODELS: "base-model",
+    items.LOCAL_MODELS: "local-model",
+    items.DATASETS: "dataset",
+}
 _ATTEMPTS = 8
 
 
@@ -51,19 +59,34 @@ class Services:
 
         return Runs(self.settings)
 
+    def require_valid(self, item: Item) -> None:
+        """Make sure that an item may be written.
+
+        Raises:
+            RefusedError: it breaks its schemas or our rules; every problem is named.
+        """
+        report = self.validator.validate(item, kind=KINDS[item["collection"]])
+        if report.problems:
+            raise RefusedError(f"item {item['id']!r}", report.problems)
+
     def apply(self, decide: Callable[[], ChangeSet]) -> ChangeSet:
         """Apply what ``decide`` says; decide again when another writer was faster.
 
         Raises:
             ConflictError: other writers kept being faster.
         """
-        for attempt in range(_ATTEMPTS):
+
+        def once() -> ChangeSet:
             changes = decide()
-            try:
-                if changes:
-                    self.catalog.apply(changes)
-                return changes
-            except ConflictError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-        return ChangeSet()
+            if changes:
+                self.catalog.apply(changes)
+            return changes
+
+        return self.retried(once)
+
+    def retried(self, act: Callable[[], ChangeSet]) -> ChangeSet:
+        """Call ``act``, again when it lost against another writer; it reads anew each time."""
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(ConflictError):
+                return act()
+        return act()

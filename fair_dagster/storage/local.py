@@ -45,7 +45,7 @@ class LocalArtifacts:
             if target.exists():
                 if known is not None and known.href == str(target) and _size(target) == known.size:
                     return known
-                return _described(target)
+                return describe(target)
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f"{_PARTIAL}{uuid.uuid4().hex}-{target.name}")
             try:
@@ -53,7 +53,7 @@ class LocalArtifacts:
                 _adopt(partial, target)
             finally:
                 _remove(partial)
-            return _described(target)
+            return describe(target)
         except OSError as error:
             raise StorageError(f"cannot publish {source} as {target}: {error.strerror or error}") from error
 
@@ -69,7 +69,7 @@ class LocalArtifacts:
                     stream.flush()
                     os.fsync(stream.fileno())
                 partial.replace(target)
-            return _described(target)
+            return describe(target)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
@@ -109,13 +109,12 @@ def _copy_file(source: Path, target: Path) -> None:
         os.fsync(writer.fileno())
 
 
-def _described(path: Path) -> PublishedArtifact:
+def describe(path: Path) -> PublishedArtifact:
+    """Size and checksum of a file or folder, read whole."""
     if path.is_file():
         return PublishedArtifact(str(path), path.stat().st_size, multihash(_sha256(path)))
     lines = [f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in _files(path)]
-    return PublishedArtifact(
-        str(path), _size(path), multihash(hashlib.sha256("".join(lines).encode()).hexdigest())
-    )
+    return PublishedArtifact(str(path), _size(path), multihash(hashlib.sha256("".join(lines).encode()).hexdigest()))
 
 
 def _sha256(path: Path) -> str:

@@ -1,0 +1,36 @@
+"""One asset per base model folder: its active item in the catalog."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from fair_dagster import keys
+from fair_dagster.domain import items
+from fair_dagster.domain.changes import ItemKey
+from fair_dagster.flows import base_models
+from fair_dagster.metadata import changes_metadata, item_metadata
+from fair_dagster.pipelines.contract import folder_digest
+from fair_dagster.resources import FairResource
+
+
+def base_model_asset(folder: Path) -> dg.AssetsDefinition:
+    """The asset of one folder. A broken folder has one too; materializing it says what is wrong."""
+    slug = base_models.slug_of_folder(folder)
+
+    @dg.asset(
+        key=keys.base_model(slug),
+        group_name=keys.BASE_MODELS_GROUP,
+        kinds={"stac", "python"},
+        owners=[keys.OWNER],
+        code_version=folder_digest(folder)[:16],
+        description=f"The base model `{slug}`, contributed as `models/{folder.name}/`.",
+    )
+    def base_model(context: dg.AssetExecutionContext, fair: FairResource) -> dg.MaterializeResult[None]:
+        changes = base_models.register(fair.services, folder)
+        for change in changes.changes:
+            context.log.info(f"{change.action} {change.key}: {change.reason}")
+        item = fair.services.catalog.get(ItemKey(items.BASE_MODELS, slug))
+        metadata = changes_metadata(changes) | (item_metadata(fair.services, item) if item else {})
+        return dg.MaterializeResult(metadata=metadata)
+
+    return base_model

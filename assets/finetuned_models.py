@@ -1,0 +1,25 @@
+"""The ZenML run of each training configuration, and the model version it filled."""
+
+import dagster as dg
+
+from fair_dagster import keys
+from fair_dagster.ops import run_training
+
+
+def finetuned_model_asset(slug: str) -> dg.AssetsDefinition:
+    """The finetunes of one base model."""
+
+    @dg.graph_asset(
+        key=keys.finetuned_model(slug),
+        partitions_def=keys.finetunes(slug),
+        ins={"training_config": dg.AssetIn(keys.training_config(slug), dagster_type=dg.Nothing)},
+        group_name=keys.FINETUNES_GROUP,
+        kinds={"zenml", "onnx"},
+        owners=[keys.OWNER],
+        code_version="1",
+        description=f"Finetunes of `{slug}`, trained by ZenML in a process of their own.",
+    )
+    def finetuned_model(training_config):  # type: ignore[no-untyped-def]
+        return run_training(start=training_config)
+
+    return finetuned_model

@@ -1,0 +1,47 @@
+"""The composition root: the only importer of ``assets`` and ``sensors``. Dagster loads ``defs``."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from assets.base_models import base_model_asset
+from assets.checks import collection_checks
+from assets.collections import collection_assets
+from assets.datasets import datasets
+from assets.finetuned_models import finetuned_model_asset
+from assets.local_models import local_model_asset
+from assets.training_configs import training_config_asset
+from fair_dagster.flows.base_models import folders, slug_of_folder
+from fair_dagster.jobs import asset_jobs
+from fair_dagster.resources import FairResource
+from fair_dagster.settings import Settings
+
+
+def build_defs(
+    *, settings: Settings | None = None, resource_overrides: Mapping[str, Any] | None = None
+) -> dg.Definitions:
+    """All definitions, for the base model folders that are there now."""
+    found = folders((settings or Settings()).models)
+    slugs = [slug_of_folder(folder) for folder in found]
+    resources = {"fair": FairResource(), "pipes": dg.PipesSubprocessClient()}
+    return dg.Definitions(
+        assets=[
+            datasets,
+            *(base_model_asset(folder) for folder in found),
+            *(training_config_asset(slug) for slug in slugs),
+            *(finetuned_model_asset(slug) for slug in slugs),
+            *(local_model_asset(slug) for slug in slugs),
+            *collection_assets(slugs),
+        ],
+        asset_checks=collection_checks(),
+        jobs=asset_jobs(slugs),
+        resources=resources | dict(resource_overrides or {}),
+        # One run is one process: training has a child process of its own, and the rest takes milliseconds.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    return build_defs()

@@ -1,0 +1,112 @@
+"""Executing jobs on one machine: in this process for short ones, in a process of their own for long ones.
+
+Every execution is a Dagster run in the instance under ``FAIR_HOME``, so that the UI shows it. ``python -m
+fair_dagster.execution <launch file>`` is the process that a launch starts.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from fair_dagster import keys
+from fair_dagster.instance import open_instance
+from fair_dagster.settings import Settings
+
+LAUNCH_FILE = "launch.json"
+OUTPUT_FILE = "output.log"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to execute. ``assets`` narrows an asset job to some of its assets, each as path parts."""
+
+    job: str
+    partition: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    assets: Sequence[Sequence[str]] = ()
+    run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+def execute(settings: Settings, launch: Launch) -> str:
+    """Execute ``launch`` in this process and return the Dagster run id. Errors of the flow come out as they are."""
+    from fair_dagster.definitions import build_defs
+
+    job = build_defs(settings=settings).resolve_job_def(launch.job)
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    with open_instance(settings) as instance:
+        job.execute_in_process(
+            run_config={**launch.config, **quiet},
+            instance=instance,
+            partition_key=launch.partition,
+            tags={**launch.tags, keys.TAG_PID: str(os.getpid())},
+            asset_selection=[dg.AssetKey(parts) for parts in launch.assets] or None,
+            run_id=launch.run_id,
+        )
+    return launch.run_id
+
+
+def launch_folder(settings: Settings, run_id: str) -> Path:
+    return settings.home / "runs" / "launched" / run_id
+
+
+def start(settings: Settings, launch: Launch) -> "subprocess.Popen[bytes]":
+    """Start a process that executes ``launch`` and outlives this one. Its output goes to a file of the run."""
+    folder = launch_folder(settings, launch.run_id)
+    folder.mkdir(parents=True)
+    started = {"started": datetime.now(UTC).isoformat(), **asdict(launch)}
+    (folder / LAUNCH_FILE).write_text(json.dumps(started))
+    environment = {**os.environ, "FAIR_HOME": str(settings.home)}
+    with (folder / OUTPUT_FILE).open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fair_dagster.execution", str(folder / LAUNCH_FILE)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=environment,
+        )
+    (folder / "pid").write_text(str(process.pid))
+    return process
+
+
+def is_alive(pid: int) -> bool:
+    """Whether process ``pid`` is running; a zombie is not."""
+    with suppress(OSError):
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z"
+    if Path("/proc").is_dir():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def main(path: str) -> int:
+    """Execute the launch file at ``path``; the exit code says whether it went well."""
+    document = json.loads(Path(path).read_text())
+    document.pop("started")
+    try:
+        execute(Settings(), Launch(**document))
+    except Exception as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

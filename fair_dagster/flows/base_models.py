@@ -1,0 +1,175 @@
+"""Base models: from a folder under ``models/`` to the active item of its slug."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from fair_dagster.domain import items
+from fair_dagster.domain.changes import ChangeSet, Item
+from fair_dagster.domain.errors import NotFoundError, RefusedError
+from fair_dagster.flows.releases import Incoming, publish
+from fair_dagster.flows.services import Services
+from fair_dagster.pipelines.contract import folder_digest, folder_report
+
+ITEM_FILE = "stac-item.json"
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What validation found: problems refuse, warnings and unchecked schemas are told."""
+
+    subject: str
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+    not_checked: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def folders(models: Path) -> list[Path]:
+    """The base model folders: those that hold an item or a pipeline, broken ones included."""
+    if not models.is_dir():
+        return []
+    marks = (ITEM_FILE, "pipeline.py")
+    found = (path for path in models.iterdir() if path.is_dir() and any((path / m).exists() for m in marks))
+    return sorted(path for path in found if not path.name.startswith((".", "_")))
+
+
+def slug_of_folder(folder: Path) -> str:
+    """``models/texture_segmentation`` holds ``texture-segmentation``."""
+    return folder.name.replace("_", "-")
+
+
+def find_folder(models: Path, name: str) -> Path:
+    """The folder of a base model by slug, folder name or path.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    candidates = (Path(name), models / name, models / name.replace("-", "_"))
+    for candidate in candidates:
+        if candidate.is_dir():
+            return candidate.resolve()
+    known = ", ".join(slug_of_folder(folder) for folder in folders(models)) or "none"
+    raise NotFoundError(f"base model folder {name!r}", [f"no such folder in {models}; there are: {known}"])
+
+
+def read_item(path: Path) -> Item:
+    """A STAC item from a file.
+
+    Raises:
+        RefusedError: the file is missing or holds no JSON object.
+    """
+    try:
+        item = orjson.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise RefusedError(str(path), ["there is no such file"]) from error
+    except OSError as error:
+        raise RefusedError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    except orjson.JSONDecodeError as error:
+        raise RefusedError(str(path), [f"is not JSON: {error}"]) from error
+    if not isinstance(item, dict) or not isinstance(item.get("properties"), dict):
+        raise RefusedError(str(path), ["is not a STAC item: it must be an object with properties"])
+    return item
+
+
+def validate(services: Services, folder: Path, *, strict: bool = False) -> Validation:
+    """Everything that is wrong with a base model folder: contract, schemas, rules, hrefs."""
+    contract = folder_report(folder)
+    problems, warnings = list(contract.problems), list(contract.warnings)
+    not_checked: tuple[str, ...] = ()
+    try:
+        item = read_item(folder / ITEM_FILE)
+    except RefusedError as error:
+        if not any(ITEM_FILE in problem for problem in problems):
+            problems += [f"{ITEM_FILE} {problem}" for problem in error.problems]
+    else:
+        report = services.validator.validate(declared(item), kind="base-model", strict=strict)
+        problems += report.problems
+        warnings += report.warnings
+        not_checked = report.not_checked
+        problems += _href_problems(folder, item)
+        slug = items.name_of(item)
+        if slug != slug_of_folder(folder):
+            problems.append(
+                f"mlm:name {slug!r} does not fit the folder {folder.name!r}: {slug_of_folder(folder)!r} does"
+            )
+    return Validation(str(folder), tuple(problems), tuple(warnings), not_checked)
+
+
+def register(services: Services, folder: Path, *, strict: bool = False) -> ChangeSet:
+    """Validate a folder and make it the active version of its slug. Equal content changes nothing.
+
+    Raises:
+        RefusedError: the folder is not valid, or stands outside the models folder and so could not be run.
+    """
+    require(services, folder, strict=strict)
+    item = read_item(folder / ITEM_FILE)
+    incoming = Incoming(
+        uid=folder_digest(folder),
+        declared=items.number_of(item),
+        content=lambda number: _content(services, folder, item, number),
+    )
+    return publish(services, items.BASE_MODELS, slug_of_folder(folder), incoming)
+
+
+def require(services: Services, folder: Path, *, strict: bool = False) -> None:
+    """Make sure that a folder can be registered; refusals as in ``register``. Nothing is written."""
+    found = validate(services, folder, strict=strict)
+    problems = list(found.problems)
+    if folder.resolve().parent != services.settings.models:
+        problems.append(
+            f"stands outside {services.settings.models}, where pipelines are run from; move it or set FAIR_MODELS"
+        )
+    if problems:
+        raise RefusedError(found.subject, problems)
+
+
+def declared(item: Item) -> Item:
+    """A contributor's item with our extension declared and the links left to the catalog."""
+    extensions = sorted({*item.get("stac_extensions", []), items.schema_uri("base-model")})
+    own = [link for link in item.get("links", []) if link.get("rel") in {"about", "cite-as", "license", "via"}]
+    return item | {"stac_extensions": extensions, "links": own, "collection": items.BASE_MODELS}
+
+
+def _is_relative(href: str) -> bool:
+    return href != items.LOCAL_RUNTIME and "://" not in href and not href.startswith("/")
+
+
+def _is_file(asset: dict[str, Any]) -> bool:
+    """Runtime hrefs are image references, which look like relative paths."""
+    runtimes = {"mlm:training-runtime", "mlm:inference-runtime"}
+    media = str(asset.get("type", ""))
+    return not runtimes & set(items.roles(asset)) and "oci.image" not in media
+
+
+def _href_problems(folder: Path, item: Item) -> list[str]:
+    problems = []
+    for key, asset in item.get("assets", {}).items():
+        href = str(asset.get("href", "")) if isinstance(asset, dict) else ""
+        if not href or not _is_relative(href) or not _is_file(asset):
+            continue
+        path = (folder / href).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            problems.append(f"assets.{key}: href {href!r} leaves the folder")
+        elif not path.exists():
+            problems.append(f"assets.{key}: href {href!r} names no file in the folder")
+    return problems
+
+
+def _content(services: Services, folder: Path, item: Item, number: int) -> Item:
+    """The item with its files published under the version's prefix."""
+    slug = slug_of_folder(folder)
+    assets = {}
+    for key, asset in item["assets"].items():
+        assets[key] = dict(asset)
+        href = str(asset["href"])
+        if _is_relative(href) and _is_file(asset):
+            target = f"{items.BASE_MODELS}/{slug}/v{number}/{Path(href).as_posix()}"
+            assets[key] |= services.artifacts.publish(folder / href, target).fields()
+    properties = item["properties"] | {"fair:schema_version": items.SCHEMA_VERSION}
+    return declared(item) | {"assets": assets, "properties": properties}

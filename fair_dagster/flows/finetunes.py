@@ -1,0 +1,283 @@
+"""Finetunes: check a request, allocate its version, write the one YAML, run it in a process of its own."""
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fair_dagster.domain import items
+from fair_dagster.domain.changes import Item
+from fair_dagster.domain.compatibility import mismatches
+from fair_dagster.domain.errors import NotFoundError, RefusedError
+from fair_dagster.domain.hyperparameters import override_problems
+from fair_dagster.domain.requests import FinetuneRequest
+from fair_dagster.domain.slugs import slug_problems, split_version_id
+from fair_dagster.domain.training_config import EXTRA, Config, rerun_config, training_config
+from fair_dagster.domain.versions import VersionRecord
+from fair_dagster.flows import items as item_flow
+from fair_dagster.flows.services import Services
+
+CONFIG_FILE = "training.yaml"
+RESULT_FILE = "result.json"
+PROGRESS_FILE = "progress.jsonl"
+PREVIEW_FILE = "preview.png"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A finetune as a user asks for it: names, not versions. ``overrides`` by hyperparameter."""
+
+    base_model: str
+    dataset: str
+    model_name: str
+    overrides: Mapping[str, Any]
+    title: str | None = None
+    description: str | None = None
+    user: str | None = None
+
+
+def check(services: Services, ask: Ask) -> FinetuneRequest:
+    """The request with the exact versions it would use. Nothing is written.
+
+    Raises:
+        RefusedError: with every reason at once.
+    """
+    problems = slug_problems(ask.model_name, "model name")
+    found: dict[str, Item] = {}
+    for collection, name in ((items.BASE_MODELS, ask.base_model), (items.DATASETS, ask.dataset)):
+        try:
+            found[collection] = item_flow.find(services, name, (collection,))
+        except NotFoundError as error:
+            problems += error.problems
+    base_model, dataset = found.get(items.BASE_MODELS), found.get(items.DATASETS)
+    if base_model is not None:
+        problems += override_problems(base_model, ask.overrides, items.TRAINING)
+        problems += _weights_problems(services, base_model) + _code_problems(services, base_model)
+        problems += _name_problems(services, ask.model_name, base_model)
+        if dataset is not None:
+            problems += mismatches(base_model, dataset)
+    if problems or base_model is None or dataset is None:
+        raise RefusedError(f"finetune of {ask.model_name!r}", problems)
+    return FinetuneRequest(
+        base_model=split_version_id(base_model["id"])[0],
+        base_model_version=items.number_of(base_model),
+        dataset=split_version_id(dataset["id"])[0],
+        dataset_version=items.number_of(dataset),
+        model_name=ask.model_name,
+        overrides=dict(ask.overrides),
+        title=ask.title,
+        description=ask.description,
+        user=ask.user,
+    )
+
+
+def _weights_problems(services: Services, base_model: Item) -> list[str]:
+    found = items.weights_asset(base_model)
+    if found is None or not items.is_pickle(found[1]) or services.settings.allow_pickle:
+        return []
+    return [
+        f"the weights of {base_model['id']!r} are a pickle, which can run code when loaded; "
+        "set FAIR_ALLOW_PICKLE=true if you trust their author"
+    ]
+
+
+def _code_problems(services: Services, base_model: Item) -> list[str]:
+    module = items.pipeline_module(base_model) or ""
+    problems = []
+    if not module.startswith(services.settings.entrypoint_roots):
+        roots = ", ".join(services.settings.entrypoint_roots)
+        problems.append(f"entrypoint {module!r} of {base_model['id']!r} stands outside the allowed roots: {roots}")
+    elif not services.settings.models.parent.joinpath(*module.split(".")).with_suffix(".py").is_file():
+        problems.append(
+            f"the code of {base_model['id']!r} ({module}) is not in {services.settings.models}; "
+            "add its folder or set FAIR_MODELS"
+        )
+    return problems
+
+
+def _name_problems(services: Services, model_name: str, base_model: Item) -> list[str]:
+    """One finetuned model keeps to one base model: its versions are partitions of that base model's assets."""
+    slug = split_version_id(base_model["id"])[0]
+    if services.catalog.family(items.BASE_MODELS, model_name):
+        return [f"model name {model_name!r} is taken by a base model"]
+    for version in _versions(services, model_name):
+        request = FinetuneRequest.of(version)
+        if request is not None and request.base_model != slug:
+            return [f"model name {model_name!r} is taken by a finetune of {request.base_model!r}; choose another name"]
+    return []
+
+
+def _versions(services: Services, model_name: str) -> list[VersionRecord]:
+    try:
+        return services.versions.list(model_name)
+    except NotFoundError:
+        return []
+
+
+def check_rerun(services: Services, model_name: str, number: int) -> FinetuneRequest:
+    """The request that runs the configuration of a version again.
+
+    Raises:
+        NotFoundError: no such version.
+        RefusedError: its configuration is not kept any more.
+    """
+    version = services.versions.get(model_name, number)
+    request = FinetuneRequest.of(version)
+    if request is None or not config_path(services, version.id, version.uuid).is_file():
+        raise RefusedError(f"rerun of {version.id!r}", ["it has no training configuration that was made here"])
+    return replace(request, rerun_of=version.id)
+
+
+def allocate(services: Services, request: FinetuneRequest) -> VersionRecord:
+    """Let ZenML give the request a version number, and keep the request with it."""
+    version = services.versions.create(request.model_name, tags=["fair-dagster"])
+    services.versions.log(version.uuid, request.to_metadata())
+    allocation = Allocation(version.id, version.uuid, request)
+    path = _allocation_path(services, version.id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{version.uuid}")
+    partial.write_text(json.dumps(asdict(allocation)))
+    partial.replace(path)
+    return version
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """A version that was allocated for a request: its id (= partition key) and ZenML's UUID."""
+
+    partition: str
+    uuid: str
+    request: FinetuneRequest
+
+    @property
+    def number(self) -> int:
+        return split_version_id(self.partition)[1] or 0
+
+
+def _allocation_path(services: Services, partition: str) -> Path:
+    return services.settings.home / "runs" / "allocated" / f"{partition}.json"
+
+
+def allocation_of(services: Services, partition: str) -> Allocation:
+    """What a partition key was allocated for: from the note left here, which costs no import of ZenML, or from ZenML.
+
+    Raises:
+        NotFoundError: ZenML has no such version.
+        RefusedError: the key is no version id, or the version was not made by this system.
+    """
+    try:
+        note = json.loads(_allocation_path(services, partition).read_text())
+        return Allocation(note["partition"], note["uuid"], FinetuneRequest(**note["request"]))
+    except FileNotFoundError:
+        name, number = split_version_id(partition)
+        if number is None:
+            raise RefusedError(f"partition {partition!r}", ["it must look like <model name>-v<number>"]) from None
+        version = services.versions.get(name, number)
+    request = FinetuneRequest.of(version)
+    if request is None:
+        raise RefusedError(f"partition {partition!r}", ["its ZenML version holds no finetune request"])
+    return Allocation(partition, version.uuid, request)
+
+
+def run_folder(services: Services, partition: str, uuid: str) -> Path:
+    """Where the files of one training are kept: configuration, progress, result.
+
+    The UUID keeps apart two versions that ZenML gave the same number.
+    """
+    return services.settings.home / "runs" / f"{partition}-{uuid[:8]}"
+
+
+def config_path(services: Services, partition: str, uuid: str) -> Path:
+    return run_folder(services, partition, uuid) / CONFIG_FILE
+
+
+def write_config(services: Services, partition: str) -> tuple[Path, Config]:
+    """Generate the ZenML run configuration of a version and keep it in the version's run folder.
+
+    Raises:
+        RefusedError: a parent is gone, or the original configuration of a rerun is.
+    """
+    allocation = allocation_of(services, partition)
+    request = allocation.request
+    if request.rerun_of:
+        config = rerun_config(_config_of(services, request.rerun_of), allocation.number)
+    else:
+        base_model, dataset = parents(services, request)
+        config = training_config(
+            request,
+            allocation.number,
+            base_model,
+            dataset,
+            experiment_tracker=services.settings.experiment_tracker,
+        )
+    path = config_path(services, partition, allocation.uuid)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(yaml.safe_dump(config, sort_keys=False))
+    partial.replace(path)
+    return path, config
+
+
+def _config_of(services: Services, version_id: str) -> Config:
+    path = config_path(services, version_id, allocation_of(services, version_id).uuid)
+    if not path.is_file():
+        raise RefusedError(f"rerun of {version_id!r}", ["its training configuration is gone"])
+    config: Config = yaml.safe_load(path.read_text())
+    return config
+
+
+def parents(services: Services, request: FinetuneRequest) -> tuple[Item, Item]:
+    """The base model item and the dataset item, at the exact versions of the request.
+
+    Raises:
+        RefusedError: one of them is not in the catalog any more.
+    """
+    wanted = (
+        (items.BASE_MODELS, request.base_model, request.base_model_version),
+        (items.DATASETS, request.dataset, request.dataset_version),
+    )
+    found = [item_flow.at_version(services, *key) for key in wanted]
+    base_model, dataset = found
+    if base_model is None or dataset is None:
+        missing = [
+            f"version {number} of {slug!r} is not in {collection}"
+            for (collection, slug, number), item in zip(wanted, found, strict=True)
+            if item is None
+        ]
+        raise RefusedError(f"{request.model_name!r}", missing)
+    return base_model, dataset
+
+
+def training_command(services: Services, partition: str) -> tuple[list[str], Path]:
+    """The runner's command line for a version whose configuration has been written, and where its result goes."""
+    folder = run_folder(services, partition, allocation_of(services, partition).uuid)
+    config = yaml.safe_load((folder / CONFIG_FILE).read_text())
+    command = [
+        *(sys.executable, "-m", "fair_dagster.pipelines.runner", "train"),
+        *("--config", str(folder / CONFIG_FILE)),
+        *("--entrypoint", str(config["extra"][EXTRA]["entrypoint"])),
+        *("--result", str(folder / RESULT_FILE)),
+    ]
+    return command, folder / RESULT_FILE
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """The result that the runner left; empty when it was killed before it could."""
+    try:
+        result: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return result
+
+
+def forget(services: Services, partition: str, uuid: str) -> None:
+    """Remove what was kept of a version's training; for a version that was deleted."""
+    shutil.rmtree(run_folder(services, partition, uuid), ignore_errors=True)
+    path = _allocation_path(services, partition)
+    if path.is_file() and json.loads(path.read_text())["uuid"] == uuid:
+        path.unlink()

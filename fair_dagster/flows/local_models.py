@@ -1,0 +1,218 @@
+"""Local models: promoted versions as items. Three steps, so that an operator sees which one failed.
+
+gather reads the catalog and ZenML, publish copies artifacts, apply writes the catalog. Promote, archive and delete
+change ZenML and then take this same road.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlparse
+
+import orjson
+
+from fair_dagster.domain import items
+from fair_dagster.domain.artifacts import PublishedArtifact
+from fair_dagster.domain.changes import ChangeSet, Item
+from fair_dagster.domain.drift import diff
+from fair_dagster.domain.errors import NotFoundError, RefusedError
+from fair_dagster.domain.local_items import (
+    CHECKPOINT_ASSET,
+    CONFIG_ASSET,
+    LOSS_ASSET,
+    MODEL_ASSET,
+    THUMBNAIL_ASSET,
+    local_item,
+)
+from fair_dagster.domain.publication import desired_items, local_family, was_promoted
+from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
+from fair_dagster.domain.versions import Stage, VersionRecord
+from fair_dagster.flows.finetunes import CONFIG_FILE, PREVIEW_FILE, parents, run_folder
+from fair_dagster.flows.services import Services
+from fair_dagster.pipelines.filenames import CHECKPOINT_FILENAME, ONNX_FILENAME
+
+Artifacts = Mapping[str, PublishedArtifact]
+
+_WEIGHT_FILENAMES = (CHECKPOINT_FILENAME, "checkpoint.pt", "entire_model.pt")
+"""Ours, and what the materializers of fAIr's contributors and of ZenML's PyTorch integration write."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A family as it is: published items first, ZenML second.
+
+    In this order a promotion in between is either seen in ZenML or makes ``apply`` fail with a conflict, never lost.
+    """
+
+    slug: str
+    published: tuple[Item, ...]
+    versions: tuple[VersionRecord, ...]
+
+    @property
+    def promoted(self) -> tuple[VersionRecord, ...]:
+        uids = frozenset(str(item["properties"].get(items.ZENML_UID)) for item in self.published)
+        return tuple(version for version in self.versions if was_promoted(version, uids))
+
+
+def gather_family(services: Services, slug: str) -> Gathered:
+    """Read a family. A model that ZenML does not know has no versions; an unreachable ZenML raises.
+
+    Raises:
+        ServiceError: ZenML did not answer. A failed read is not an empty one.
+    """
+    published = tuple(services.catalog.family(items.LOCAL_MODELS, slug))
+    try:
+        versions = tuple(services.versions.list(slug))
+    except NotFoundError:
+        versions = ()
+    return Gathered(slug, published, versions)
+
+
+def publish_artifacts(services: Services, gathered: Gathered) -> dict[str, dict[str, PublishedArtifact]]:
+    """Copy what promoted versions made to where consumers find it, once.
+
+    Returns:
+        Artifacts by ZenML version UUID and asset key.
+    """
+    return {version.uuid: _publish(services, version, gathered) for version in gathered.promoted}
+
+
+def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> dict[str, PublishedArtifact]:
+    problems = publication_problems(version)
+    if problems:
+        raise RefusedError(f"publication of {version.id!r}", problems)
+    prefix, folder = prefix_of(version), run_folder(services, version.id, version.uuid)
+    known = _known(gathered, version)
+    model, weights = onnx_path(version), weights_path(version)
+    artifacts = {
+        MODEL_ASSET: services.artifacts.publish(model, f"{prefix}/{ONNX_FILENAME}", known.get(MODEL_ASSET)),
+        CHECKPOINT_ASSET: services.artifacts.publish(weights, f"{prefix}/{weights.name}", known.get(CHECKPOINT_ASSET)),
+    }
+    for key, name in ((CONFIG_ASSET, CONFIG_FILE), (THUMBNAIL_ASSET, PREVIEW_FILE)):
+        if (folder / name).is_file():
+            artifacts[key] = services.artifacts.publish(folder / name, f"{prefix}/{name}", known.get(key))
+    if history := version.training.loss_history:
+        content = orjson.dumps({name: list(values) for name, values in history.items()})
+        artifacts[LOSS_ASSET] = services.artifacts.write(content, f"{prefix}/loss-history.json")
+    return artifacts
+
+
+def prefix_of(version: VersionRecord) -> str:
+    """Where a version's artifacts stand; the UUID tells apart versions that ZenML gave the same number."""
+    return f"{items.LOCAL_MODELS}/{version.name}/v{version.number}-{version.uuid[:8]}"
+
+
+def _known(gathered: Gathered, version: VersionRecord) -> dict[str, PublishedArtifact]:
+    for item in gathered.published:
+        if item["properties"].get(items.ZENML_UID) == version.uuid:
+            return {
+                key: PublishedArtifact(str(asset["href"]), asset["file:size"], asset["file:checksum"])
+                for key, asset in item["assets"].items()
+                if "file:size" in asset and "file:checksum" in asset
+            }
+    return {}
+
+
+def publication_problems(version: VersionRecord) -> list[str]:
+    """Every reason why a version cannot be published; checked before a promotion changes anything."""
+    problems = []
+    if FinetuneRequest.of(version) is None:
+        problems.append("it was not made by this system: its base model and dataset are not known")
+    if onnx_path(version) is None:
+        problems.append("it has no ONNX model; its training did not finish")
+    if weights_path(version) is None:
+        problems.append("it has no trained weights; its training did not finish")
+    return problems
+
+
+def onnx_path(version: VersionRecord) -> Path | None:
+    return _artifact_file(version.onnx_uri, (ONNX_FILENAME,))
+
+
+def weights_path(version: VersionRecord) -> Path | None:
+    return _artifact_file(version.model_uri, _WEIGHT_FILENAMES)
+
+
+def _artifact_file(uri: str | None, names: tuple[str, ...]) -> Path | None:
+    if uri is None:
+        return None
+    folder = Path(urlparse(uri).path)
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def apply_publication(services: Services, gathered: Gathered, artifacts: Mapping[str, Artifacts]) -> ChangeSet:
+    """Write the family as it should be, mark the promoted versions in ZenML, remove what nothing names any more.
+
+    Raises:
+        ConflictError: another writer was faster; gather again.
+        RefusedError: an item would not be valid, or a parent is gone.
+    """
+
+    def content(version: VersionRecord) -> Item:
+        request = FinetuneRequest.of(version)
+        if request is None:
+            raise RefusedError(version.id, ["it holds no finetune request"])
+        base_model, dataset = parents(services, request)
+        return local_item(version, request, base_model, dataset, artifacts[version.uuid])
+
+    family = local_family(gathered.slug, gathered.versions, gathered.published, content)
+    changes = diff(gathered.published, desired_items(family))
+    for change in changes.changes:
+        if change.item is not None:
+            services.require_valid(change.item)
+    if changes:
+        services.catalog.apply(changes)
+    _mark(services, gathered, {release.uid: release.rank for release in family.releases})
+    _remove_unpublished(services, gathered, frozenset(release.uid for release in family.releases))
+    return changes
+
+
+def recompute(services: Services, slug: str) -> ChangeSet:
+    """The whole road in one call."""
+
+    def once() -> ChangeSet:
+        gathered = gather_family(services, slug)
+        return apply_publication(services, gathered, publish_artifacts(services, gathered))
+
+    return services.retried(once)
+
+
+def _mark(services: Services, gathered: Gathered, ranks: Mapping[str, int]) -> None:
+    """Keep the order of promotion in ZenML too: ZenML has no history of stages, and a catalog can be lost."""
+    for version in gathered.versions:
+        rank = ranks.get(version.uuid)
+        if rank is not None and version.metadata.get(PROMOTION_KEY) != rank:
+            services.versions.log(version.uuid, {PROMOTION_KEY: rank})
+
+
+def _remove_unpublished(services: Services, gathered: Gathered, kept: frozenset[str]) -> None:
+    for item in gathered.published:
+        uid = str(item["properties"].get(items.ZENML_UID))
+        if uid not in kept:
+            number = items.number_of(item)
+            services.artifacts.remove(f"{items.LOCAL_MODELS}/{gathered.slug}/v{number}-{uid[:8]}")
+
+
+def set_stage(services: Services, slug: str, number: int, stage: Stage) -> VersionRecord:
+    """Change a version's stage in ZenML; the catalog follows by recomputing the family.
+
+    Raises:
+        NotFoundError: no such version.
+        RefusedError: a promotion of what cannot be published; nothing has changed.
+    """
+    version = services.versions.get(slug, number)
+    if stage == "production" and (problems := publication_problems(version)):
+        raise RefusedError(f"promotion of {version.id!r}", problems)
+    return services.versions.set_stage(slug, number, stage)
+
+
+def restore_stages(services: Services, slug: str, number: int, before: Sequence[VersionRecord]) -> None:
+    """Undo a promotion in ZenML whose publication failed, so that ZenML and the catalog agree.
+
+    A version that was in no stage ends as archived: ZenML holds one demoted version a model and cannot forget a stage.
+    """
+    former = next((version for version in before if version.stage == "production"), None)
+    if former is not None and former.number != number:
+        services.versions.set_stage(slug, former.number, "production")
+    elif former is None:
+        services.versions.set_stage(slug, number, "archived")

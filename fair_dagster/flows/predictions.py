@@ -1,0 +1,109 @@
+"""Predictions: any model item and a folder of chips give one GeoJSON file."""
+
+import hashlib
+import json
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fair_dagster.domain import items
+from fair_dagster.domain.artifacts import multihash
+from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.training_config import prediction_config
+from fair_dagster.flows import items as item_flow
+from fair_dagster.flows.services import Services
+from fair_dagster.imagery.chips import inspect_chips
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A prediction that has been checked and can be run by ``command``."""
+
+    model: str
+    config_path: Path
+    output: Path
+    result_path: Path
+
+    @property
+    def command(self) -> list[str]:
+        return [
+            *(sys.executable, "-m", "fair_dagster.pipelines.runner", "predict"),
+            *("--config", str(self.config_path)),
+            *("--result", str(self.result_path)),
+        ]
+
+
+def default_output(services: Services, model: str) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return services.settings.home / "predictions" / f"{model}-{stamp}-{uuid.uuid4().hex[:6]}.geojson"
+
+
+def check(services: Services, model: str, images: Path, overrides: Mapping[str, Any], output: Path) -> dict[str, Any]:
+    """The configuration of a prediction. Nothing is written.
+
+    Raises:
+        NotFoundError: no such model.
+        RefusedError: parameters, images or the model file cannot be used; every reason is named.
+    """
+    item = item_flow.find(services, model, (items.LOCAL_MODELS, items.BASE_MODELS))
+    problems: list[str] = []
+    config: dict[str, Any] = {}
+    try:
+        config = prediction_config(item, str(images.resolve()), overrides, str(output.resolve()))
+        problems += _model_problems(config)
+    except RefusedError as error:
+        problems += error.problems
+    try:
+        inspect_chips(images)
+    except RefusedError as error:
+        problems += error.problems
+    if output.is_dir():
+        problems.append(f"output {output} is a folder; name a file")
+    if problems:
+        raise RefusedError(f"prediction with {item['id']!r}", problems)
+    return config | {"model": item["id"]}
+
+
+def _model_problems(config: Mapping[str, Any]) -> list[str]:
+    """A model file that is gone or is not the one that was published."""
+    path, checksum = Path(str(config["model_uri"])), config.get("model_checksum")
+    if not path.is_file():
+        return [f"the model file {path} is not there; publish the item again"]
+    if checksum is None:
+        return []
+    with path.open("rb") as stream:
+        found = multihash(hashlib.file_digest(stream, "sha256").hexdigest())
+    return [] if found == checksum else [f"the model file {path} differs from what was published (checksum)"]
+
+
+def prepare(
+    services: Services, model: str, images: Path, overrides: Mapping[str, Any], output: Path | None
+) -> Prediction:
+    """Check a prediction and write its configuration; refusals as in ``check``."""
+    target = output or default_output(services, model)
+    config = check(services, model, images, overrides, target)
+    folder = services.settings.home / "runs" / f"predict-{uuid.uuid4().hex[:12]}"
+    folder.mkdir(parents=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path = folder / "prediction.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    return Prediction(str(config["model"]), path, target.resolve(), folder / "result.json")
+
+
+def from_config(model: str, config_path: str, output: str, result_path: str) -> Prediction:
+    """A prepared prediction as a run's configuration names it."""
+    return Prediction(model, Path(config_path), Path(output), Path(result_path))
+
+
+def describe(prediction: Prediction) -> dict[str, Any]:
+    """How much was found: the number of features by class."""
+    features = json.loads(prediction.output.read_text())["features"]
+    names = Counter(str(feature["properties"].get("label", "?")) for feature in features)
+    return {"features": len(features), **{f"features/{name}": count for name, count in names.items()}}

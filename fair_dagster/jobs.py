@@ -1,0 +1,64 @@
+"""Jobs: one for each flow a user asks for. Jobs over assets where something is made, op jobs where nothing is."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from fair_dagster import keys
+from fair_dagster.ops import (
+    apply_publication,
+    configured_family,
+    gather_family,
+    predict_images,
+    publish_artifacts,
+)
+
+
+@dg.job(
+    name=keys.RECOMPUTE_JOB,
+    description="Recompute the published items of one finetuned model, e.g. after a version was deleted.",
+)
+def recompute_family() -> None:
+    gathered = gather_family(configured_family())
+    apply_publication(gathered, publish_artifacts(gathered))
+
+
+@dg.job(name=keys.PREDICT_JOB, description="Draw features on images with any model of the catalog.")
+def predict() -> None:
+    predict_images()
+
+
+def asset_jobs(slugs: Sequence[str]) -> list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition]:
+    """The jobs over the assets of a code location with the base models ``slugs``."""
+    jobs = [
+        dg.define_asset_job(
+            keys.DATASETS_JOB, dg.AssetSelection.assets(keys.DATASETS), description="Register a dataset."
+        ),
+        dg.define_asset_job(
+            keys.COLLECTIONS_JOB,
+            dg.AssetSelection.groups(keys.COLLECTIONS_GROUP),
+            description="Recompute the collection documents and check every item.",
+        ),
+    ]
+    if slugs:
+        jobs.append(
+            dg.define_asset_job(
+                keys.BASE_MODELS_JOB,
+                dg.AssetSelection.groups(keys.BASE_MODELS_GROUP),
+                description="Validate the base model folders and publish their items.",
+            )
+        )
+    for slug in slugs:
+        jobs += [
+            dg.define_asset_job(
+                keys.finetune_job(slug),
+                dg.AssetSelection.assets(keys.training_config(slug), keys.finetuned_model(slug)),
+                description=f"Finetune {slug}: write the configuration, train.",
+            ),
+            dg.define_asset_job(
+                keys.publish_job(slug),
+                dg.AssetSelection.assets(keys.local_model(slug)),
+                description=f"Recompute the published finetunes of {slug}.",
+            ),
+        ]
+    return [*jobs, recompute_family, predict]

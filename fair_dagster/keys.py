@@ -1,0 +1,69 @@
+"""Every name that Dagster stores or shows: asset keys, partition sets, groups, jobs, tags. Built here only."""
+
+import dagster as dg
+
+from fair_dagster.domain import items
+
+OWNER = "team:fair"
+
+BASE_MODELS_GROUP = "base_models"
+DATASETS_GROUP = "datasets"
+FINETUNES_GROUP = "finetunes"
+LOCAL_MODELS_GROUP = "local_models"
+COLLECTIONS_GROUP = "collections"
+
+DATASETS = dg.AssetKey("datasets")
+DATASETS_PARTITIONS_NAME = "datasets"
+DATASET_PARTITIONS = dg.DynamicPartitionsDefinition(name=DATASETS_PARTITIONS_NAME)
+
+BASE_MODELS_JOB = "base_models"
+DATASETS_JOB = "datasets"
+COLLECTIONS_JOB = "collections"
+RECOMPUTE_JOB = "recompute_family"
+PREDICT_JOB = "predict"
+
+TAG_MODEL = "fair/model"
+TAG_VERSION = "fair/version"
+TAG_KIND = "fair/kind"
+TAG_PID = "fair/pid"
+
+
+def base_model(slug: str) -> dg.AssetKey:
+    return dg.AssetKey(["base_models", slug])
+
+
+def training_config(slug: str) -> dg.AssetKey:
+    return dg.AssetKey(["training_configs", slug])
+
+
+def finetuned_model(slug: str) -> dg.AssetKey:
+    return dg.AssetKey(["finetuned_models", slug])
+
+
+def local_model(slug: str) -> dg.AssetKey:
+    return dg.AssetKey(["local_models", slug])
+
+
+def collection(collection_id: str) -> dg.AssetKey:
+    return dg.AssetKey(["collections", collection_id.replace("-", "_")])
+
+
+COLLECTION_KEYS = {collection_id: collection(collection_id) for collection_id in items.COLLECTIONS}
+
+
+def finetunes_name(slug: str) -> str:
+    """The partition set of a base model's finetunes; its keys are version ids, ``<model name>-v<n>``."""
+    return f"finetunes__{slug}"
+
+
+def finetunes(slug: str) -> dg.DynamicPartitionsDefinition:
+    return dg.DynamicPartitionsDefinition(name=finetunes_name(slug))
+
+
+def finetune_job(slug: str) -> str:
+    """Dagster allows no hyphens in job names."""
+    return f"finetune__{slug.replace('-', '_')}"
+
+
+def publish_job(slug: str) -> str:
+    return f"publish__{slug.replace('-', '_')}"

@@ -1,0 +1,79 @@
+"""What an operator sees on a materialization: links, tables, lineage and pictures as Dagster metadata."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.lineage import lineage_markdown
+from fair_dagster.flows.services import Services
+
+Metadata = dict[str, Any]
+
+
+def item_metadata(services: Services, item: Item) -> Metadata:
+    """An item's place, version, lineage and files."""
+    key = ItemKey(item["collection"], item["id"])
+    properties = item["properties"]
+    files = [
+        dg.TableRecord({"asset": name, "size": asset["file:size"], "href": str(asset["href"])})
+        for name, asset in item["assets"].items()
+        if "file:size" in asset
+    ]
+    metadata: Metadata = {
+        "item": dg.MetadataValue.path(services.catalog.href(key)),
+        "version": str(properties.get("version")),
+        "deprecated": bool(properties.get("deprecated", False)),
+        "lineage": dg.MetadataValue.md(lineage_markdown(item)),
+    }
+    if files:
+        metadata["files"] = dg.MetadataValue.table(files)
+    if metrics := properties.get("fair:metrics"):
+        metadata |= metrics_metadata(metrics)
+    return metadata
+
+
+def metrics_metadata(metrics: Mapping[str, float]) -> Metadata:
+    """A table of all metrics, and each as a number, which Dagster plots over partitions."""
+    rows = [dg.TableRecord({"metric": name, "value": round(value, 4)}) for name, value in metrics.items()]
+    numbers = {f"metric/{name}": dg.MetadataValue.float(float(value)) for name, value in metrics.items()}
+    return {"metrics": dg.MetadataValue.table(rows), **numbers} if rows else {}
+
+
+def changes_metadata(changes: ChangeSet) -> Metadata:
+    """What a write did, a row a change with its reason."""
+    rows = [
+        dg.TableRecord({"action": change.action, "item": str(change.key), "reason": change.reason})
+        for change in changes.changes
+    ]
+    if not rows:
+        return {"changes": dg.MetadataValue.text("none: the catalog was as it should be")}
+    return {"changes": dg.MetadataValue.table(rows)}
+
+
+def picture(png: bytes, alt: str) -> dg.MarkdownMetadataValue:
+    """A PNG shown in the UI itself, without a server that would have to serve it."""
+    return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def training_metadata(result: Mapping[str, Any], folder: Path) -> Metadata:
+    """What a training left: run, times, metrics, loss plot, a prediction over imagery."""
+    from fair_dagster.imagery.pictures import loss_plot
+
+    metadata: Metadata = {
+        "zenml_run": str(result.get("run_name", "")),
+        "zenml_run_id": str(result.get("run_id", "")),
+        "files": dg.MetadataValue.path(str(folder)),
+    }
+    if result.get("wall_seconds") is not None:
+        metadata["training_seconds"] = dg.MetadataValue.float(float(result["wall_seconds"]))
+    metadata |= metrics_metadata(result.get("metrics") or {})
+    if history := result.get("loss_history"):
+        metadata["loss"] = picture(loss_plot(history), "loss by epoch")
+    preview = folder / "preview.png"
+    if preview.is_file():
+        metadata["prediction"] = picture(preview.read_bytes(), "prediction over imagery")
+    return metadata

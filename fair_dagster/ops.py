@@ -1,0 +1,142 @@
+"""The ops that call ZenML and write STAC: the steps an operator sees, each with its own log, time and retries.
+
+They take names and partition keys, call a flow, and put what it did into metadata. What they do stands in ``flows``.
+"""
+
+import dagster as dg
+
+from fair_dagster import keys
+from fair_dagster.domain import items
+from fair_dagster.domain.changes import ItemKey
+from fair_dagster.domain.errors import ConflictError, PipelineError
+from fair_dagster.domain.slugs import split_version_id
+from fair_dagster.flows import finetunes, local_models, predictions
+from fair_dagster.metadata import changes_metadata, item_metadata, training_metadata
+from fair_dagster.pipelines.environment import zenml_environment
+from fair_dagster.pipelines.metadata import PROGRESS_VARIABLE
+from fair_dagster.resources import FairResource
+
+
+class FamilyConfig(dg.Config):
+    """Which finetuned model to recompute."""
+
+    family: str
+
+
+class PredictionConfig(dg.Config):
+    """A prediction that ``Fair.predict`` has prepared."""
+
+    config_path: str
+    output: str
+    result_path: str
+    model: str
+
+
+# What an asset waits for carries no data: the catalog and ZenML do.
+_START = {"start": dg.In(dg.Nothing)}
+
+
+@dg.op(ins=_START, tags={"dagster/kind": "stac"})
+def family_of_partition(context: dg.OpExecutionContext) -> str:
+    """The finetuned model that the partition is a version of."""
+    return split_version_id(context.partition_key)[0]
+
+
+@dg.op(tags={"dagster/kind": "stac"})
+def configured_family(config: FamilyConfig) -> str:
+    """The finetuned model named by the run's configuration."""
+    return config.family
+
+
+@dg.op(tags={"dagster/kind": "zenml"})
+def gather_family(context: dg.OpExecutionContext, fair: FairResource, family: str) -> local_models.Gathered:
+    """Read the family's published items, then its versions and stages from ZenML."""
+    gathered = local_models.gather_family(fair.services, family)
+    stages = ", ".join(f"v{version.number} {version.stage}" for version in gathered.versions) or "no versions"
+    context.log.info(f"{family}: {stages}; {len(gathered.published)} published items")
+    return gathered
+
+
+@dg.op(tags={"dagster/kind": "artifacts"})
+def publish_artifacts(
+    context: dg.OpExecutionContext, fair: FairResource, gathered: local_models.Gathered
+) -> dict[str, local_models.Artifacts]:
+    """Copy models, weights and configurations of promoted versions to the artifact store, once, with checksums."""
+    artifacts = local_models.publish_artifacts(fair.services, gathered)
+    for version in gathered.promoted:
+        size = sum(artifact.size for artifact in artifacts[version.uuid].values())
+        context.log.info(f"{version.id}: {len(artifacts[version.uuid])} artifacts, {size:,} bytes")
+    return dict(artifacts)
+
+
+@dg.op(tags={"dagster/kind": "stac"})
+def apply_publication(
+    context: dg.OpExecutionContext,
+    fair: FairResource,
+    gathered: local_models.Gathered,
+    artifacts: dict[str, local_models.Artifacts],
+) -> dg.Output[None]:
+    """Write the family as it should be into the catalog, in one atomic step."""
+    try:
+        changes = local_models.apply_publication(fair.services, gathered, artifacts)
+    except ConflictError:
+        context.log.info("another writer was faster; reading the family again")
+        changes = local_models.recompute(fair.services, gathered.slug)
+    for change in changes.changes:
+        context.log.info(f"{change.action} {change.key}: {change.reason}")
+    metadata = changes_metadata(changes)
+    if context.has_partition_key:
+        item = fair.services.catalog.get(ItemKey(items.LOCAL_MODELS, context.partition_key))
+        metadata |= item_metadata(fair.services, item) if item else {}
+    return dg.Output(None, metadata=metadata)
+
+
+@dg.op(ins=_START, out=dg.Out(dg.Nothing), tags={"dagster/kind": "zenml"})
+def run_training(context: dg.OpExecutionContext, fair: FairResource, pipes: dg.PipesSubprocessClient) -> None:
+    """Run the version's YAML by ZenML in a process of its own; its log streams into this step."""
+    services, partition = fair.services, context.partition_key
+    command, result_path = finetunes.training_command(services, partition)
+    result_path.unlink(missing_ok=True)
+    progress = {PROGRESS_VARIABLE: str(result_path.with_name(finetunes.PROGRESS_FILE))}
+    environment = zenml_environment(services.settings, verbosity="INFO") | progress
+    try:
+        pipes.run(context=context, command=command, env=environment)
+    except dg.DagsterPipesExecutionError as error:
+        raise _cause(finetunes.read_result(result_path), partition) from error
+    result = finetunes.read_result(result_path)
+    if result.get("error"):
+        raise _cause(result, partition)
+    context.add_output_metadata(training_metadata(result, result_path.parent))
+
+
+def _cause(result: dict[str, object], partition: str) -> PipelineError:
+    """The step's own error; a runner that was killed left no result."""
+    if error := result.get("error"):
+        step = f" in step {result['step']!r}" if result.get("step") else ""
+        return PipelineError(f"training of {partition!r} failed{step}: {error}")
+    return PipelineError(f"training of {partition!r} was killed before it could say why; see the step's log")
+
+
+@dg.op(tags={"dagster/kind": "onnx"})
+def predict_images(
+    context: dg.OpExecutionContext,
+    config: PredictionConfig,
+    fair: FairResource,
+    pipes: dg.PipesSubprocessClient,
+) -> dg.Output[None]:
+    """Run the model's ``predict`` over the images in a process of its own and write one GeoJSON file."""
+    prediction = predictions.from_config(config.model, config.config_path, config.output, config.result_path)
+    try:
+        pipes.run(context=context, command=prediction.command)
+    except dg.DagsterPipesExecutionError as error:
+        result = finetunes.read_result(prediction.result_path)
+        cause = result.get("error") or "the process was killed before it could say why"
+        raise PipelineError(f"prediction with {config.model!r} failed: {cause}") from error
+    return dg.Output(
+        None,
+        metadata={
+            keys.TAG_MODEL: config.model,
+            "output": dg.MetadataValue.path(config.output),
+            **predictions.describe(prediction),
+        },
+    )

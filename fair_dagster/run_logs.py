@@ -1,0 +1,62 @@
+"""The log of a run: ZenML's logs of the steps where it trained, Dagster's events and output otherwise."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from fair_dagster.domain.errors import NotFoundError
+from fair_dagster.flows import finetunes
+from fair_dagster.flows.services import Services
+from fair_dagster.instance import open_instance
+from fair_dagster.pipelines.run_records import LogLine, select_lines
+from fair_dagster.runs import Run, show_run
+
+
+def logs(
+    services: Services,
+    run_id: str,
+    *,
+    step: str | None = None,
+    tail: int | None = None,
+    since: datetime | None = None,
+) -> list[LogLine]:
+    """Log lines in order of time.
+
+    Raises:
+        NotFoundError: no such run or step; the message lists the steps.
+    """
+    run = show_run(services, run_id)
+    lines = _dagster_lines(services, run) + _zenml_lines(services, run)
+    if step is not None:
+        steps = sorted({line.step for line in lines if line.step})
+        lines = [line for line in lines if line.step == step]
+        if not lines:
+            raise NotFoundError(f"step {step!r} of run {run.id}", [f"its steps are: {', '.join(steps) or 'none'}"])
+    return select_lines(lines, tail=tail, since=since)
+
+
+def _dagster_lines(services: Services, run: Run) -> list[LogLine]:
+    with open_instance(services.settings) as instance:
+        entries = instance.all_logs(run.id)
+    return [
+        LogLine(
+            entry.step_key,
+            _level(entry),
+            datetime.fromtimestamp(entry.timestamp, UTC),
+            entry.user_message or (entry.dagster_event.message if entry.dagster_event else "") or "",
+        )
+        for entry in entries
+    ]
+
+
+def _level(entry: dg.EventLogEntry) -> str:
+    names = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
+    return names.get(int(entry.level), str(entry.level))
+
+
+def _zenml_lines(services: Services, run: Run) -> list[LogLine]:
+    if run.partition is None or not run.job.startswith("finetune__"):
+        return []
+    allocation = finetunes.allocation_of(services, run.partition)
+    found = services.zenml_runs.list(version_uuid=allocation.uuid, limit=1)
+    return services.zenml_runs.logs(found[0].id) if found else []
