@@ -1,0 +1,4 @@
+"""Chips, tiles and labels: reading, rasterizing, vectorizing, synthesizing, drawing.
+
+Knows no model and no catalog.
+"""

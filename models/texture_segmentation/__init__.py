@@ -1,0 +1,1 @@
+"""Building segmentation by local colour and texture. The contract stands in ``pipeline``."""
