@@ -156,9 +156,7 @@ class ModelVersions:
         rows = self._client.list_model_versions(model=model.id, number=number, hydrate=True).items
         if not rows:
             known = [f"v{row.number}" for row in self._rows(model)]
-            raise NotFoundError(
-                f"version {number} of {name!r}", [_existing("there is no such version", known)]
-            )
+            raise NotFoundError(f"version {number} of {name!r}", [_existing("there is no such version", known)])
         return rows[0]
 
     def _refuse_second_demotion(self, row: Any) -> None:

@@ -23,8 +23,10 @@ _REQUIRED = ("entrypoint", "model_uri", "input_images", "output")
 def predict(settings: Settings, config: Path) -> dict[str, Any]:
     """Run the prediction that ``config`` describes; returns ``{"features": <count>, "output": <path>}``.
 
-    ``config`` is YAML: ``entrypoint``, ``model_uri`` (local path or file URL of an ONNX file), ``input_images``
-    (local folder or file), ``output`` (GeoJSON to write), and optionally ``inference_params`` and ``threads``.
+    Args:
+        config: YAML with ``entrypoint``, ``model_uri`` (local path or file URL of an ONNX file),
+            ``input_images`` (local folder or file), ``output`` (GeoJSON to write), and optionally
+            ``inference_params`` and ``threads``.
 
     Raises:
         RefusedError: the config is incomplete, or its entrypoint is not allowed.

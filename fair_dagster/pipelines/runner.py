@@ -1,8 +1,8 @@
 """The process that runs one pipeline or one prediction: ``python -m fair_dagster.pipelines.runner``.
 
-The only place that imports code of a model folder. Started by an asset or a command, told what to do by files,
-answers by a result file (and through Dagster Pipes when started with it). Exit codes: 0 done, 1 failed with
-the cause as last lines, 2 usage, 130 and 143 ended by SIGINT and SIGTERM.
+The only place that imports code of a model folder. Started by an asset or a command, told what to do by
+files, answers by a result file (and through Dagster Pipes when started with it). Exit codes: 0 done, 1 failed
+with the cause as last lines, 2 usage, 130 and 143 ended by SIGINT and SIGTERM.
 """
 
 import argparse
@@ -16,8 +16,10 @@ from typing import Any
 
 from fair_dagster.domain.errors import FairError
 from fair_dagster.pipelines.compat import install_fair_package
+from fair_dagster.pipelines.entrypoints import offer_models
 from fair_dagster.pipelines.environment import prepare
 from fair_dagster.pipelines.files import write_json
+from fair_dagster.pipelines.run_records import describe_error
 from fair_dagster.settings import Settings
 
 PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
@@ -39,8 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings()
         prepare(settings, verbosity="INFO")
-        # Where `models.<name>` lies, also when FAIR_MODELS names a folder outside the project.
-        sys.path.insert(0, str(settings.models.parent))
+        offer_models(settings.models)
         install_fair_package()
         code, result = _train(settings, options) if options.command == "train" else _predict(settings, options)
         write_json(options.result, result)
@@ -48,8 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as interruption:
         write_json(options.result, {"status": "stopped", "error": str(interruption)})
         return interruption.exit_code
-    except FairError as error:
-        result = {"status": "failed", "error": str(error)}
+    except Exception as error:
+        # The boundary of the process: whoever waits for the result gets a cause, whatever went wrong.
+        cause = str(error) if isinstance(error, FairError) else describe_error(error)
+        result = {"status": "failed", "error": cause}
         write_json(options.result, result)
         _report(result)
         code = 1

@@ -111,7 +111,8 @@ class Runs:
         For a run whose process is gone: ZenML would say ``running`` for ever.
 
         Args:
-            interrupted: the run was ended by a signal, which ZenML takes for a failure: correct that too.
+            interrupted: the run was ended by a signal, which ZenML takes for a failure of the step: correct
+                that for the run. The step stays ``failed``; ZenML does not let it be changed.
 
         Raises:
             NotFoundError: there is no such run.
@@ -122,11 +123,12 @@ class Runs:
 
             row = self._row(run)
             for step_row in row.steps.values():
-                if _is_open(step_row, interrupted):
+                if not step_row.status.is_finished:
                     publish_utils.publish_step_run_status_update(
                         step_row.id, ExecutionStatus.STOPPED, end_time=datetime.now(UTC)
                     )
-            if _is_open(self._row(str(row.id)), interrupted):
+            status = self._row(str(row.id)).status
+            if not status.is_finished or (interrupted and status == ExecutionStatus.FAILED):
                 publish_utils.publish_pipeline_run_status_update(
                     row.id, ExecutionStatus.STOPPED, status_reason=reason, end_time=datetime.now(UTC)
                 )
@@ -197,9 +199,7 @@ class Runs:
 
     def _steps(self, row: Any) -> tuple[StepRecord, ...]:
         steps = [_step(name, step_row) for name, step_row in row.steps.items()]
-        return tuple(
-            sorted(steps, key=lambda step: step.started.timestamp() if step.started else float("inf"))
-        )
+        return tuple(sorted(steps, key=lambda step: step.started.timestamp() if step.started else float("inf")))
 
     def _lines(self, streams: Sequence[Any] | None, step: str | None) -> Lines:
         store = self._client.active_stack.log_store
@@ -212,6 +212,52 @@ class Runs:
                 entries += page.items
             lines += [_line(entry, step) for entry in entries]
         return lines
+
+
+def _record(row: Any, steps: tuple[StepRecord, ...]) -> RunRecord:
+    version = row.model_version
+    return RunRecord(
+        id=str(row.id),
+        name=row.name,
+        status=row.status.value,
+        pipeline=row.pipeline.name if row.pipeline else "",
+        model=version.model.name if version else None,
+        version=version.number if version else None,
+        started=aware(row.start_time) if row.start_time else None,
+        seconds=_seconds(row),
+        steps=steps,
+    )
+
+
+def _step(name: str, row: Any) -> StepRecord:
+    info = row.exception_info
+    return StepRecord(
+        name=name,
+        status=row.status.value,
+        started=aware(row.start_time) if row.start_time else None,
+        seconds=_seconds(row),
+        cause=describe_exception(info.source, info.message, info.traceback) if info else None,
+    )
+
+
+def _seconds(row: Any) -> float | None:
+    if row.start_time is None:
+        return None
+    end = aware(row.end_time) if row.end_time else datetime.now(UTC)
+    return round((end - aware(row.start_time)).total_seconds(), 3)
+
+
+def _lines(self, streams: Sequence[Any] | None, step: str | None) -> Lines:
+    store = self._client.active_stack.log_store
+    lines: Lines = []
+    for stream in streams or ():
+        page = store.fetch(stream, start="oldest", limit=_LOG_PAGE)
+        entries = list(page.items)
+        while page.after and page.items:
+            page = store.fetch(stream, after=page.after, limit=_LOG_PAGE)
+            entries += page.items
+        lines += [_line(entry, step) for entry in entries]
+    return lines
 
 
 def _record(row: Any, steps: tuple[StepRecord, ...]) -> RunRecord:

@@ -4,6 +4,7 @@ The configuration is handed to ZenML as it is. Only the run's name gets a suffix
 again after a failure or an interruption, when ZenML returns nothing.
 """
 
+import math
 import sys
 import uuid
 from collections.abc import Mapping
@@ -47,7 +48,7 @@ class TrainingResult:
     version_uuid: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     split: Mapping[str, Any] = field(default_factory=dict)
-    loss_history: Mapping[str, list[float | None]] = field(default_factory=dict)
+    loss_history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     wall_seconds: float | None = None
     artifacts: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Mapping[str, Any], ...] = ()
@@ -55,7 +56,8 @@ class TrainingResult:
     step: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON; a number that JSON cannot hold (a diverged loss) becomes null."""
+        return {name: _jsonable(value) for name, value in asdict(self).items()}
 
 
 class Training:
@@ -95,7 +97,7 @@ class Training:
 
     def _pipeline(self) -> Any:
         pipeline = load_entrypoint(self._entrypoint, self._settings.entrypoint_roots)
-        from zenml import Pipeline
+        from zenml.pipelines.pipeline_definition import Pipeline
 
         if not isinstance(pipeline, Pipeline):
             raise PipelineError(f"{self._entrypoint} is no ZenML pipeline: decorate it with @pipeline")
@@ -143,10 +145,7 @@ class Training:
             version_uuid=version.uuid if version else None,
             metrics=training.metrics,
             split=training.split,
-            loss_history={
-                name: [loss if loss == loss else None for loss in losses]  # noqa: PLR0124 - NaN is no JSON
-                for name, losses in training.loss_history.items()
-            },
+            loss_history=training.loss_history,
             wall_seconds=training.wall_seconds,
             artifacts=version.artifacts if version else {},
             steps=tuple({"name": s.name, "status": s.status, "seconds": s.seconds} for s in run.steps),
@@ -162,11 +161,17 @@ class Training:
     def _lift(self, version: VersionRecord, on_steps: Mapping[str, Any]) -> VersionRecord:
         """Copy to the version what steps logged on themselves only, as contributors do with the split."""
         missing = {
-            key: value
-            for key, value in on_steps.items()
-            if key.startswith(PREFIX) and key not in version.metadata
+            key: value for key, value in on_steps.items() if key.startswith(PREFIX) and key not in version.metadata
         }
         if not missing:
             return version
         self._versions.log(version.uuid, missing)
         return self._versions.get(version.name, version.number)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
