@@ -61,9 +61,7 @@ def new_collection(name: str) -> Document:
 
     title, description = _TEXTS[name]
     extent = pystac.Extent(pystac.SpatialExtent([_WORLD]), pystac.TemporalExtent([[None, None]]))
-    collection = pystac.Collection(
-        id=name, title=title, description=description, extent=extent, license="other"
-    )
+    collection = pystac.Collection(id=name, title=title, description=description, extent=extent, license="other")
     document: Document = collection.to_dict(include_self_link=False)
     document["links"] = [
         {"rel": "root", "href": f"../{CATALOG_FILE}", "type": JSON},
@@ -86,10 +84,7 @@ def after_changes(document: Document, changes: Sequence[Change], layout: Layout,
     """
     links: list[dict[str, Any]] = document["links"]
     gone = {layout.item_link({}, change.key)["href"] for change in changes if change.action == "delete"}
-    wanted = {
-        link["href"]: link
-        for link in (layout.item_link(c.item, c.key) for c in changes if c.item is not None)
-    }
+    wanted = {link["href"]: link for link in (layout.item_link(c.item, c.key) for c in changes if c.item is not None)}
     kept = []
     was_empty = True
     for link in links:

@@ -136,9 +136,7 @@ class Journal:
             self._checkpoint("done")
             self._discard()
         except OSError as error:
-            again = (
-                f"The write is recorded in {self._file} and is completed as soon as the folder can be written"
-            )
+            again = f"The write is recorded in {self._file} and is completed as soon as the folder can be written"
             raise CatalogError(f"{_sentence(error, self._root)}. {again}") from error
 
     def _move(self, move: _Move) -> None:

@@ -38,9 +38,7 @@ class JsonStore:
         checkpoint: called before each step of a write; for tests.
     """
 
-    def __init__(
-        self, root: Path, *, lock_timeout: float = 60.0, checkpoint: Checkpoint = no_checkpoint
-    ) -> None:
+    def __init__(self, root: Path, *, lock_timeout: float = 60.0, checkpoint: Checkpoint = no_checkpoint) -> None:
         self._layout = Layout(root)
         self._journal = Journal(self._layout.root, checkpoint=checkpoint)
         self._lock_timeout = lock_timeout
@@ -104,11 +102,7 @@ class JsonStore:
         with self._lock():
             self._journal.recover()
             before = self._read_collection(collection)
-            found = [
-                item
-                for id_ in self._ids_on_disk(collection)
-                if (item := self._read(ItemKey(collection, id_)))
-            ]
+            found = [item for id_ in self._ids_on_disk(collection) if (item := self._read(ItemKey(collection, id_)))]
             after = documents.recomputed(before, found, self._layout, datetime.now(UTC))
             path = self._layout.collection_file(collection)
             if after != before or not path.exists():
@@ -194,9 +188,7 @@ class JsonStore:
             if change.action == "update" and not exists:
                 problems.append(f"{change.key} does not exist and cannot be updated")
         if problems:
-            raise ConflictError(
-                f"{'; '.join(problems)}. Read the catalog again and repeat; nothing was written"
-            )
+            raise ConflictError(f"{'; '.join(problems)}. Read the catalog again and repeat; nothing was written")
 
     def _changed_documents(self, changes: tuple[Change, ...]) -> dict[Path, bytes]:
         writes = self._missing_documents()
@@ -246,9 +238,7 @@ def _item_problems(item: Item, key: ItemKey) -> list[str]:
         problems.append(f"{key}: the item has no properties")
     for link in item.get("links", []):
         target = key_of(str(link.get("href", "")))
-        problems += [
-            f"{key}: link {link.get('rel')!r}: {p}" for p in (key_problems(target) if target else [])
-        ]
+        problems += [f"{key}: link {link.get('rel')!r}: {p}" for p in (key_problems(target) if target else [])]
     return problems
 
 
@@ -269,13 +259,9 @@ def _loaded(path: Path) -> dict[str, Any] | None:
     except OSError as error:
         raise CatalogError(f"{path} could not be read: {error.strerror or error}") from error
     except orjson.JSONDecodeError as error:
-        raise CatalogError(
-            f"{path} is damaged: {error}. Restore it from a copy, or publish it again"
-        ) from error
+        raise CatalogError(f"{path} is damaged: {error}. Restore it from a copy, or publish it again") from error
     if not isinstance(document, dict):
-        raise CatalogError(
-            f"{path} is damaged: it holds no JSON object. Restore it from a copy, or publish it again"
-        )
+        raise CatalogError(f"{path} is damaged: it holds no JSON object. Restore it from a copy, or publish it again")
     return document
 
 
@@ -283,6 +269,4 @@ def _dumped(document: dict[str, Any], path: Path) -> bytes:
     try:
         return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     except TypeError as error:
-        raise RefusedError(
-            f"the content of {path.name}", [f"it cannot be written as JSON: {error}"]
-        ) from error
+        raise RefusedError(f"the content of {path.name}", [f"it cannot be written as JSON: {error}"]) from error

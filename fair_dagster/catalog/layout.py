@@ -27,9 +27,7 @@ def key_problems(key: ItemKey) -> list[str]:
     """Why no catalog can hold an item at ``key``: an unknown collection, an id that is no safe file name."""
     problems = collection_problems(key.collection)
     if not _SAFE_ID.fullmatch(key.id):
-        problems.append(
-            f"item id {key.id!r} may hold only letters, digits, '.', '_' and '-', at most 200 of them"
-        )
+        problems.append(f"item id {key.id!r} may hold only letters, digits, '.', '_' and '-', at most 200 of them")
     return problems
 
 

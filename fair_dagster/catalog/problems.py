@@ -7,8 +7,7 @@ from jsonschema.exceptions import ValidationError
 
 _LONGEST = 60
 _COMBINING = frozenset({"anyOf", "oneOf"})
-_DESCRIBED = frozenset({"pattern", "not", "maxLength"})
-"""Keywords whose own message says less than the ``description`` beside them."""
+_EXPLAINED = frozenset({"pattern", "maxLength", "type"})
 
 
 def lines_of(errors: Iterable[ValidationError]) -> list[str]:
@@ -23,16 +22,26 @@ def _leaves(error: ValidationError) -> list[ValidationError]:
     """The errors at the bottom of an ``anyOf`` or ``oneOf``: those of the branch that the instance is
     nearest to.
     """
-    described = isinstance(error.schema, Mapping) and "description" in error.schema
-    if error.validator not in _COMBINING or described or not error.context:
+    if error.validator not in _COMBINING or _message(error) or not error.context:
         return [error]
     branches: dict[Any, list[ValidationError]] = {}
     for child in error.context:
         branches.setdefault(child.schema_path[0], []).append(child)
     # A branch for another kind of object (a collection, an item) says nothing about this one.
     meant = [b for b in branches.values() if not any(_is_other_kind(child) for child in b)]
-    nearest = min(meant or list(branches.values()), key=len)
+    # The deeper a branch got before it failed, the more of the instance fits it.
+    nearest = min(meant or list(branches.values()), key=lambda b: (-_depth(b), len(b)))
     return [leaf for child in nearest for leaf in _leaves(child)]
+
+
+def _depth(branch: list[ValidationError]) -> int:
+    return max(len(leaf.absolute_path) for child in branch for leaf in _leaves(child))
+
+
+def _message(error: ValidationError) -> str | None:
+    """What our schemas say in plain words beside a keyword whose own error would tell little."""
+    found = error.schema.get("message") if isinstance(error.schema, Mapping) else None
+    return found if isinstance(found, str) else None
 
 
 def _is_other_kind(error: ValidationError) -> bool:
@@ -54,7 +63,7 @@ def _where(path: Sequence[str | int]) -> str:
 def _what(error: ValidationError) -> str:
     value = short(error.instance)
     wanted: Any = error.validator_value
-    description = error.schema.get("description") if isinstance(error.schema, Mapping) else None
+    message = _message(error)
     texts = {
         # The library raises one error a name and tells which only in its message.
         "required": error.message.replace(" is a required property", " is missing"),
@@ -63,10 +72,10 @@ def _what(error: ValidationError) -> str:
         "type": f"must be of type {_joined(wanted, ' or ')}, is {value}",
     }
     keyword = str(error.validator)
-    if description and keyword in _COMBINING:
-        text = str(description)
-    elif description and keyword in _DESCRIBED:
-        text = f"{description}, is {value}"
+    if message and keyword in _COMBINING:
+        text = message
+    elif message and keyword in _EXPLAINED:
+        text = f"{message}, is {value}"
     elif keyword in {"minLength", "minItems"} and wanted == 1:
         text = "must not be empty"
     elif keyword in {*_COMBINING, "not"}:

@@ -35,9 +35,7 @@ class SchemaCache:
         fetcher: for tests.
     """
 
-    def __init__(
-        self, folder: Path, *, offline: bool = False, fetcher: Callable[[str], bytes] = fetch
-    ) -> None:
+    def __init__(self, folder: Path, *, offline: bool = False, fetcher: Callable[[str], bytes] = fetch) -> None:
         self._folder = folder
         self._offline = offline
         self._fetcher = fetcher

@@ -57,8 +57,6 @@ def open_store(settings: Settings) -> CatalogStore:
     from fair_dagster.catalog.json_store import JsonStore
 
     if "://" in settings.catalog:
-        problem = (
-            f"{settings.catalog!r} is a URL, and only a folder can be opened; name a folder or leave it unset"
-        )
+        problem = f"{settings.catalog!r} is a URL, and only a folder can be opened; name a folder or leave it unset"
         raise RefusedError("the setting FAIR_CATALOG", [problem])
     return JsonStore(settings.catalog_path)

@@ -147,9 +147,7 @@ def _as_checked(item: Item) -> tuple[Item, list[str]]:
 
 def _extensions(item: Item) -> list[str]:
     found = item.get("stac_extensions")
-    return (
-        list(dict.fromkeys(uri for uri in found if isinstance(uri, str))) if isinstance(found, list) else []
-    )
+    return list(dict.fromkeys(uri for uri in found if isinstance(uri, str))) if isinstance(found, list) else []
 
 
 def _counts(uri: str) -> bool:

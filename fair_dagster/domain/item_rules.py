@@ -83,8 +83,8 @@ def model_warnings(item: Item, vocabulary: Vocabulary) -> list[str]:
 
 def local_model_warnings(item: Item, vocabulary: Vocabulary) -> list[str]:
     found = model_warnings(item, vocabulary)
-    links = item.get("links")
-    if not (isinstance(links, list) and targets(links, DERIVED_FROM)):
+    links = [link for link in _list(item.get("links")) if isinstance(link, dict) and "href" in link]
+    if not targets(links, DERIVED_FROM):
         found.append("links: no derived_from link says which base model and dataset it comes from")
     return found
 
