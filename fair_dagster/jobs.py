@@ -1,6 +1,7 @@
 """Jobs: one for each flow a user asks for. Jobs over assets where something is made, op jobs where nothing is."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -12,6 +13,9 @@ from fair_dagster.ops import (
     predict_images,
     publish_artifacts,
 )
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 
 @dg.job(
@@ -28,9 +32,9 @@ def predict() -> None:
     predict_images()
 
 
-def asset_jobs(slugs: Sequence[str]) -> list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition]:
+def asset_jobs(slugs: Sequence[str]) -> "list[dg.JobDefinition | UnresolvedAssetJobDefinition]":
     """The jobs over the assets of a code location with the base models ``slugs``."""
-    jobs = [
+    jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
         dg.define_asset_job(
             keys.DATASETS_JOB, dg.AssetSelection.assets(keys.DATASETS), description="Register a dataset."
         ),

@@ -4,7 +4,7 @@ A training configuration is a ZenML run configuration, so ``zenml pipeline run -
 stands under ``extra``. Nothing here reads or writes files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fair_dagster.domain import hyperparameters, items
@@ -23,9 +23,13 @@ def training_config(
     base_model: Item,
     dataset: Item,
     *,
+    step_parameters: Mapping[str, Sequence[str]] | None = None,
     experiment_tracker: str | None = None,
 ) -> Config:
     """The ZenML run configuration of version ``number`` of ``request.model_name``.
+
+    ``step_parameters`` names what each step takes: ZenML refuses a parameter that a step does not have. Left out, the
+    steps are taken to follow the whole contract.
 
     Raises:
         RefusedError: the items lack an asset that training needs.
@@ -46,19 +50,20 @@ def training_config(
     if chips is None or labels is None or weights is None or module is None:
         raise RefusedError(f"finetune of {request.model_name!r}", missing)
     class_names = [c["name"] for c in items.classes(base_model)]
-    steps: dict[str, Config] = {
+    offered = {
         "train_model": {
-            "parameters": {
-                "model_name": request.model_name,
-                "base_model_id": request.base_model,
-                "dataset_id": request.dataset,
-            }
+            "model_name": request.model_name,
+            "base_model_id": request.base_model,
+            "dataset_id": request.dataset,
         },
-        "evaluate_model": {"parameters": {"class_names": class_names}},
+        "evaluate_model": {"class_names": class_names},
     }
-    if experiment_tracker:
-        for step in steps.values():
-            step["experiment_tracker"] = experiment_tracker
+    steps: dict[str, Config] = {}
+    for step, values in offered.items():
+        taken = values if step_parameters is None else step_parameters.get(step, ())
+        steps[step] = {"parameters": {name: value for name, value in values.items() if name in taken}}
+        if experiment_tracker:
+            steps[step]["experiment_tracker"] = experiment_tracker
     config: Config = {
         "run_name": version_id(request.model_name, number) + "-{date}-{time}",
         "enable_cache": False,

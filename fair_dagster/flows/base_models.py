@@ -11,7 +11,7 @@ from fair_dagster.domain.changes import ChangeSet, Item
 from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.flows.releases import Incoming, publish
 from fair_dagster.flows.services import Services
-from fair_dagster.pipelines.contract import folder_digest, folder_report
+from fair_dagster.pipelines.contract import check_folder, folder_digest
 
 ITEM_FILE = "stac-item.json"
 
@@ -79,7 +79,7 @@ def read_item(path: Path) -> Item:
 
 def validate(services: Services, folder: Path, *, strict: bool = False) -> Validation:
     """Everything that is wrong with a base model folder: contract, schemas, rules, hrefs."""
-    contract = folder_report(folder)
+    contract = check_folder(folder)
     problems, warnings = list(contract.problems), list(contract.warnings)
     not_checked: tuple[str, ...] = ()
     try:

@@ -21,6 +21,7 @@ from fair_dagster.domain.training_config import EXTRA, Config, rerun_config, tra
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.services import Services
+from fair_dagster.pipelines.contract import check_folder
 
 CONFIG_FILE = "training.yaml"
 RESULT_FILE = "result.json"
@@ -92,12 +93,18 @@ def _code_problems(services: Services, base_model: Item) -> list[str]:
     if not module.startswith(services.settings.entrypoint_roots):
         roots = ", ".join(services.settings.entrypoint_roots)
         problems.append(f"entrypoint {module!r} of {base_model['id']!r} stands outside the allowed roots: {roots}")
-    elif not services.settings.models.parent.joinpath(*module.split(".")).with_suffix(".py").is_file():
+    elif not _code_folder(services, base_model).is_dir():
         problems.append(
             f"the code of {base_model['id']!r} ({module}) is not in {services.settings.models}; "
             "add its folder or set FAIR_MODELS"
         )
     return problems
+
+
+def _code_folder(services: Services, base_model: Item) -> Path:
+    """Where the runner imports the base model's pipeline from."""
+    module = items.pipeline_module(base_model) or ""
+    return services.settings.models.parent.joinpath(*module.split(".")[:-1])
 
 
 def _name_problems(services: Services, model_name: str, base_model: Item) -> list[str]:
@@ -213,6 +220,7 @@ def write_config(services: Services, partition: str) -> tuple[Path, Config]:
             allocation.number,
             base_model,
             dataset,
+            step_parameters=check_folder(_code_folder(services, base_model)).parameters,
             experiment_tracker=services.settings.experiment_tracker,
         )
     path = config_path(services, partition, allocation.uuid)

@@ -103,10 +103,7 @@ class LocalModels(RuleBasedStateMachine):
         self.versions[number] = replace(self.versions[number], stage="production")
         if recompute:
             self.recompute()
-            assert (
-                self.catalog[ItemKey("local-models", f"ramp-nepal-v{number}")]["properties"]["deprecated"]
-                is False
-            )
+            assert self.catalog[ItemKey("local-models", f"ramp-nepal-v{number}")]["properties"]["deprecated"] is False
 
     @precondition(lambda self: self.versions)
     @rule(data=st.data(), stage=st.sampled_from(["archived", "none", "staging"]))
@@ -152,9 +149,7 @@ class LocalModels(RuleBasedStateMachine):
         assert not diff(self.published(), desired_items(self.family()))
         production = {v.uuid for v in self.versions.values() if v.stage == "production"}
         active = {
-            i["properties"]["fair:zenml_version_id"]
-            for i in self.published()
-            if not i["properties"]["deprecated"]
+            i["properties"]["fair:zenml_version_id"] for i in self.published() if not i["properties"]["deprecated"]
         }
         assert active == production
 
@@ -186,9 +181,7 @@ class BaseModels(RuleBasedStateMachine):
     def apply(self, family: Family) -> None:
         desired = desired_items(family)
         self.catalog = applied(self.catalog, diff(self.published(), desired))
-        assert not diff(
-            self.published(), desired_items(release_family("base-models", "ramp", self.published()))
-        )
+        assert not diff(self.published(), desired_items(release_family("base-models", "ramp", self.published())))
         self.child = relink_parents([self.child], {("base-models", "ramp"): self.published()})[0]
 
     @rule(content=st.sampled_from("abcd"))
@@ -225,9 +218,7 @@ class BaseModels(RuleBasedStateMachine):
     def child_points_at_the_version_it_was_made_from(self) -> None:
         if not self.catalog:
             return
-        parents = [
-            key for key in targets(self.child["links"], "derived_from") if key.collection == "base-models"
-        ]
+        parents = [key for key in targets(self.child["links"], "derived_from") if key.collection == "base-models"]
         assert [self.catalog[key]["properties"]["version"] for key in parents] == ["1"]
 
 

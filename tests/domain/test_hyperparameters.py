@@ -1,0 +1,45 @@
+import math
+
+import pytest
+
+from fair_dagster.domain.hyperparameters import override_problems, resolve
+from tests.factories import base_model
+
+
+def test_defaults_come_without_prefix_and_overrides_win() -> None:
+    values = resolve(base_model(), {"training.epochs": 7, "learning_rate": 1}, "training")
+
+    assert values == {"epochs": 7, "learning_rate": 1.0, "optimizer": "sgd"}
+    assert isinstance(values["learning_rate"], float)
+
+
+def test_every_wrong_override_is_named_at_once() -> None:
+    overrides = {"epochs": 0, "learning_rate": "fast", "optimizer": "lbfgs", "epoch": 3, "verbose": True}
+
+    problems = override_problems(base_model(), overrides, "training")
+
+    assert problems == [
+        "hyperparameter 'epochs' must be at least 1, got 0",
+        "hyperparameter 'learning_rate' must be float, got 'fast' (str)",
+        "hyperparameter 'optimizer' must be one of sgd, adam, got 'lbfgs'",
+        "hyperparameter 'epoch' is not in the spec of 'ramp'; did you mean 'epochs'?",
+        "hyperparameter 'verbose' is not in the spec of 'ramp'; known are epochs, learning_rate, optimizer",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("epochs", True, "must be int, got True (bool)"),
+        ("epochs", 2.5, "must be int, got 2.5 (float)"),
+        ("epochs", 51, "must be at most 50, got 51"),
+        ("learning_rate", math.nan, "must be a number, got NaN"),
+    ],
+)
+def test_a_value_of_wrong_type_or_range_is_refused(name: str, value: object, problem: str) -> None:
+    assert override_problems(base_model(), {name: value}, "training") == [f"hyperparameter {name!r} {problem}"]
+
+
+def test_an_inference_parameter_is_unknown_to_training() -> None:
+    assert override_problems(base_model(), {"confidence_threshold": 0.7}, "training")
+    assert not override_problems(base_model(), {"confidence_threshold": 0.7}, "inference")
