@@ -6,10 +6,11 @@ with the cause as last lines, 2 usage, 130 and 143 ended by SIGINT and SIGTERM.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -36,8 +37,7 @@ class Interrupted(BaseException):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command of ``arguments`` and return the exit code."""
     options = _parse(arguments)
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, _interrupt)
+    _handle_signals(_interrupt)
     try:
         settings = Settings()
         prepare(settings, verbosity="INFO")
@@ -67,12 +67,21 @@ def _train(settings: Settings, options: argparse.Namespace) -> tuple[int, dict[s
     from fair_dagster.pipelines.training import Training
 
     training = Training(settings, options.config, options.entrypoint)
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        # A second signal must not cut the clean-up short; SIGKILL still does.
+        _handle_signals(signal.SIG_IGN)
+        interruption = Interrupted(signum)
+        # ZenML takes what follows for a failed step, unless it knows before. Best effort: the database may
+        # be the very thing that was interrupted.
+        with contextlib.suppress(Exception):
+            training.announce_stop(str(interruption))
+        raise interruption
+
+    _handle_signals(stop)
     try:
         result = training.run()
     except Interrupted as interruption:
-        # A second signal must not cut the clean-up short; SIGKILL still does.
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, signal.SIG_IGN)
         return interruption.exit_code, training.interrupted(str(interruption)).as_json()
     return 0 if result.status == "completed" else 1, result.as_json()
 
@@ -90,6 +99,11 @@ def _report(result: dict[str, Any]) -> None:
 
     with open_dagster_pipes() as pipes:
         pipes.report_custom_message(result)
+
+
+def _handle_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, handler)
 
 
 def _interrupt(signum: int, _frame: FrameType | None) -> None:

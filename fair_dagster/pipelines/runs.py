@@ -105,18 +105,27 @@ class Runs:
                 return self.show(str(row.id))
         return self.mark_stopped(str(row.id))
 
-    def mark_stopped(self, run: str, reason: str = "stopped", *, interrupted: bool = False) -> RunRecord:
+    def mark_stopping(self, run: str, reason: str) -> None:
+        """Write down that a run is about to end: a step that fails from now on was stopped, not broken."""
+        with self._calls():
+            from zenml.enums import ExecutionStatus
+            from zenml.orchestrators.publish_utils import publish_pipeline_run_status_update
+
+            row = self._row(run)
+            if not row.status.is_finished:
+                publish_pipeline_run_status_update(row.id, ExecutionStatus.STOPPING, status_reason=reason)
+
+    def mark_stopped(self, run: str, reason: str = "stopped") -> RunRecord:
         """Write down that a run and its unfinished steps have ended; nothing happens when they had.
 
         For a run whose process is gone: ZenML would say ``running`` for ever.
 
-        Args:
-            interrupted: the run was ended by a signal, which ZenML takes for a failure of the step: correct
-                that for the run. The step stays ``failed``; ZenML does not let it be changed.
-
         Raises:
             NotFoundError: there is no such run.
         """
+        # First the run, then its steps: ZenML computes the run's status from both, and a run that is not
+        # `stopping` goes back to `running` when it has steps that never started.
+        self.mark_stopping(run, reason)
         with self._calls():
             from zenml.enums import ExecutionStatus
             from zenml.orchestrators import publish_utils
@@ -127,11 +136,8 @@ class Runs:
                     publish_utils.publish_step_run_status_update(
                         step_row.id, ExecutionStatus.STOPPED, end_time=datetime.now(UTC)
                     )
-            status = self._row(str(row.id)).status
-            if not status.is_finished or (interrupted and status == ExecutionStatus.FAILED):
-                publish_utils.publish_pipeline_run_status_update(
-                    row.id, ExecutionStatus.STOPPED, status_reason=reason, end_time=datetime.now(UTC)
-                )
+            if not self._row(str(row.id)).status.is_finished:
+                publish_utils.publish_pipeline_run_status_update(row.id, ExecutionStatus.STOPPED, status_reason=reason)
         return self.show(str(row.id))
 
     def step_metadata(self, run: str) -> dict[str, Any]:
@@ -245,56 +251,6 @@ def _seconds(row: Any) -> float | None:
         return None
     end = aware(row.end_time) if row.end_time else datetime.now(UTC)
     return round((end - aware(row.start_time)).total_seconds(), 3)
-
-
-def _lines(self, streams: Sequence[Any] | None, step: str | None) -> Lines:
-    store = self._client.active_stack.log_store
-    lines: Lines = []
-    for stream in streams or ():
-        page = store.fetch(stream, start="oldest", limit=_LOG_PAGE)
-        entries = list(page.items)
-        while page.after and page.items:
-            page = store.fetch(stream, after=page.after, limit=_LOG_PAGE)
-            entries += page.items
-        lines += [_line(entry, step) for entry in entries]
-    return lines
-
-
-def _record(row: Any, steps: tuple[StepRecord, ...]) -> RunRecord:
-    version = row.model_version
-    return RunRecord(
-        id=str(row.id),
-        name=row.name,
-        status=row.status.value,
-        pipeline=row.pipeline.name if row.pipeline else "",
-        model=version.model.name if version else None,
-        version=version.number if version else None,
-        started=aware(row.start_time) if row.start_time else None,
-        seconds=_seconds(row),
-        steps=steps,
-    )
-
-
-def _step(name: str, row: Any) -> StepRecord:
-    info = row.exception_info
-    return StepRecord(
-        name=name,
-        status=row.status.value,
-        started=aware(row.start_time) if row.start_time else None,
-        seconds=_seconds(row),
-        cause=describe_exception(info.source, info.message, info.traceback) if info else None,
-    )
-
-
-def _seconds(row: Any) -> float | None:
-    if row.start_time is None:
-        return None
-    end = aware(row.end_time) if row.end_time else datetime.now(UTC)
-    return round((end - aware(row.start_time)).total_seconds(), 3)
-
-
-def _is_open(row: Any, interrupted: bool) -> bool:
-    return not row.status.is_finished or (interrupted and row.status.value == "failed")
 
 
 def _line(entry: Any, step: str | None) -> LogLine:

@@ -86,13 +86,20 @@ class Training:
             return self._failed(error)
         return self._completed()
 
+    def announce_stop(self, reason: str) -> None:
+        """To be called when a signal arrives, before it unwinds the step that runs."""
+        if "zenml" in sys.modules:
+            run = self._runs.find(self._suffix)
+            if run is not None:
+                self._runs.mark_stopping(run.id, reason)
+
     def interrupted(self, reason: str) -> TrainingResult:
         """The result after a signal: the ZenML run, if there is one yet, is marked as stopped."""
         # Without ZenML in the process there can be no run, and loading it now would only delay the end.
         run = self._runs.find(self._suffix) if "zenml" in sys.modules else None
         if run is None:
             return TrainingResult(status="stopped", error=reason)
-        run = self._runs.mark_stopped(run.id, reason, interrupted=True)
+        run = self._runs.mark_stopped(run.id, reason)
         return self._result(run, status="stopped", error=reason)
 
     def _pipeline(self) -> Any:
