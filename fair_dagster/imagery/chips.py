@@ -230,9 +230,7 @@ def _opened(path: Path) -> Any:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return rasterio.open(path)
     except (RasterioError, OSError) as error:
-        raise RefusedError(
-            f"chip {path}", ["the file is not an image that can be read, or is damaged"]
-        ) from error
+        raise RefusedError(f"chip {path}", ["the file is not an image that can be read, or is damaged"]) from error
 
 
 def _frame_of(path: Path, source: Any) -> Frame:

@@ -72,11 +72,7 @@ def find_labels(path: Path) -> Path:
     found = sorted(file for file in path.rglob("*.geojson") if file.is_file())
     if len(found) != 1:
         names = ", ".join(file.name for file in found[:_MAX_NAMED])
-        problem = (
-            f"the folder holds {len(found)} .geojson files ({names})"
-            if found
-            else "the folder holds no .geojson"
-        )
+        problem = f"the folder holds {len(found)} .geojson files ({names})" if found else "the folder holds no .geojson"
         raise RefusedError(f"labels {path}", [f"{problem}; name one file"])
     return found[0]
 

@@ -152,9 +152,7 @@ def _place_roofs(
         if notch < 0.35:
             corner = shapely.box(x + size[0] * 0.05, y + size[1] * 0.05, x + size[0], y + size[1])
             box = box.difference(corner)
-        outline = affinity.translate(
-            affinity.rotate(box, turn, origin=(x, y), use_radians=True), shift, -shift
-        )
+        outline = affinity.translate(affinity.rotate(box, turn, origin=(x, y), use_radians=True), shift, -shift)
         if any(outline.dwithin(other, margin) for other in placed[-40:]):
             continue
         placed.append(outline)
@@ -176,9 +174,7 @@ def _place_trees(
     radii = rng.uniform(1.2, 3.2, count) / pixel_m
     tree = shapely.STRtree([roof.outline for roof in roofs])
     points = shapely.points(centres)
-    covered = (
-        set(tree.query(points, predicate="dwithin", distance=1.0 / pixel_m)[0].tolist()) if roofs else set()
-    )
+    covered = set(tree.query(points, predicate="dwithin", distance=1.0 / pixel_m)[0].tolist()) if roofs else set()
     return [
         (float(x), float(y), float(radius))
         for number, ((x, y), radius) in enumerate(zip(centres, radii, strict=True))
@@ -198,9 +194,7 @@ def _draw_shadows(
 
     for roof, height in zip(roofs, heights, strict=True):
         dx, dy = (height * 0.45 * part / pixel_m for part in _SUN)
-        cast = shapely.union_all(
-            [affinity.translate(roof.outline, dx * t, dy * t) for t in (0, 0.25, 0.5, 0.75, 1)]
-        )
+        cast = shapely.union_all([affinity.translate(roof.outline, dx * t, dy * t) for t in (0, 0.25, 0.5, 0.75, 1)])
         for part in shapely.get_parts(cast):
             draw.polygon(list(part.exterior.coords), fill=255)
     for x, y, radius in trees:
@@ -242,9 +236,7 @@ def _paint_roof(
     patch[inside] = color + texture[inside][:, np.newaxis]
 
 
-def _paint_tree(
-    canvas: NDArray[np.float32], x: float, y: float, radius: float, rng: np.random.Generator
-) -> None:
+def _paint_tree(canvas: NDArray[np.float32], x: float, y: float, radius: float, rng: np.random.Generator) -> None:
     """A crown: a ragged disc, lit from the side away from the shadow."""
     tone = rng.uniform(0.75, 1.2)
     grain = np.random.default_rng(int(rng.integers(2**31)))
@@ -254,9 +246,7 @@ def _paint_tree(
         return
     ys, xs = np.mgrid[top:bottom, left:right].astype(np.float32)
     distance = np.hypot(xs - x, ys - y) / radius + 0.12 * grain.normal(0, 1, xs.shape)
-    light = (
-        1 - 0.35 * ((xs - x) * _SUN[0] + (ys - y) * _SUN[1]) / radius + 0.16 * grain.normal(0, 1, xs.shape)
-    )
+    light = 1 - 0.35 * ((xs - x) * _SUN[0] + (ys - y) * _SUN[1]) / radius + 0.16 * grain.normal(0, 1, xs.shape)
     crown = np.array((58, 84, 46), dtype=np.float32) * tone * light[..., np.newaxis]
     inside = distance < 1
     patch = canvas[top:bottom, left:right]

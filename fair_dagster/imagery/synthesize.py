@@ -33,9 +33,7 @@ class SyntheticDataset:
     predict_chips: Path
 
 
-def synthesize(
-    folder: Path, *, chips: int = 24, size: int = 256, seed: int = 7, zoom: int = 19
-) -> SyntheticDataset:
+def synthesize(folder: Path, *, chips: int = 24, size: int = 256, seed: int = 7, zoom: int = 19) -> SyntheticDataset:
     """Draw a town and write it as ``chips`` labelled chips and a third as many without labels.
 
     The same arguments give the same pixels and labels. All chips are cut from one picture, so that roads and
@@ -66,9 +64,7 @@ def synthesize(
     _write_chips(dataset.predict_chips, town.pixels, unlabelled, size, origin)
     _write_labels(dataset.labels, town, labelled, size, first)
     arguments = f"chips={chips}, size={size}, seed={seed}, zoom={zoom}"
-    (folder / "README.txt").write_text(
-        f"{_NOTE}\nMade with {arguments}. Free of rights (CC0-1.0).\n", encoding="utf-8"
-    )
+    (folder / "README.txt").write_text(f"{_NOTE}\nMade with {arguments}. Free of rights (CC0-1.0).\n", encoding="utf-8")
     return dataset
 
 
@@ -120,18 +116,14 @@ def _write_labels(path: Path, town: Town, cells: list[tuple[int, int]], size: in
 
     west, _, east, north = first.mercator_bounds
     pixel = (east - west) / size
-    area = shapely.union_all(
-        [shapely.box(c * size, r * size, (c + 1) * size, (r + 1) * size) for c, r in cells]
-    )
+    area = shapely.union_all([shapely.box(c * size, r * size, (c + 1) * size, (r + 1) * size) for c, r in cells])
     features = []
     for number, roof in enumerate(town.roofs):
         # A roof that only reaches in from the unlabelled chips would tell what is to be predicted.
         if not area.contains(roof.outline.centroid):
             continue
         outline = shapely.transform(roof.outline, lambda points: _to_lonlat(points, west, north, pixel))
-        geometry = json.loads(
-            shapely.to_geojson(shapely.orient_polygons(shapely.set_precision(outline, 1e-7)))
-        )
+        geometry = json.loads(shapely.to_geojson(shapely.orient_polygons(shapely.set_precision(outline, 1e-7))))
         properties = {"building": "yes", "roof:material": roof.material, "synthetic": True, "id": number}
         features.append({"type": "Feature", "properties": properties, "geometry": geometry})
     document = {"type": "FeatureCollection", "synthetic": True, "description": _NOTE, "features": features}

@@ -72,9 +72,7 @@ def vectorize(
     features = [
         feature
         for part, geometry in merged
-        for feature in _features(
-            geometry, part, class_names.get(part.class_value, str(part.class_value)), min_area_m2
-        )
+        for feature in _features(geometry, part, class_names.get(part.class_value, str(part.class_value)), min_area_m2)
     ]
     # North to south, west to east: the same masks in another order give the same document.
     features.sort(key=lambda feature: _sort_key(feature["geometry"]["coordinates"][0]))

@@ -16,7 +16,7 @@ from zenml import pipeline, step
 
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.imagery.chips import Frame, read_chip
-from fair_dagster.imagery.vectorize import ClassMask, vectorize
+from fair_dagster.imagery.vectorize import ClassMask, ground_scale, vectorize
 from fair_dagster.pipelines.materializers import CheckpointMaterializer, OnnxMaterializer
 from fair_dagster.pipelines.metadata import (
     log_loss_history,
@@ -39,7 +39,12 @@ TRAINING_DEFAULTS: dict[str, Any] = {
     "val_ratio": 0.2,
     "seed": 7,
 }
-INFERENCE_DEFAULTS: dict[str, Any] = {"confidence_threshold": 0.5, "min_area_m2": 8.0, "simplify_m": 0.4}
+INFERENCE_DEFAULTS: dict[str, Any] = {
+    "confidence_threshold": 0.5,
+    "smoothing_m": 1.0,
+    "min_area_m2": 8.0,
+    "simplify_m": 0.5,
+}
 
 
 def preprocess(image: Path | str) -> NDArray[np.float32]:
@@ -52,20 +57,28 @@ def postprocess(predictions: Iterable[tuple[Frame, NDArray[np.float32]]], params
 
     Args:
         predictions: where each chip lies, and what the graph said of it.
-        params: ``confidence_threshold`` (0 to 1), ``min_area_m2``, ``simplify_m``; what is missing has a default.
+        params: ``confidence_threshold`` (0 to 1), ``smoothing_m``, ``min_area_m2``, ``simplify_m``; what is
+            missing has a default.
     """
     settings = INFERENCE_DEFAULTS | params
-    threshold = float(settings["confidence_threshold"])
-    masks = (
-        ClassMask(frame, (probability[BUILDING] >= threshold).astype(np.uint8) * BUILDING, probability[BUILDING])
-        for frame, probability in predictions
-    )
+    masks = (_class_mask(frame, probability[BUILDING], settings) for frame, probability in predictions)
     return vectorize(
         masks,
         dict(enumerate(CLASS_NAMES)),
         min_area_m2=float(settings["min_area_m2"]),
         simplify_m=float(settings["simplify_m"]),
     )
+
+
+def _class_mask(frame: Frame, probability: NDArray[np.float32], settings: dict[str, Any]) -> ClassMask:
+    from scipy.ndimage import uniform_filter
+
+    pixel_m = frame.mercator_pixel * ground_scale(frame)
+    # An odd window, so that the mean is around a pixel and nothing moves by half of one.
+    window = 2 * round(float(settings["smoothing_m"]) / pixel_m / 2) + 1
+    smooth = uniform_filter(probability, window, mode="nearest")
+    called = (smooth >= float(settings["confidence_threshold"])).astype(np.uint8)
+    return ClassMask(frame, called * np.uint8(BUILDING), smooth)
 
 
 def predict(session: Any, input_images: str, params: dict[str, Any]) -> dict[str, Any]:
