@@ -10,6 +10,7 @@ import dagster as dg
 from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
 from fair_dagster.domain.lineage import lineage_markdown
 from fair_dagster.flows.services import Services
+from fair_dagster.pipelines.filenames import PREVIEW_FILE
 
 Metadata = dict[str, Any]
 
@@ -73,7 +74,7 @@ def training_metadata(result: Mapping[str, Any], folder: Path) -> Metadata:
     metadata |= metrics_metadata(result.get("metrics") or {})
     if history := result.get("loss_history"):
         metadata["loss"] = picture(loss_plot(history), "loss by epoch")
-    preview = folder / "preview.png"
+    preview = folder / PREVIEW_FILE
     if preview.is_file():
         metadata["prediction"] = picture(preview.read_bytes(), "prediction over imagery")
     return metadata

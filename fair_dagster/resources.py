@@ -1,6 +1,7 @@
 """Dagster resources: thin over the clients that the flows use."""
 
 from functools import cached_property
+from pathlib import Path
 
 import dagster as dg
 
@@ -19,4 +20,4 @@ class FairResource(dg.ConfigurableResource[Services]):
     @cached_property
     def services(self) -> Services:
         settings = Settings()
-        return Services(Settings(home=self.home) if self.home else settings)
+        return Services(Settings(home=Path(self.home)) if self.home else settings)

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -187,7 +187,7 @@ def _settle(services: Services, instance: dg.DagsterInstance, run: dg.DagsterRun
                 services.zenml_runs.mark_stopped(zenml_run.id, "its process was killed")
 
 
-def _pid(tags: dict[str, str]) -> int | None:
+def _pid(tags: Mapping[str, str]) -> int | None:
     text = tags.get(keys.TAG_PID, "")
     return int(text) if text.isdigit() else None
 

@@ -128,7 +128,7 @@ def patched(item: Item, patch: Mapping[str, Any]) -> Item:
     return result
 
 
-def patch_problems(item: Item, patch: Mapping[str, Any]) -> list[str]:
+def patch_problems(item: Item, patch: Any) -> list[str]:
     """Every reason why ``patch`` cannot be applied to ``item``."""
     if not isinstance(patch, Mapping):
         return ["a merge patch must be a JSON object"]

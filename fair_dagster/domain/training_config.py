@@ -50,7 +50,7 @@ def training_config(
     if chips is None or labels is None or weights is None or module is None:
         raise RefusedError(f"finetune of {request.model_name!r}", missing)
     class_names = [c["name"] for c in items.classes(base_model)]
-    offered = {
+    offered: dict[str, Config] = {
         "train_model": {
             "model_name": request.model_name,
             "base_model_id": request.base_model,

@@ -26,7 +26,6 @@ from fair_dagster.pipelines.contract import check_folder
 CONFIG_FILE = "training.yaml"
 RESULT_FILE = "result.json"
 PROGRESS_FILE = "progress.jsonl"
-PREVIEW_FILE = "preview.png"
 
 
 @dataclass(frozen=True)

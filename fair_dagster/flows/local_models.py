@@ -27,9 +27,9 @@ from fair_dagster.domain.local_items import (
 from fair_dagster.domain.publication import desired_items, local_family, was_promoted
 from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
 from fair_dagster.domain.versions import Stage, VersionRecord
-from fair_dagster.flows.finetunes import CONFIG_FILE, PREVIEW_FILE, parents, run_folder
+from fair_dagster.flows.finetunes import CONFIG_FILE, parents, run_folder
 from fair_dagster.flows.services import Services
-from fair_dagster.pipelines.filenames import CHECKPOINT_FILENAME, ONNX_FILENAME
+from fair_dagster.pipelines.filenames import CHECKPOINT_FILENAME, ONNX_FILENAME, PREVIEW_FILE
 
 Artifacts = Mapping[str, PublishedArtifact]
 
@@ -78,12 +78,12 @@ def publish_artifacts(services: Services, gathered: Gathered) -> dict[str, dict[
 
 
 def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> dict[str, PublishedArtifact]:
+    model, weights = onnx_path(version), weights_path(version)
     problems = publication_problems(version)
-    if problems:
+    if problems or model is None or weights is None:
         raise RefusedError(f"publication of {version.id!r}", problems)
     prefix, folder = prefix_of(version), run_folder(services, version.id, version.uuid)
     known = _known(gathered, version)
-    model, weights = onnx_path(version), weights_path(version)
     artifacts = {
         MODEL_ASSET: services.artifacts.publish(model, f"{prefix}/{ONNX_FILENAME}", known.get(MODEL_ASSET)),
         CHECKPOINT_ASSET: services.artifacts.publish(weights, f"{prefix}/{weights.name}", known.get(CHECKPOINT_ASSET)),

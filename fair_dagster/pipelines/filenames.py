@@ -2,3 +2,4 @@
 
 ONNX_FILENAME = "model.onnx"
 CHECKPOINT_FILENAME = "checkpoint.bin"
+PREVIEW_FILE = "preview.png"

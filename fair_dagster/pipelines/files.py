@@ -1,4 +1,4 @@
-"""Writing a result file so that a reader finds all of it or none. Nothing of a format belongs here."""
+"""Writing a file so that a reader finds all of it or none. Nothing of a format belongs here."""
 
 import json
 import os
@@ -16,14 +16,21 @@ def write_json(path: Path, content: Any) -> None:
         StorageError: no space, no permission; the former file is as it was.
     """
     text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content``, at once.
+
+    Raises:
+        StorageError: no space, no permission; the former file is as it was.
+    """
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
-            file.write(text)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

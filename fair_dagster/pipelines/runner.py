@@ -83,7 +83,13 @@ def _train(settings: Settings, options: argparse.Namespace) -> tuple[int, dict[s
         result = training.run()
     except Interrupted as interruption:
         return interruption.exit_code, training.interrupted(str(interruption)).as_json()
-    return 0 if result.status == "completed" else 1, result.as_json()
+    document = result.as_json()
+    if result.status != "completed":
+        return 1, document
+    from fair_dagster.pipelines.preview import draw_preview
+
+    draw_preview(settings, options.entrypoint, options.config, document)
+    return 0, document
 
 
 def _predict(settings: Settings, options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
