@@ -145,7 +145,7 @@ class Fair:
 
         slug = datasets.check(self.services, item_path).slug
         add_partition(self.settings, keys.DATASETS_PARTITIONS_NAME, [slug])
-        config = {"ops": {keys.DATASETS_JOB: {"config": {"item": str(item_path.resolve())}}}}
+        config = {"ops": {keys.DATASETS_OP: {"config": {"item": str(item_path.resolve())}}}}
         self._execute(keys.DATASETS_JOB, partition=slug, config=config)
         return self.item(slug)
 

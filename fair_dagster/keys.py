@@ -16,9 +16,10 @@ DATASETS = dg.AssetKey("datasets")
 DATASETS_PARTITIONS_NAME = "datasets"
 DATASET_PARTITIONS = dg.DynamicPartitionsDefinition(name=DATASETS_PARTITIONS_NAME)
 
-BASE_MODELS_JOB = "base_models"
-DATASETS_JOB = "datasets"
-COLLECTIONS_JOB = "collections"
+BASE_MODELS_JOB = "register_base_models"
+DATASETS_JOB = "register_dataset"
+DATASETS_OP = "datasets"
+COLLECTIONS_JOB = "refresh_collections"
 RECOMPUTE_JOB = "recompute_family"
 PREDICT_JOB = "predict"
 
