@@ -4,6 +4,7 @@ ZenML reads its variables when it is imported, so ``prepare`` comes before the f
 No client and no call to ZenML belongs here.
 """
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,12 @@ from fair_dagster.domain.errors import ServiceError
 from fair_dagster.settings import Settings
 
 CONFIG_VARIABLE = "ZENML_CONFIG_PATH"
+# Loggers that repeat the stack, offer a dashboard or report their own set-up in every run.
+_CHATTY = {
+    "zenml.pipelines.pipeline_definition": logging.WARNING,
+    "zenml.orchestrators.step_run_utils": logging.WARNING,
+    "zenml.zen_stores.base_zen_store": logging.ERROR,
+}
 Verbosity = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -57,3 +64,5 @@ def prepare(settings: Settings, *, verbosity: Verbosity = "WARNING") -> None:
         return
     settings.zenml_path.mkdir(parents=True, exist_ok=True)
     os.environ.update(variables)
+    for name, level in _CHATTY.items():
+        logging.getLogger(name).setLevel(level)

@@ -82,6 +82,7 @@ def _train(settings: Settings, options: argparse.Namespace) -> tuple[int, dict[s
     try:
         result = training.run()
     except Interrupted as interruption:
+        _handle_signals(signal.SIG_IGN)  # Unwinding the step, ZenML has put `stop` back.
         return interruption.exit_code, training.interrupted(str(interruption)).as_json()
     document = result.as_json()
     if result.status != "completed":
