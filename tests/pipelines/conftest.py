@@ -82,7 +82,7 @@ class Runner:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     root = tmp_path_factory.mktemp("pipelines")
     models = root / "models"
-    shutil.copytree(DATA / "tiny_model", models / "tiny_model")
+    shutil.copytree(DATA, models)
     return Settings(home=root / "home", models=models)
 
 

@@ -1,0 +1,90 @@
+"""Folders written against the package ``fair`` run here without it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fair_dagster.domain.errors import StorageError
+from fair_dagster.pipelines.compat.data import count_chips, list_files, resolve_directory, resolve_path
+from fair_dagster.pipelines.contract import folder_problems
+from fair_dagster.pipelines.model_versions import ModelVersions
+from fair_dagster.pipelines.runs import Runs
+from tests.pipelines.conftest import DATA, Runner
+
+CONTRIBUTED = "models.contributed_model.pipeline"
+
+
+def test_a_contributed_folder_trains_exports_and_predicts(
+    runner: Runner, versions: ModelVersions, runs: Runs, training_config: Callable[..., dict[str, Any]], chips: Path
+) -> None:
+    version = versions.create("contributed")
+    config = training_config("contributed", version.number)
+    config["steps"]["train_model"]["parameters"] |= {"base_model_id": "base", "dataset_id": "data"}
+    ended = runner.run("train", config, "contributed", entrypoint=f"{CONTRIBUTED}:training_pipeline")
+    assert ended.code == 0, ended.output
+    assert ended.result is not None
+    assert ended.result["metrics"] == {"accuracy": 0.25}
+    assert ended.result["split"] == {"strategy": "random", "train_count": 4}
+    assert ended.result["loss_history"] == {"train_loss": [1.0, 0.25], "val_loss": [1.0, 1.0]}
+    assert ended.result["wall_seconds"] > 0
+    assert versions.get("contributed", version.number).model_uri is not None
+
+    output = runner.folder / "contributed.geojson"
+    prediction = {
+        "entrypoint": f"{CONTRIBUTED}:predict",
+        "model_uri": ended.result["artifacts"]["onnx_model"],
+        "input_images": str(chips),
+        "output": str(output),
+    }
+    drawn = runner.run("predict", prediction, "contributed-drawn")
+    assert drawn.code == 0, drawn.output
+    features = json.loads(output.read_text())["features"]
+    assert [feature["properties"]["mean"] for feature in features] == [2.5, 15.0, 30.0, 60.0]
+
+
+def test_a_contributed_pipeline_passes_the_static_check() -> None:
+    assert folder_problems(DATA / "contributed_model") == ["stac-item.json is missing", "README.md is missing"]
+
+
+def _in_a_process(script: str, path: Path | None = None) -> str:
+    preamble = f"import sys; sys.path.insert(0, {str(path)!r})\n" if path else ""
+    install = "from fair_dagster.pipelines.compat import install_fair_package\nprint(install_fair_package())\n"
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{preamble}{install}{script}"], capture_output=True, text=True, check=True
+    )
+    return ended.stdout
+
+
+def test_an_installed_fair_wins(tmp_path: Path) -> None:
+    (tmp_path / "fair").mkdir()
+    (tmp_path / "fair" / "__init__.py").write_text("WHOSE = 'theirs'\n")
+    assert _in_a_process("import fair; print(fair.WHOSE)", tmp_path).split() == ["False", "theirs"]
+
+
+def test_only_the_provided_names_exist_and_zenml_is_not_loaded_for_data() -> None:
+    script = (
+        "import sys, fair.utils.data\n"
+        "print('zenml' in sys.modules)\n"
+        "try:\n    import fair.client\nexcept ModuleNotFoundError as error:\n    print(error.name)\n"
+    )
+    assert _in_a_process(script).split() == ["True", "False", "fair.client"]
+
+
+def test_local_data_is_used_where_it_lies(chips: Path) -> None:
+    assert resolve_directory(str(chips), "OAM-*") == chips
+    assert resolve_path(f"file://{chips}/OAM-0-0-18.png") == chips / "OAM-0-0-18.png"
+    assert count_chips(str(chips)) == 4
+    assert list_files(str(chips), "OAM-1-*") == [str(chips / "OAM-1-0-18.png")]
+
+
+@pytest.mark.parametrize(
+    "href", ["http://10.0.0.1/secret", "https://example.org/x.tif", "s3://bucket/../../etc/passwd"]
+)
+def test_a_pipeline_cannot_fetch_from_the_web_or_leave_its_bucket(href: str) -> None:
+    with pytest.raises(StorageError):
+        resolve_path(href)
