@@ -104,9 +104,7 @@ def after_changes(document: Document, changes: Sequence[Change], layout: Layout,
 
 
 def recomputed(document: Document, items: Iterable[Item], layout: Layout, now: datetime) -> Document:
-    """``document`` computed anew from all items of its collection; ``updated`` moves only with something
-    else.
-    """
+    """``document`` computed anew from all its items; ``updated`` moves only with something else."""
     name = str(document["id"])
     found = list(items)
     structure = [link for link in document["links"] if link.get("rel") != "item"]
@@ -140,9 +138,7 @@ def _distinct(items: Iterable[Item], field: str) -> list[Any]:
 
 
 def _extent(items: Sequence[Item], known: Document | None) -> Document:
-    """Union of ``known`` and the items: ``bbox`` [west, south, east, north] in degrees, interval in RFC
-    3339.
-    """
+    """Union of ``known`` and the items: bbox [west, south, east, north] in degrees, interval in RFC 3339."""
     boxes = [_flat(item["bbox"]) for item in items if item.get("bbox")]
     times = [time for item in items for time in _times(item["properties"])]
     if known:

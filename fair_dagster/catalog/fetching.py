@@ -1,11 +1,10 @@
-"""Fetching a small public document over https, safely: no private address, no redirect, a size and a time
-limit.
-"""
+"""Fetching a small public document over https: no private address, no redirect, limits of size and time."""
 
 import ipaddress
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from fair_dagster.domain.errors import ServiceError
@@ -40,14 +39,14 @@ def fetch(url: str, *, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECO
         ):
             if response.status_code != httpx.codes.OK:
                 raise ServiceError(f"{url}: the server answered {response.status_code}")
-            return _body(url, response, max_bytes, deadline)
+            return _body(url, response.iter_raw(), max_bytes, deadline)
     except httpx.HTTPError as error:
         raise ServiceError(f"{url}: {error or type(error).__name__}") from error
 
 
-def _body(url: str, response: "httpx.Response", max_bytes: int, deadline: float) -> bytes:  # type: ignore[name-defined]  # noqa: F821
+def _body(url: str, chunks: Iterable[bytes], max_bytes: int, deadline: float) -> bytes:
     body = bytearray()
-    for chunk in response.iter_raw():
+    for chunk in chunks:
         body += chunk
         if len(body) > max_bytes:
             raise ServiceError(f"{url}: larger than {max_bytes} bytes")
@@ -60,7 +59,8 @@ def _public_address(host: str, port: int, max_seconds: float) -> str:
     """One address of ``host``, all of which must be public."""
     found = _resolve(host, port, max_seconds)
     for address in found:
-        if not ipaddress.ip_address(address).is_global:
+        parsed = ipaddress.ip_address(address)
+        if not parsed.is_global or parsed.is_multicast:
             raise ServiceError(f"{host}: {address} is not a public address")
     return found[0]
 

@@ -11,17 +11,13 @@ _EXPLAINED = frozenset({"pattern", "maxLength", "type"})
 
 
 def lines_of(errors: Iterable[ValidationError]) -> list[str]:
-    """One line a problem, e.g. ``properties.mlm:input[0]: 'name' is missing``, each once and in order of
-    place.
-    """
+    """One line a problem, e.g. ``properties.mlm:input[0]: 'name' is missing``, each once, sorted."""
     found = {line: None for error in errors for leaf in _leaves(error) for line in [_line(leaf)]}
     return sorted(found)
 
 
 def _leaves(error: ValidationError) -> list[ValidationError]:
-    """The errors at the bottom of an ``anyOf`` or ``oneOf``: those of the branch that the instance is
-    nearest to.
-    """
+    """The errors at the bottom of an ``anyOf`` or ``oneOf``: those of the nearest branch."""
     if error.validator not in _COMBINING or _message(error) or not error.context:
         return [error]
     branches: dict[Any, list[ValidationError]] = {}

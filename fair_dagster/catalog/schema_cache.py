@@ -89,7 +89,7 @@ class SchemaCache:
         path = self._path(uri)
         try:
             return _parsed(path.read_bytes(), uri)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return self._fetch(uri, path)
         except OSError as error:
             raise MissingSchemaError(f"{uri}: {path} cannot be read: {error.strerror}") from error

@@ -1,5 +1,6 @@
-"""Our own schemas and vocabulary, from the source tree or from inside the wheel. Other people's:
-``schema_cache``.
+"""Our own schemas and vocabulary, from the source tree or from inside the wheel.
+
+Other people's schemas are the business of ``schema_cache``.
 """
 
 from functools import cache
@@ -16,9 +17,7 @@ KINDS: tuple[Kind, ...] = ("base-model", "local-model", "dataset")
 
 
 def schemas_folder() -> Path:
-    """The folder of our schemas: ``fair_dagster/schemas`` in a wheel, ``schemas`` beside the package in the
-    source.
-    """
+    """The folder of our schemas: inside the package in a wheel, beside it in the source tree."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "schemas"
     return inside if inside.is_dir() else package.parent / "schemas"

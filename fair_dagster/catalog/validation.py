@@ -52,9 +52,7 @@ class ValidationReport:
 
 
 class Validator:
-    """Validates items. Keeps compiled schemas, so make one and use it often; not for several threads at
-    once.
-    """
+    """Validates items. Keeps compiled schemas, so make one and use it often."""
 
     def __init__(self, settings: Settings, *, cache: SchemaCache | None = None) -> None:
         self._cache = cache or SchemaCache(settings.schema_cache_path, offline=settings.offline)
@@ -151,9 +149,7 @@ def _extensions(item: Item) -> list[str]:
 
 
 def _counts(uri: str) -> bool:
-    """Whether breaking the schema makes an item invalid: STAC's extensions and ours do, private ones are
-    remarked.
-    """
+    """Whether breaking the schema makes an item invalid: STAC's and ours do, private ones are remarked."""
     return is_own(uri) or urlsplit(uri).hostname == STAC_HOST
 
 

@@ -135,9 +135,7 @@ def _id_problems(item_id: str) -> list[str]:
 
 
 def _hyperparameter_problems(properties: Mapping[str, Any]) -> list[str]:
-    """``fair:hyperparameters_spec`` covers every value; values and defaults are of their type and in their
-    range.
-    """
+    """``fair:hyperparameters_spec`` covers every value; values and defaults fit type and range."""
     where = "properties.fair:hyperparameters_spec"
     entries = [entry for entry in _list(properties.get("fair:hyperparameters_spec")) if _has_key(entry)]
     spec: dict[str, Mapping[str, Any]] = {}

@@ -34,9 +34,9 @@ class Vocabulary:
         )
 
     def keyword_problems(self, keywords: Iterable[str], *, geometry_required: bool = True) -> list[str]:
-        """Why ``keywords`` do not say what is mapped: one geometry type, a task, a feature, a valid
-        combination.
+        """Why ``keywords`` do not say what is mapped and how.
 
+        Wanted are one geometry type, a task, a feature, and that they go together.
         Keywords outside the vocabulary are allowed; without a known feature they count as new features,
         unless they look like a known one misspelled.
         """

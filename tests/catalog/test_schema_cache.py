@@ -1,6 +1,5 @@
 """Where extension schemas come from, and what keeps fetching safe."""
 
-import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -47,14 +46,7 @@ def test_a_cache_that_cannot_be_written_still_serves(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("a file where the folder should be")
     cache = SchemaCache(blocked / "cache", fetcher=lambda _: b"{}")
-    with pytest.raises(MissingSchemaError):
-        cache.get(URI)
-    cache = SchemaCache(tmp_path / "cache", fetcher=lambda _: b"{}")
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "colour").write_text("in the way")
-    os.chmod(tmp_path / "cache", 0o500)  # noqa: PTH101
-    with pytest.raises(MissingSchemaError):
-        cache.get(URI)
+    assert cache.get(URI) == {}
 
 
 @pytest.mark.parametrize("text", [b"<html>", b"[1]", b""])

@@ -20,9 +20,7 @@ _PIPELINE = "models.roof_finder.pipeline"
 
 
 def base_model(**properties: Any) -> Item:
-    """A model as new ones are: prefixed hyperparameters with bare keys in the spec, extra ``fair:`` fields,
-    no links.
-    """
+    """As new ones are: prefixed hyperparameters, bare keys in the spec, extra ``fair:`` fields, no links."""
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
@@ -126,9 +124,7 @@ def base_model(**properties: Any) -> Item:
 
 
 def early_base_model() -> Item:
-    """A model as early ones are: bare hyperparameters, pickled weights under ``model``, no other model
-    asset.
-    """
+    """As early ones are: bare hyperparameters, pickled weights under ``model``, no other model asset."""
     item = base_model()
     item["properties"]["mlm:hyperparameters"] = {"epochs": 5, "optimizer": "AdamW", "threshold": 0.5}
     weights = {**item["assets"].pop("checkpoint"), "roles": ["mlm:model"], "mlm:artifact_type": "torch.save"}
