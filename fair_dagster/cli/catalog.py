@@ -1,0 +1,87 @@
+"""``catalog``: validate, show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from fair_dagster.cli import views
+from fair_dagster.cli.output import Column
+from fair_dagster.cli.session import Session, reports
+from fair_dagster.domain import items
+
+if TYPE_CHECKING:
+    from fair_dagster.domain.changes import Item
+    from fair_dagster.flows.catalog import Finding
+
+_COLUMNS = (
+    Column("collection", whole=True),
+    Column("active", right=True),
+    Column("items", right=True),
+    Column("active items"),
+)
+
+
+@click.group("catalog")
+def catalog() -> None:
+    """The STAC catalog as a whole."""
+
+
+@catalog.command("show")
+@reports
+def show(session: Session) -> None:
+    """Collections, how many items they hold, and which are active."""
+    fair = session.fair
+    found = {
+        items.BASE_MODELS: fair.base_models(all_versions=True),
+        items.LOCAL_MODELS: fair.local_models(all_versions=True),
+        items.DATASETS: fair.datasets(all_versions=True),
+    }
+    where = fair.settings.catalog or str(fair.settings.catalog_path)
+
+    def text() -> None:
+        session.out.line(where)
+        rows = [[name, len(_active(held)), len(held), [i["id"] for i in _active(held)]] for name, held in found.items()]
+        session.out.table(_COLUMNS, rows)
+
+    document = {
+        "catalog": where,
+        "collections": {
+            name: [
+                {"id": item["id"], "version": item["properties"].get("version"), "state": views.state(item)}
+                for item in held
+            ]
+            for name, held in found.items()
+        },
+    }
+    session.out.show(document, text)
+
+
+def _active(found: "Sequence[Item]") -> "list[Item]":
+    return [item for item in found if items.is_active(item)]
+
+
+@catalog.command("validate")
+@click.option("--strict", is_flag=True, help="A schema that cannot be had is a problem.")
+@reports
+def validate(session: Session, strict: bool) -> None:
+    """Check every item: schemas, rules, links. Exit code 1 when there is a problem."""
+    found = session.fair.validate_catalog(strict=strict)
+    documents = {name: [asdict(finding) for finding in findings] for name, findings in found.items()}
+    session.out.show(documents, lambda: _print_findings(session, found))
+    if any(finding.problems for findings in found.values() for finding in findings):
+        click.get_current_context().exit(1)
+
+
+def _print_findings(session: Session, found: "Mapping[str, Sequence[Finding]]") -> None:
+    for name, findings in found.items():
+        bad = [finding for finding in findings if finding.problems]
+        session.out.line(f"{name}: {len(findings) - len(bad)} of {len(findings)} items are valid")
+        for finding in bad:
+            session.out.line(f"  {finding.item}")
+            for problem in finding.problems:
+                session.out.line(f"    problem: {problem}")
+    # One schema that cannot be had concerns every item that declares it: named once.
+    for line in sorted({line for findings in found.values() for finding in findings for line in finding.not_checked}):
+        session.out.line(f"not checked: {line}")

@@ -1,0 +1,102 @@
+"""The root command: which nouns there are, loading them on demand, and what an error prints.
+
+A noun's module is imported when the noun is called or asked for its help, so that ``--help`` stays fast.
+"""
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fair_dagster import __version__
+from fair_dagster.cli.failures import explain
+from fair_dagster.cli.session import Session
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Noun:
+    """A command and where it is defined: ``attribute`` of ``module``, and one line of help."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+NOUNS: Mapping[str, Noun] = {
+    "init": Noun("start", "init", "Make the home folder, an empty catalog and the Dagster instance."),
+    "base-model": Noun("base_model", "base_model", "Validate, register and look at base models."),
+    "dataset": Noun("dataset", "dataset", "Describe, register and look at datasets."),
+    "finetune": Noun("finetune", "finetune", "Finetune a base model on a dataset."),
+    "version": Noun("version", "version", "Look at, compare, promote and delete finetuned versions."),
+    "run": Noun("run", "run", "Look at runs, read their logs, stop them."),
+    "predict": Noun("finetune", "predict", "Draw features on images with a model of the catalog."),
+    "rerun": Noun("finetune", "rerun", "Train a version's configuration again and compare."),
+    "item": Noun("item", "item", "Show and patch a STAC item."),
+    "catalog": Noun("catalog", "catalog", "Validate and show the catalog."),
+    "demo": Noun("demo", "demo", "The whole story, from a base model to a drawn map."),
+    "ui": Noun("start", "ui", "Start the Dagster UI."),
+}
+
+
+class Root(click.Group):
+    """A group whose commands are imported when they are needed, and which turns errors into messages."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        noun = NOUNS.get(cmd_name)
+        if noun is None:
+            return None
+        command = getattr(importlib.import_module(f"fair_dagster.cli.{noun.module}"), noun.attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{noun.module}.{noun.attribute} is no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # click would import every noun to learn its line of help.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, noun.help) for name, noun in NOUNS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+        except Exception as error:
+            failure = explain(error)
+            if failure is None:
+                raise
+            session = ctx.find_object(Session) or Session()
+            session.output().fail(failure)
+            ctx.exit(1)
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, package_name="fair-dagster")
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of all local state; the default is FAIR_HOME, or .fair here.",
+)
+@click.pass_context
+def root(ctx: click.Context, home: Path | None) -> None:
+    """Registry and pipelines for open geospatial AI models.
+
+    A story in six commands: init, base-model register, dataset create, dataset register, finetune, version promote.
+    `fair-dagster demo` tells it on data of its own.
+    """
+    if home is not None:
+        # The environment is what the processes of runs and of the UI read as well.
+        os.environ["FAIR_HOME"] = str(home.expanduser().resolve())
+    if ctx.obj is None:
+        ctx.obj = Session()

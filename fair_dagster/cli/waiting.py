@@ -1,0 +1,50 @@
+"""Waiting for a run: a progress bar on a terminal, a line a step of progress otherwise. All of it on stderr."""
+
+from typing import TYPE_CHECKING
+
+from fair_dagster.cli.output import Output
+from fair_dagster.cli.views import progress_text
+
+if TYPE_CHECKING:
+    from fair_dagster.fair import Progress as Position
+    from fair_dagster.fair import Started
+
+
+def wait(started: "Started", out: Output, title: str) -> str:
+    """Wait for the run and return its subject. Errors are those of ``Started.wait``."""
+    if out.stderr_is_terminal:
+        return _wait_with_bar(started, out, title)
+    return _wait_with_lines(started, out, title)
+
+
+def _wait_with_bar(started: "Started", out: Output, title: str) -> str:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[position]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=out.stderr_console, transient=True) as bar:
+        task = bar.add_task(title, total=None, position="")
+
+        def show(position: "Position | None") -> None:
+            if position is not None:
+                done, total, _ = position
+                bar.update(task, completed=done, total=total, position=progress_text(position))
+
+        return started.wait(progress=show)
+
+
+def _wait_with_lines(started: "Started", out: Output, title: str) -> str:
+    told: list[str] = []
+
+    def show(position: "Position | None") -> None:
+        text = progress_text(position)
+        if text and text not in told[-1:]:
+            told.append(text)
+            out.remark(f"{title}: {text}")
+
+    return started.wait(progress=show)
