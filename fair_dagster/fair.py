@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import Item
+from fair_dagster.domain.changes import Item, ItemKey
 from fair_dagster.domain.errors import NotFoundError, PipelineError
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import split_version_id
@@ -324,6 +324,14 @@ class Fair:
     def item(self, name: str) -> Item:
         """An item by id, or the active version of a finetuned model by its name."""
         return item_flow.find(self.services, name)
+
+    def local_models(self, *, all_versions: bool = False) -> list[Item]:
+        """The published finetuned models: the promoted version of each, or all that ever were promoted."""
+        return self._items(items.LOCAL_MODELS, all_versions)
+
+    def href(self, item: Item) -> str:
+        """Where people find an item of the catalog: a file path or a URL."""
+        return self.services.catalog.href(ItemKey(item["collection"], item["id"]))
 
     def patch(self, name: str, change: Mapping[str, Any]) -> Item:
         """Merge-patch (RFC 7396) the fields of an item that belong to users.
