@@ -91,8 +91,8 @@ def apply_publication(
     return dg.Output(None, metadata=metadata)
 
 
-@dg.op(ins=_START, out=dg.Out(dg.Nothing), tags={"dagster/kind": "zenml"})
-def run_training(context: dg.OpExecutionContext, fair: FairResource, pipes: dg.PipesSubprocessClient) -> None:
+@dg.op(ins=_START, tags={"dagster/kind": "zenml"})
+def run_training(context: dg.OpExecutionContext, fair: FairResource, pipes: dg.PipesSubprocessClient) -> dg.Output[None]:
     """Run the version's YAML by ZenML in a process of its own; its log streams into this step."""
     services, partition = fair.services, context.partition_key
     command, result_path = finetunes.training_command(services, partition)
@@ -106,7 +106,7 @@ def run_training(context: dg.OpExecutionContext, fair: FairResource, pipes: dg.P
     result = finetunes.read_result(result_path)
     if result.get("error"):
         raise _cause(result, partition)
-    context.add_output_metadata(training_metadata(result, result_path.parent))
+    return dg.Output(None, metadata=training_metadata(result, result_path.parent))
 
 
 def _cause(result: dict[str, object], partition: str) -> PipelineError:

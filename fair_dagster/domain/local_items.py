@@ -132,7 +132,7 @@ _DESCRIPTIONS: dict[str, dict[str, Any]] = {
     CHECKPOINT_ASSET: {
         "title": "Weights to train on from",
         "type": "application/octet-stream",
-        "roles": ["mlm:weights"],
+        "roles": ["mlm:model", "mlm:weights"],
     },
     CONFIG_ASSET: {
         "title": "ZenML run configuration that reproduces the training",
