@@ -85,6 +85,8 @@ def read_labels(path: Path) -> list[Label]:
     Raises:
         RefusedError: no JSON, no FeatureCollection, another reference system, or geometries that are none.
     """
+    from shapely.errors import ShapelyError
+
     file = find_labels(path)
     document = _load(file)
     subject = f"labels {file}"
@@ -98,7 +100,7 @@ def read_labels(path: Path) -> list[Label]:
     for number, feature in enumerate(features):
         try:
             labels += _labels_of(feature)
-        except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
+        except (ShapelyError, TypeError, ValueError, AttributeError, LookupError) as error:
             problems.append(f"feature {number} has no usable geometry: {error}")
     if problems:
         raise RefusedError(subject, problems)
