@@ -11,6 +11,9 @@ _CONFIG = """\
 # Dagster's own settings for one machine. Written once; yours to change.
 telemetry:
   enabled: false
+# Dagster's invitation to sign up for mail.
+nux:
+  enabled: false
 """
 
 

@@ -6,6 +6,7 @@ Elsewhere it would cost another start. A training whose picture cannot be made i
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -36,9 +37,13 @@ def _picture(settings: Settings, entrypoint: str, config: Path, result: Mapping[
     predict = load_entrypoint(f"{entrypoint.partition(':')[0]}:predict", settings.entrypoint_roots)
     session = open_session(_path(result["artifacts"][ONNX_ARTIFACT]))
     chips = _held_out(_path(parameters["dataset_chips"]), result.get("split") or {})
-    features = [feature for chip in chips for feature in predict(session, str(chip), {})["features"]]
-    labels = read_labels(_path(parameters["dataset_labels"]))
-    return prediction_picture(chips, {"type": "FeatureCollection", "features": features}, labels=labels)
+    with TemporaryDirectory() as folder:
+        # One folder of neighbours, so that polygons across their borders come out whole.
+        for chip in chips:
+            for file in chip.parent.glob(f"{chip.name}*"):
+                (Path(folder) / file.name).symlink_to(file.resolve())
+        features = predict(session, folder, {})
+    return prediction_picture(chips, features, labels=read_labels(_path(parameters["dataset_labels"])))
 
 
 def _held_out(folder: Path, split: Mapping[str, Any]) -> list[Path]:
