@@ -341,6 +341,12 @@ class Fair:
         """
         return item_flow.patch(self.services, name, change)
 
+    def refresh_collections(self) -> None:
+        """Recompute the collection documents from their items, and check every item: an asset check a collection."""
+        from fair_dagster import keys
+
+        self._execute(keys.COLLECTIONS_JOB)
+
     def validate_catalog(self, *, strict: bool = False) -> dict[str, list[catalog_flow.Finding]]:
         """What is wrong with each item, by collection."""
         return {

@@ -108,6 +108,8 @@ def tell(fair: "Fair", steps: Steps, folder: Path | None, overrides: dict[str, A
         item = fair.promote(version.id)
     with steps.step(f"predict on {data.predict_chips} with {model}"):
         path = Path(wait(fair.predict(model, data.predict_chips), steps.out, "  predicting"))
+    with steps.step("recompute the collections and check every item"):
+        fair.refresh_collections()
     return Outcome(version, item, path, count_features(path))
 
 
