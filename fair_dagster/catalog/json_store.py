@@ -25,7 +25,7 @@ from fair_dagster.domain.items import COLLECTIONS
 from fair_dagster.domain.links import key_of
 
 _LOCK = ".lock"
-_READ_ATTEMPTS = 20
+_READ_ATTEMPTS = 5
 T = TypeVar("T")
 
 

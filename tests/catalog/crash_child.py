@@ -25,12 +25,11 @@ def die_at(step: int) -> None:
     store.apply(promotion(store, "ramp", 2))
 
 
-def promote_forever() -> None:
+def promote_many(count: int) -> None:
     """Promote one version after another and say after each which one was acknowledged."""
     store = JsonStore(Path(sys.argv[2]))
-    number = len(store.family(LOCAL, "ramp"))
-    while True:
-        number += 1
+    present = len(store.family(LOCAL, "ramp"))
+    for number in range(present + 1, present + 1 + count):
         store.apply(promotion(store, "ramp", number))
         sys.stdout.write(f"{number}\n")
         sys.stdout.flush()
@@ -47,7 +46,7 @@ def create_many(slug: str, count: int) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "die":
         die_at(int(sys.argv[3]))
-    elif sys.argv[1] == "forever":
-        promote_forever()
+    elif sys.argv[1] == "promote":
+        promote_many(int(sys.argv[3]))
     else:
         create_many(sys.argv[3], int(sys.argv[4]))
