@@ -38,13 +38,16 @@ def validate(session: Session, names: tuple[str, ...], strict: bool) -> None:
 def _print_validation(session: Session, found: "Validation") -> None:
     verdict = "valid" if found.ok else f"{len(found.problems)} problem{'s' if len(found.problems) > 1 else ''}"
     session.out.line(f"{found.subject}: {verdict}")
-    kinds = (("problem", found.problems), ("warning", found.warnings), ("not checked", found.not_checked))
-    for kind, lines in kinds:
-        for line in lines:
-            session.out.line(f"  {kind}: {line}")
+    for problem in found.problems:
+        session.out.line(f"  problem: {problem}")
+    for warning in found.warnings:
+        session.out.line(f"  warning: {warning}")
+    # These sentences say themselves that something was not checked.
+    for line in found.not_checked:
+        session.out.line(f"  {line}")
 
 
-@base_model.command("register")
+@base_model.command("register", short_help="Publish base model folders.")
 @click.argument("names", metavar="[NAME|PATH]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every folder under models/.")
 @click.option("--strict", is_flag=True, help="A schema that cannot be had is a problem.")

@@ -16,7 +16,7 @@ def dataset() -> None:
     """Datasets: chips and labels that models are finetuned on."""
 
 
-@dataset.command("create")
+@dataset.command("create", short_help="Describe chips and labels as a STAC item.")
 @click.argument("slug")
 @click.option("--chips", type=click.Path(path_type=Path), required=True, help="Folder of PNG or GeoTIFF chips.")
 @click.option("--labels", type=click.Path(path_type=Path), required=True, help="GeoJSON in EPSG:4326.")
@@ -39,7 +39,7 @@ def dataset() -> None:
 @click.option("--force", is_flag=True, help="Replace an item file that is there.")
 @reports
 def create(
-    session: Session, *, slug: str, chips: Path, labels: Path, output: Path | None, force: bool, **said: Any
+    session: Session, /, *, slug: str, chips: Path, labels: Path, output: Path | None, force: bool, **said: Any
 ) -> None:
     """Describe chips and labels as a STAC item, for `dataset register`. The catalog is not touched."""
     from fair_dagster.domain.errors import RefusedError
@@ -60,7 +60,7 @@ def create(
     session.out.show({"id": slug, "item": str(written)}, text)
 
 
-@dataset.command("register")
+@dataset.command("register", short_help="Publish the dataset of a stac-item.json.")
 @click.argument("path", type=click.Path(path_type=Path))
 @reports
 def register(session: Session, path: Path) -> None:

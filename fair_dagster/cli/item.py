@@ -14,7 +14,7 @@ def item() -> None:
     """STAC items: of base models, datasets and published versions."""
 
 
-@item.command("show")
+@item.command("show", short_help="An item, by id or by the name of its model.")
 @click.argument("item_id")
 @reports
 def show(session: Session, item_id: str) -> None:

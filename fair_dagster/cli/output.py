@@ -3,7 +3,9 @@
 Knows nothing of models or runs. A command builds rows and documents; ``views`` helps it.
 """
 
+import math
 import os
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,7 +73,9 @@ class Output:
             self.show(failure.document(), lambda: None)
 
     def table(self, columns: Sequence[Column], rows: Sequence[Row]) -> None:
-        """A table; where the terminal is too narrow for it, one paragraph a row."""
+        """A table; where the terminal is too narrow for it, one paragraph a row. Nothing without rows."""
+        if not rows:
+            return
         cells = [[cell(value) for value in row] for row in rows]
         if self.fits(columns, cells):
             self._console.print(_rich_table(columns, cells))
@@ -81,21 +85,31 @@ class Output:
             self.pairs([(column.title, text) for column, text in zip(columns[1:], row[1:], strict=True)], indent=2)
 
     def pairs(self, values: Sequence[tuple[str, Any]], *, indent: int = 0) -> None:
-        """Names and values, aligned; empty values are left out."""
+        """Names and values, aligned; empty values are left out. A path or id is never broken: people copy it."""
         shown = [(name, text) for name, value in values if (text := cell(value))]
-        columns = [Column(""), Column("")]
-        table = _rich_table(columns, [[name, text] for name, text in shown], heading=False)
-        from rich.padding import Padding
-
-        self._console.print(Padding(table, (0, 0, 0, indent)))
+        margin = indent + max((len(name) for name, _ in shown), default=0) + _GAP
+        for name, text in shown:
+            self.line(
+                textwrap.fill(
+                    text,
+                    # On a very narrow terminal values get their own half at least.
+                    width=max(self._console.width, 2 * margin),
+                    initial_indent=f"{' ' * indent}{name}".ljust(margin),
+                    subsequent_indent=" " * margin,
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+            )
 
     def fits(self, columns: Sequence[Column], rows: Sequence[Row]) -> bool:
         """Whether a table of these cells fits without breaking a word or a whole column."""
         widths = [
-            max(_narrowest(column.title, whole=False), *(_narrowest(cell(row[i]), whole=column.whole) for row in rows))
-            if rows
-            else _narrowest(column.title, whole=False)
-            for i, column in enumerate(columns)
+            max(
+                _narrowest(column.title, whole=False),
+                *(_narrowest(cell(row[index]), whole=column.whole) for row in rows),
+                0,
+            )
+            for index, column in enumerate(columns)
         ]
         return sum(widths) + _GAP * (len(widths) - 1) <= self._console.width
 
@@ -126,12 +140,18 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return "" if value != value else f"{value:.4g}"  # noqa: PLR0124 - only NaN differs from itself
+        return _number(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{name}={cell(item)}" for name, item in value.items())
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(cell(item) for item in value)
     return str(value)
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}"
 
 
 def json_text(document: Any) -> str:
@@ -159,14 +179,13 @@ def _narrowest(text: str, *, whole: bool) -> int:
     return max((cell_len(part) for part in ([text] if whole else text.split())), default=0)
 
 
-def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, heading: bool = True) -> "Table":
+def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> "Table":
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(
-        box=box.SIMPLE_HEAD if heading else None,
-        show_header=heading,
+        box=box.SIMPLE_HEAD,
         header_style="bold",
         padding=(0, _GAP, 0, 0),
         pad_edge=False,

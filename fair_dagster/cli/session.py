@@ -34,7 +34,7 @@ def open_fair() -> "Fair":
         problems = [
             f"FAIR_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}" for problem in error.errors()
         ]
-        raise RefusedError("the settings in the environment", problems) from error
+        raise RefusedError("configuration by FAIR_* variables", problems) from error
 
 
 class Session:

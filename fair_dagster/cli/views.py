@@ -39,7 +39,6 @@ RUN_COLUMNS = (
     Column("status"),
     Column("job"),
     Column("partition", whole=True),
-    Column("progress"),
     Column("started (UTC)"),
     Column("duration", right=True),
 )
@@ -154,7 +153,7 @@ def version_pairs(version: VersionRecord) -> Pairs:
         ("created", f"{clock(version.created)} UTC"),
         ("training", duration(training.wall_seconds)),
         *training.metrics.items(),
-        ("split", training.split),
+        ("split", {name: value for name, value in training.split.items() if not isinstance(value, list)}),
         ("ZenML version", version.uuid),
         ("ZenML runs", version.run_ids),
     ]
@@ -187,11 +186,11 @@ def version_document(version: VersionRecord) -> Document:
 def run_row(run: "Run", now: datetime) -> list[Any]:
     return [
         run.id[:RUN_ID_SHOWN],
-        run.status.lower(),
-        run.job,
+        " ".join([run.status.lower(), progress_text(run.progress)]).strip(),
+        # What was done; to which base model, the partition says.
+        run.job.partition("__")[0].replace("_", " "),
         run.partition or run.model,
-        progress_text(run.progress),
-        run.started and clock(run.started),
+        run.started and _short_clock(run.started, now),
         duration(run_seconds(run, now)),
     ]
 
@@ -241,6 +240,12 @@ def progress_text(progress: tuple[int, int, str] | None) -> str:
 
 def clock(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _short_clock(moment: datetime, now: datetime) -> str:
+    """The time of a moment today, the date and time of another."""
+    text = clock(moment)
+    return text.partition(" ")[2] if moment.astimezone(UTC).date() == now.astimezone(UTC).date() else text
 
 
 def duration(seconds: float | None) -> str:

@@ -6,8 +6,8 @@ from fair_dagster.cli.output import Output
 from fair_dagster.cli.views import progress_text
 
 if TYPE_CHECKING:
-    from fair_dagster.fair import Progress as Position
-    from fair_dagster.fair import Started
+    from fair_dagster.started import Progress as Position
+    from fair_dagster.started import Started
 
 
 def wait(started: "Started", out: Output, title: str) -> str:
