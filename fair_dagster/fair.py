@@ -4,9 +4,7 @@ Reads go straight to the catalog and ZenML. Everything that changes something is
 Dagster run, so that the UI shows what the command line did.
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item, ItemKey
-from fair_dagster.domain.errors import NotFoundError, PipelineError
+from fair_dagster.domain.errors import NotFoundError
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import Stage, VersionRecord
@@ -24,55 +22,13 @@ from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.finetunes import Ask
 from fair_dagster.flows.services import Services
 from fair_dagster.settings import Settings
+from fair_dagster.started import Started
 
 if TYPE_CHECKING:
-    import subprocess
-
     import pandas as pd
 
     from fair_dagster.pipelines.run_records import LogLine
     from fair_dagster.runs import Run
-
-Progress = tuple[int, int, str]
-"""How far a run is: done, total, and of what (``epoch``)."""
-
-
-@dataclass(frozen=True)
-class Started:
-    """A run that was started: ``wait`` for it, or leave it and look at it with ``Fair.run``.
-
-    Args:
-        run_id: Dagster's run id.
-        subject: the version that is trained, or the GeoJSON file that is written.
-    """
-
-    run_id: str
-    subject: str
-    _fair: "Fair" = field(repr=False)
-    _process: "subprocess.Popen[bytes]" = field(repr=False)
-
-    def wait(self, progress: Callable[[Progress | None], None] | None = None) -> str:
-        """Wait until the run has ended; ``progress`` is called several times a second. Ctrl-C stops the run.
-
-        Returns:
-            The subject.
-
-        Raises:
-            PipelineError: the run failed; the message is the cause.
-        """
-        from fair_dagster.runs import failure_cause, progress_of, stop_run
-
-        try:
-            while self._process.poll() is None:
-                if progress is not None:
-                    progress(progress_of(self._fair.services, self.subject))
-                time.sleep(0.2)
-        except KeyboardInterrupt:
-            stop_run(self._fair.services, self.run_id)
-            raise
-        if self._process.returncode != 0:
-            raise PipelineError(failure_cause(self._fair.services, self.run_id))
-        return self.subject
 
 
 class Fair:
@@ -182,7 +138,7 @@ class Fair:
             partition=version.id,
             tags={keys.TAG_MODEL: request.model_name, keys.TAG_VERSION: version.id},
         )
-        return Started(launch.run_id, version.id, self, start(self.settings, launch))
+        return Started(launch.run_id, version.id, self.services, start(self.settings, launch))
 
     # Versions
 
@@ -198,7 +154,7 @@ class Fair:
 
     def compare(self, version_ids: Sequence[str]) -> "pd.DataFrame":
         """Versions side by side: a row each; stage, parents, overrides and metrics as columns."""
-        from fair_dagster.comparison import compare
+        from fair_dagster.flows.comparison import compare
 
         return compare([self.version(version_id) for version_id in version_ids])
 
@@ -292,7 +248,7 @@ class Fair:
             config={"ops": {"predict_images": {"config": config}}},
             tags={keys.TAG_MODEL: prepared.model},
         )
-        return Started(launch.run_id, str(prepared.output), self, start(self.settings, launch))
+        return Started(launch.run_id, str(prepared.output), self.services, start(self.settings, launch))
 
     # Runs
 

@@ -92,7 +92,9 @@ def apply_publication(
 
 
 @dg.op(ins=_START, tags={"dagster/kind": "zenml"})
-def run_training(context: dg.OpExecutionContext, fair: FairResource, pipes: dg.PipesSubprocessClient) -> dg.Output[None]:
+def run_training(
+    context: dg.OpExecutionContext, fair: FairResource, pipes: dg.PipesSubprocessClient
+) -> dg.Output[None]:
     """Run the version's YAML by ZenML in a process of its own; its log streams into this step."""
     services, partition = fair.services, context.partition_key
     command, result_path = finetunes.training_command(services, partition)

@@ -48,7 +48,7 @@ def local_item(
     dataset: Item,
     artifacts: Mapping[str, PublishedArtifact],
 ) -> Item:
-    """The item body of ``version``. ``artifacts`` maps asset keys (``model``, ``checkpoint``, …) to what was published."""
+    """The item body of ``version``; ``artifacts`` maps asset keys (``model``, ``checkpoint`` …) to what was published."""
     parent, record = base_model["properties"], version.training
     title = request.title or f"{request.model_name} version {version.number}"
     hyperparameters = dict(parent.get("mlm:hyperparameters", {}))
@@ -58,8 +58,7 @@ def local_item(
     properties |= {
         "datetime": version.created.isoformat().replace("+00:00", "Z"),
         "title": title,
-        "description": request.description
-        or f"{parent.get('title', request.base_model)} finetuned on {dataset['properties'].get('title', request.dataset)}.",
+        "description": request.description or _described(base_model, dataset),
         "mlm:name": request.model_name,
         "mlm:pretrained": True,
         "mlm:pretrained_source": request.base_model,
@@ -95,6 +94,11 @@ def local_item(
         ],
         "assets": _assets(base_model, artifacts),
     }
+
+
+def _described(base_model: Item, dataset: Item) -> str:
+    parent, data = (item["properties"].get("title", item["id"]) for item in (base_model, dataset))
+    return f"{parent} finetuned on {data}."
 
 
 def _assets(base_model: Item, artifacts: Mapping[str, PublishedArtifact]) -> dict[str, Any]:
