@@ -22,7 +22,7 @@ def base_model_asset(folder: Path) -> dg.AssetsDefinition:
         group_name=keys.BASE_MODELS_GROUP,
         kinds={"stac", "python"},
         owners=[keys.OWNER],
-        code_version=folder_digest(folder)[:16],
+        code_version=folder_digest(folder).removeprefix("sha256:")[:16],
         description=f"The base model `{slug}`, contributed as `models/{folder.name}/`.",
     )
     def base_model(context: dg.AssetExecutionContext, fair: FairResource) -> dg.MaterializeResult[None]:

@@ -18,15 +18,19 @@ class RefusedError(FairError):
         problems: one sentence a problem.
     """
 
+    verdict = "was refused"
+
     def __init__(self, subject: str, problems: Sequence[str]) -> None:
         self.subject = subject
         self.problems = tuple(problems)
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
-        super().__init__(f"{subject} was refused:\n{lines}")
+        super().__init__(f"{subject} {self.verdict}:\n{lines}")
 
 
 class NotFoundError(RefusedError):
     """Something was asked for by a name that nothing has."""
+
+    verdict = "was not found"
 
 
 class CatalogError(FairError):

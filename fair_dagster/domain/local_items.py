@@ -48,7 +48,7 @@ def local_item(
     dataset: Item,
     artifacts: Mapping[str, PublishedArtifact],
 ) -> Item:
-    """The item body of ``version``; ``artifacts`` maps asset keys (``model``, ``checkpoint`` …) to what was published."""
+    """The item body of ``version``; ``artifacts`` maps asset keys (``model`` …) to what was published."""
     parent, record = base_model["properties"], version.training
     title = request.title or f"{request.model_name} version {version.number}"
     hyperparameters = dict(parent.get("mlm:hyperparameters", {}))

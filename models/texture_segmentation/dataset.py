@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.imagery.chips import chip_grid_position, find_chips, read_chip, read_frame
 from fair_dagster.imagery.labels import LabelIndex, check_labels, read_labels
-from models.texture_segmentation.features import feature_stack
+from models.texture_segmentation.features import features_at
 
 STRATEGY = "spatial_block"
 
@@ -106,7 +106,6 @@ def sample_pixels(chips: Sequence[Path], labels: LabelIndex, per_chip: int, seed
         target = labels.mask(chip).ravel()
         rng = np.random.default_rng((seed, number))
         drawn = rng.choice(target.size, min(per_chip, target.size), replace=False)
-        stack = feature_stack(chip.pixels)
-        features.append(stack.reshape(len(stack), -1)[:, drawn].T)
+        features.append(features_at(chip.pixels, *np.unravel_index(drawn, chip.pixels.shape[1:])))
         targets.append(target[drawn])
     return Sample(np.concatenate(features), np.concatenate(targets))
