@@ -1,0 +1,1 @@
+"""Side-by-side measurements against peers, a module a subject. Run as ``python -m benchmarks.<subject>``."""

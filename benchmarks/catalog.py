@@ -1,0 +1,216 @@
+"""Publishing into JSON catalogs of growing size, and the same through fair-py-ops' ``StacCatalogManager``.
+
+    python -m benchmarks.catalog [--json] [--no-peer] [--sizes 100,400,1000,10000]
+
+A promotion is the whole road of one: read the family, diff it against what it should be, apply; every file
+is flushed to the disk. The comparison publishes N equal items one by one into an empty catalog, by both, in
+one run.
+"""
+
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.peers import PeerUnavailableError, peer_python
+from benchmarks.report import Budget, Report, Row, Table, note, show
+from fair_dagster.catalog.json_store import JsonStore
+from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.drift import diff
+from fair_dagster.domain.items import BASE_MODELS, DATASETS, LOCAL_MODELS
+from fair_dagster.domain.links import DERIVED_FROM, LATEST, PREDECESSOR, SUCCESSOR, link_to
+
+PEER = "fair-py-ops==0.3.19"
+PEER_SECONDS = 600.0
+PROMOTIONS = 30
+_CLASSES = [
+    {"name": "background", "value": 0, "description": "No building"},
+    {"name": "building", "value": 1, "description": "A building"},
+]
+
+
+def local_item(slug: str, number: int, *, deprecated: bool, newest: int) -> Item:
+    """A local model item of a usual size, with the links that publication gives it."""
+    links = [
+        link_to(DERIVED_FROM, ItemKey(BASE_MODELS, "texture-segmentation"), "Base model"),
+        link_to(DERIVED_FROM, ItemKey(DATASETS, "banepa"), "Dataset"),
+        link_to(LATEST, _key(slug, newest)),
+    ]
+    if number > 1:
+        links.append(link_to(PREDECESSOR, _key(slug, number - 1)))
+    if number < newest:
+        links.append(link_to(SUCCESSOR, _key(slug, number + 1)))
+    spec = [
+        {"key": f"parameter_{n}", "type": "float", "default": 0.5, "min": 0.0, "max": 1.0, "description": "One."}
+        for n in range(12)
+    ]
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": ["https://stac-extensions.github.io/version/v1.2.0/schema.json"],
+        "id": _key(slug, number).id,
+        "collection": LOCAL_MODELS,
+        "geometry": {"type": "Point", "coordinates": [85.52, 27.63]},
+        "bbox": [85.52, 27.63, 85.52, 27.63],
+        "properties": {
+            "datetime": "2026-01-01T00:00:00Z",
+            "title": f"{slug} version {number}",
+            "version": str(number),
+            "deprecated": deprecated,
+            "mlm:name": slug,
+            "mlm:tasks": ["semantic-segmentation"],
+            "mlm:output": [{"name": "mask", "classification:classes": _CLASSES}],
+            "mlm:hyperparameters": {f"training.parameter_{n}": 0.5 for n in range(12)},
+            "fair:hyperparameters_spec": spec,
+            "fair:metrics": {"building_iou": 0.5, "accuracy": 0.9},
+        },
+        "links": links,
+        "assets": {
+            name: {"href": f"https://example.org/{slug}/{name}", "roles": ["mlm:model"], "file:size": 1000}
+            for name in ("model", "checkpoint", "training-config", "loss-history")
+        },
+    }
+
+
+def _key(slug: str, number: int) -> ItemKey:
+    return ItemKey(LOCAL_MODELS, f"{slug}-v{number}")
+
+
+def _creation(slugs: Sequence[str]) -> ChangeSet:
+    changes = (
+        Change("create", _key(slug, 1), "first version", local_item(slug, 1, deprecated=False, newest=1))
+        for slug in slugs
+    )
+    return ChangeSet(tuple(changes))
+
+
+def promote(store: JsonStore, slug: str) -> float:
+    """Promote version 2 of ``slug`` over version 1; the seconds it took."""
+    desired = [local_item(slug, 1, deprecated=True, newest=2), local_item(slug, 2, deprecated=False, newest=2)]
+    start = time.perf_counter()
+    store.apply(diff(store.family(LOCAL_MODELS, slug), desired))
+    return time.perf_counter() - start
+
+
+def measure_promotions(sizes: Sequence[int], folder: Path) -> list[Row]:
+    """One row a catalog size: the median and the worst of ``PROMOTIONS`` promotions."""
+    rows: list[Row] = []
+    for size in sizes:
+        note(f"promoting in a catalog of {size:,} items …")
+        store = JsonStore(folder / str(size))
+        store.apply(_creation([f"model-{n}" for n in range(size)]))
+        step = max(1, size // PROMOTIONS)
+        seconds = [promote(store, f"model-{n}") for n in range(0, size, step)][:PROMOTIONS]
+        median = statistics.median(seconds) * 1000
+        first = rows[0]["median ms"] if rows else median
+        rows.append(
+            {
+                "items": size,
+                "promotions": len(seconds),
+                "median ms": median,
+                "worst ms": max(seconds) * 1000,
+                "growth": median / first,
+            }
+        )
+    return rows
+
+
+def publish_one_by_one(documents: Sequence[Item], folder: Path) -> list[float]:
+    """The seconds of each publish of ``documents`` into a new catalog."""
+    store = JsonStore(folder)
+    seconds = []
+    for item in documents:
+        own = ItemKey(LOCAL_MODELS, item["id"])
+        start = time.perf_counter()
+        store.apply(ChangeSet((Change("create", own, "new", item),), {own: None}))
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def publish_by_peer(documents: Sequence[Item], folder: Path) -> list[float]:
+    """The same by the peer; a shorter list when its time was up."""
+    python = peer_python("fair-py-ops", PEER)
+    folder.mkdir()
+    plain = [{**item, "links": []} for item in documents]
+    source = folder / "items.json"
+    source.write_text(json.dumps(plain))
+    script = Path(__file__).with_name("catalog_peer.py")
+    command = [str(python), str(script), str(source), str(folder / "catalog"), str(PEER_SECONDS)]
+    note(f"publishing {len(documents)} items through {PEER}, which takes minutes …")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PeerUnavailableError(f"the peer failed: {done.stderr.strip().splitlines()[-1:]}")
+    seconds: list[float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return seconds
+
+
+def compare(sizes: Sequence[int], folder: Path) -> list[Row]:
+    """One row a number of publishes: both totals and their ratio. The largest run holds the smaller ones."""
+    most = max(sizes)
+    documents = [local_item(f"model-{n}", 1, deprecated=False, newest=1) for n in range(most)]
+    theirs = publish_by_peer(documents, folder / "peer")
+    ours = publish_one_by_one(documents, folder / "ours")
+    rows: list[Row] = []
+    for size in sorted({min(size, len(theirs)) for size in sizes}):
+        mine, peers = sum(ours[:size]), sum(theirs[:size])
+        last = slice(max(0, size - 20), size)
+        rows.append(
+            {
+                "publishes": size,
+                "ours s": mine,
+                "peer s": peers,
+                "peer / ours": peers / mine,
+                "ours ms at the end": statistics.median(ours[last]) * 1000,
+                "peer ms at the end": statistics.median(theirs[last]) * 1000,
+            }
+        )
+    return rows
+
+
+@click.command(help=__doc__)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--peer/--no-peer", default=True, help="Compare with fair-py-ops (minutes).")
+@click.option("--sizes", default="100,400,1000,10000", help="Catalog sizes, separated by commas.")
+@click.pass_context
+def main(context: click.Context, as_json: bool, peer: bool, sizes: str) -> None:
+    wanted = sorted({int(size) for size in sizes.split(",")})
+    tables: list[Table] = []
+    budgets: list[Budget] = []
+    notes: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="fair-benchmark-") as name:
+        rows = measure_promotions(wanted, Path(name))
+        tables.append(Table("One promotion: new version, old one deprecated, links", rows))
+        budgets += [
+            Budget(f"one promotion at {row['items']:,} items", row["median ms"], 60.0, unit="ms")
+            for row in rows
+            if row["items"] >= 10_000
+        ]
+        if peer:
+            _compare(wanted, Path(name), tables, budgets, notes)
+    context.exit(show(Report("catalog", tables, budgets, notes), as_json=as_json))
+
+
+def _compare(wanted: Sequence[int], folder: Path, tables: list[Any], budgets: list[Budget], notes: list[str]) -> None:
+    """Add the comparison, or the reason why there is none."""
+    compared = [size for size in wanted if size <= 400] or [100]
+    try:
+        rows = compare(compared, folder)
+    except PeerUnavailableError as error:
+        notes.append(f"not compared with {PEER}: {error}")
+        return
+    tables.append(Table(f"Publishing one by one into an empty catalog, against {PEER}", rows))
+    last = rows[-1]
+    if last["publishes"] >= 400:
+        budgets.append(Budget("peer / ours for 400 publishes", last["peer / ours"], 50.0, "at least", "times"))
+    elif last["publishes"] < max(compared):
+        notes.append(f"{PEER} was stopped after {PEER_SECONDS:g} s and {last['publishes']} publishes")
+
+
+if __name__ == "__main__":
+    main()
