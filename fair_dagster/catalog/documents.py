@@ -83,22 +83,14 @@ def after_changes(document: Document, changes: Sequence[Change], layout: Layout,
     The extent only grows here: what a deleted item leaves is found by ``recomputed``. Changes ``document``.
     """
     links: list[dict[str, Any]] = document["links"]
+    count = sum([link["rel"] == "item" for link in links])
     gone = {layout.item_link({}, change.key)["href"] for change in changes if change.action == "delete"}
     wanted = {link["href"]: link for link in (layout.item_link(c.item, c.key) for c in changes if c.item is not None)}
-    kept = []
-    was_empty = True
-    for link in links:
-        if link["rel"] == "item":
-            was_empty = False
-            if link["href"] in gone:
-                continue
-            link = wanted.pop(link["href"], link)  # noqa: PLW2901 - the same link with a new title
-        kept.append(link)
-    kept.extend(wanted.values())
-    document["links"] = kept
-    document[ITEM_COUNT] = sum(link["rel"] == "item" for link in kept)
+    kept = [wanted.pop(link["href"], link) for link in links if link["href"] not in gone]
+    document["links"] = [*kept, *wanted.values()]
+    document[ITEM_COUNT] = count - (len(links) - len(kept)) + len(wanted)
     present = [change.item for change in changes if change.item is not None]
-    document["extent"] = _extent(present, None if was_empty else document["extent"])
+    document["extent"] = _extent(present, document["extent"] if count else None)
     document["updated"] = _stamp(now)
     return document
 
