@@ -20,6 +20,7 @@ import dagster as dg
 
 from fair_dagster import keys
 from fair_dagster.instance import open_instance
+from fair_dagster.resources import FairResource
 from fair_dagster.settings import Settings
 
 LAUNCH_FILE = "launch.json"
@@ -42,7 +43,9 @@ def execute(settings: Settings, launch: Launch) -> str:
     """Execute ``launch`` in this process and return the Dagster run id. Errors of the flow come out as they are."""
     from fair_dagster.definitions import build_defs
 
-    job = build_defs(settings=settings).resolve_job_def(launch.job)
+    # Without it a `Fair` with settings of its own would write where the environment points.
+    fair = FairResource(values=settings.model_dump(mode="json"))
+    job = build_defs(settings=settings, resource_overrides={"fair": fair}).resolve_job_def(launch.job)
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with open_instance(settings) as instance:
         job.execute_in_process(
@@ -66,7 +69,7 @@ def start(settings: Settings, launch: Launch) -> "subprocess.Popen[bytes]":
     folder.mkdir(parents=True)
     started = {"started": datetime.now(UTC).isoformat(), **asdict(launch)}
     (folder / LAUNCH_FILE).write_text(json.dumps(started))
-    environment = {**os.environ, "FAIR_HOME": str(settings.home)}
+    environment = {**os.environ, **settings.environment()}
     with (folder / OUTPUT_FILE).open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "fair_dagster.execution", str(folder / LAUNCH_FILE)],

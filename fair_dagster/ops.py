@@ -100,7 +100,7 @@ def run_training(
     command, result_path = finetunes.training_command(services, partition)
     result_path.unlink(missing_ok=True)
     progress = {PROGRESS_VARIABLE: str(result_path.with_name(finetunes.PROGRESS_FILE))}
-    environment = zenml_environment(services.settings, verbosity="INFO") | progress
+    environment = services.settings.environment() | zenml_environment(services.settings, verbosity="INFO") | progress
     try:
         pipes.run(context=context, command=command, env=environment)
     except dg.DagsterPipesExecutionError as error:
@@ -129,7 +129,7 @@ def predict_images(
     """Run the model's ``predict`` over the images in a process of its own and write one GeoJSON file."""
     prediction = predictions.from_config(config.model, config.config_path, config.output, config.result_path)
     try:
-        pipes.run(context=context, command=prediction.command)
+        pipes.run(context=context, command=prediction.command, env=fair.services.settings.environment())
     except dg.DagsterPipesExecutionError as error:
         result = finetunes.read_result(prediction.result_path)
         cause = result.get("error") or "the process was killed before it could say why"

@@ -1,7 +1,7 @@
 """Dagster resources: thin over the clients that the flows use."""
 
 from functools import cached_property
-from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -12,12 +12,12 @@ from fair_dagster.settings import Settings
 class FairResource(dg.ConfigurableResource[Services]):
     """Opens the catalog, ZenML and the artifact store as the ``FAIR_*`` settings say.
 
-    The environment is read when a run starts, so that a code location follows a changed setting.
+    The environment is read when a run starts, so that a code location follows a changed setting. ``values`` hold
+    settings that win over it: those of a ``Fair`` that was made with settings of its own.
     """
 
-    home: str = ""
+    values: dict[str, Any] = {}  # noqa: RUF012 - a field of a pydantic model, copied for each instance
 
     @cached_property
     def services(self) -> Services:
-        settings = Settings()
-        return Services(Settings(home=Path(self.home)) if self.home else settings)
+        return Services(Settings(**self.values))

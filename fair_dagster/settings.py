@@ -3,6 +3,7 @@
 Paths of local state are derived from ``home`` here and nowhere else.
 """
 
+import json
 from pathlib import Path
 
 from pydantic import Field
@@ -31,6 +32,15 @@ class Settings(BaseSettings):
         # Frozen applies to callers; here the two derived defaults are filled in.
         object.__setattr__(self, "home", self.home.expanduser().resolve())
         object.__setattr__(self, "models", self.models.expanduser().resolve())
+
+    def environment(self) -> dict[str, str]:
+        """The ``FAIR_*`` variables under which another process reads equal settings."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        prefix = str(self.model_config["env_prefix"])
+        return {
+            f"{prefix}{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in values.items()
+        }
 
     @property
     def catalog_path(self) -> Path:
