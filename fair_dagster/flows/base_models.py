@@ -9,7 +9,7 @@ import orjson
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import ChangeSet, Item
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.flows.releases import Incoming, publish
+from fair_dagster.flows.releases import Incoming, publish, release_folder
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.contract import check_folder, folder_digest
 
@@ -109,10 +109,11 @@ def register(services: Services, folder: Path, *, strict: bool = False) -> Chang
     """
     require(services, folder, strict=strict)
     item = read_item(folder / ITEM_FILE)
+    uid = folder_digest(folder)
     incoming = Incoming(
-        uid=folder_digest(folder),
+        uid=uid,
         declared=items.number_of(item),
-        content=lambda number: _content(services, folder, item, number),
+        content=lambda number: _content(services, folder, item, release_folder(number, uid)),
     )
     return publish(services, items.BASE_MODELS, slug_of_folder(folder), incoming)
 
@@ -161,15 +162,15 @@ def _href_problems(folder: Path, item: Item) -> list[str]:
     return problems
 
 
-def _content(services: Services, folder: Path, item: Item, number: int) -> Item:
-    """The item with its files published under the version's prefix."""
+def _content(services: Services, folder: Path, item: Item, release: str) -> Item:
+    """The item with its files published in the folder of its release."""
     slug = slug_of_folder(folder)
     assets = {}
     for key, asset in item["assets"].items():
         assets[key] = dict(asset)
         href = str(asset["href"])
         if _is_relative(href) and _is_file(asset):
-            target = f"{items.BASE_MODELS}/{slug}/v{number}/{Path(href).as_posix()}"
+            target = f"{items.BASE_MODELS}/{slug}/{release}/{Path(href).as_posix()}"
             assets[key] |= services.artifacts.publish(folder / href, target).fields()
     properties = item["properties"] | {"fair:schema_version": items.SCHEMA_VERSION}
     return declared(item) | {"assets": assets, "properties": properties}

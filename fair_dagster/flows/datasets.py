@@ -16,7 +16,7 @@ from fair_dagster.domain.compatibility import GEOMETRIES, TASKS
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.slugs import slug_problems
 from fair_dagster.flows.base_models import read_item
-from fair_dagster.flows.releases import Incoming, publish
+from fair_dagster.flows.releases import Incoming, publish, release_folder
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.chips import ChipsSummary, inspect_chips
 from fair_dagster.imagery.labels import check_labels, read_labels
@@ -142,10 +142,11 @@ def register(services: Services, item_path: Path, expected: str | None = None) -
     if expected is not None and checked.slug != expected:
         raise RefusedError(str(item_path), [f"it describes dataset {checked.slug!r}, not {expected!r}"])
     described = {key: describe(path) for key, path in sources.items() if path is not None}
+    uid = _digest(item, described)
     incoming = Incoming(
-        uid=_digest(item, described),
+        uid=uid,
         declared=items.number_of(item),
-        content=lambda number: _content(services, item, sources, number),
+        content=lambda number: _content(services, item, sources, release_folder(number, uid)),
     )
     return publish(services, items.DATASETS, str(item["id"]), incoming)
 
@@ -178,12 +179,12 @@ def _digest(item: Item, described: dict[str, PublishedArtifact]) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _content(services: Services, item: Item, sources: Mapping[str, Path | None], number: int) -> Item:
+def _content(services: Services, item: Item, sources: Mapping[str, Path | None], release: str) -> Item:
     assets = {key: dict(asset) for key, asset in item["assets"].items()}
     for key, source in sources.items():
         if source is not None:
             name = source.name if source.is_file() else key
-            target = f"{items.DATASETS}/{item['id']}/v{number}/{name}"
+            target = f"{items.DATASETS}/{item['id']}/{release}/{name}"
             assets[key] |= services.artifacts.publish(source, target).fields()
     properties = item["properties"] | {"fair:schema_version": items.SCHEMA_VERSION}
     return item | {"assets": assets, "properties": properties}

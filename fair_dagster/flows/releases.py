@@ -35,6 +35,14 @@ class Incoming:
 _PARENT_FIELDS = {items.BASE_MODELS: "fair:base_model", items.DATASETS: "fair:dataset"}
 
 
+def release_folder(number: int, uid: str) -> str:
+    """The folder of a release's artifacts under its slug.
+
+    The digest keeps apart a release from what a process that was killed may have left under the same number.
+    """
+    return f"v{number}-{uid.removeprefix('sha256:')[:8]}"
+
+
 def publish(services: Services, collection: str, slug: str, release: Incoming) -> ChangeSet:
     """Make ``release`` the active version of ``slug``; equal content changes nothing."""
 
