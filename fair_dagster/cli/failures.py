@@ -37,7 +37,7 @@ def explain(error: BaseException) -> Failure | None:
     chain = list(_causes(error))
     for cause in chain:
         if isinstance(cause, RefusedError):
-            return Failure(str(cause), f"{cause.subject} was refused", cause.problems)
+            return Failure(str(cause), f"{cause.subject} {cause.verdict}", cause.problems)
         if isinstance(cause, FairError):
             return Failure(str(cause), str(cause))
     for cause in chain:

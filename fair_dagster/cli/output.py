@@ -187,7 +187,8 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> "Ta
     table = Table(
         box=box.SIMPLE_HEAD,
         header_style="bold",
-        padding=(0, _GAP, 0, 0),
+        # One more column of the gap is drawn by the box.
+        padding=(0, _GAP - 1, 0, 0),
         pad_edge=False,
         show_edge=False,
         collapse_padding=True,

@@ -30,7 +30,6 @@ VERSION_COLUMNS = (
     Column("stage"),
     Column("base model"),
     Column("dataset"),
-    Column("set"),
     Column("metrics"),
     Column("created (UTC)"),
 )
@@ -127,8 +126,7 @@ def version_row(version: VersionRecord) -> list[Any]:
         version.stage,
         request and f"{request.base_model} v{request.base_model_version}",
         request and f"{request.dataset} v{request.dataset_version}",
-        request.overrides if request else None,
-        version.training.metrics,
+        [f"{name} {cell(value)}" for name, value in version.training.metrics.items()],
         clock(version.created),
     ]
 

@@ -1,0 +1,32 @@
+"""How the tests call the command line: in this process, on a fake installation."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fair_dagster.cli.root import root
+from fair_dagster.cli.session import Session
+from fair_dagster.fair import Fair
+from tests.cli.fakes import FakeFair
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def fair(tmp_path: Path) -> FakeFair:
+    return FakeFair(tmp_path)
+
+
+@pytest.fixture
+def call(fair: FakeFair, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Call ``fair-dagster`` with the fake; ``columns`` is the width of the terminal."""
+
+    def run(*arguments: str, stdin: str | None = None, columns: int = 80, interactive: bool = False) -> Result:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        session = Session(lambda: cast(Fair, fair), interactive=interactive)
+        return CliRunner().invoke(root, list(arguments), obj=session, input=stdin)
+
+    return run

@@ -1,0 +1,195 @@
+"""A ``Fair`` without catalog, ZenML or Dagster: it remembers what it was asked and answers from lists."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from fair_dagster.domain.changes import Item
+from fair_dagster.domain.errors import NotFoundError, PipelineError, RefusedError
+from fair_dagster.domain.versions import VersionRecord
+from fair_dagster.flows.base_models import Validation
+from fair_dagster.flows.catalog import Finding
+from fair_dagster.flows.comparison import compare
+from fair_dagster.pipelines.run_records import LogLine
+from fair_dagster.settings import Settings
+from tests.factories import EPOCH, base_model, dataset, version
+
+
+@dataclass(frozen=True)
+class FakeRun:
+    """The fields of ``fair_dagster.runs.Run``, without importing Dagster."""
+
+    id: str = "0123456789abcdef"
+    job: str = "finetune__ramp"
+    status: str = "SUCCESS"
+    partition: str | None = "ramp-nepal-v1"
+    model: str | None = "ramp-nepal"
+    started: datetime | None = EPOCH
+    ended: datetime | None = EPOCH + timedelta(seconds=75)
+    pid: int | None = None
+    progress: tuple[int, int, str] | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.status in {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+@dataclass(frozen=True)
+class FakeStarted:
+    """A run that reports ``steps`` and then ends, or raises ``error``."""
+
+    subject: str
+    run_id: str = "run-1"
+    steps: Sequence[tuple[int, int, str] | None] = (None, (1, 2, "epoch"), (1, 2, "epoch"), (2, 2, "epoch"))
+    error: BaseException | None = None
+
+    def wait(self, progress: Callable[[Any], None] | None = None) -> str:
+        for step in self.steps:
+            if progress is not None:
+                progress(step)
+        if self.error is not None:
+            raise self.error
+        return self.subject
+
+
+@dataclass
+class FakeFair:
+    """Answers like ``fair_dagster.Fair``; ``asked`` holds the calls that would change something."""
+
+    home: Path
+    records: list[VersionRecord] = field(default_factory=list)
+    run_records: list[FakeRun] = field(default_factory=list)
+    lines: list[LogLine] = field(default_factory=list)
+    validations: dict[str, Validation] = field(default_factory=dict)
+    findings: dict[str, list[Finding]] = field(default_factory=dict)
+    invalid: frozenset[str] = frozenset()
+    error: BaseException | None = None
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(home=self.home, models=self.home / "models")
+
+    def _ask(self, *call: Any) -> None:
+        self.asked.append(call)
+        if self.error is not None and not isinstance(self.error, PipelineError):
+            raise self.error
+
+    def init(self) -> Path:
+        self._ask("init")
+        return self.home
+
+    def validate_base_model(self, name: str, *, strict: bool = False) -> Validation:
+        self._ask("validate", name, strict)
+        return self.validations.get(name, Validation(name, (), (), ()))
+
+    def register_base_model(self, name: str, *, strict: bool = False) -> Item:
+        self._ask("register_base_model", name)
+        if Path(name).name in self.invalid:
+            raise RefusedError(name, ["is broken"])
+        return base_model(Path(name).name)
+
+    def base_models(self, *, all_versions: bool = False) -> list[Item]:
+        return [base_model("ramp")] + ([base_model("ramp-v1", deprecated=True)] if all_versions else [])
+
+    def base_model(self, name: str) -> Item:
+        return base_model(name)
+
+    def create_dataset(self, spec: Any, output: Path) -> Path:
+        self._ask("create_dataset", spec, output)
+        return output
+
+    def register_dataset(self, item_path: Path) -> Item:
+        self._ask("register_dataset", item_path)
+        return dataset("banepa")
+
+    def datasets(self, *, all_versions: bool = False) -> list[Item]:
+        return [dataset("banepa")]
+
+    def dataset(self, name: str) -> Item:
+        return dataset(name)
+
+    def local_models(self, *, all_versions: bool = False) -> list[Item]:
+        return []
+
+    def finetune(self, ask: Any) -> FakeStarted:
+        self._ask("finetune", ask)
+        self.records = [*self.records, version(len(self.records) + 1, name=ask.model_name)]
+        return FakeStarted(self.records[-1].id, error=self.error)
+
+    def rerun(self, version_id: str) -> FakeStarted:
+        self._ask("rerun", version_id)
+        return FakeStarted(self.records[-1].id)
+
+    def predict(
+        self,
+        model: str,
+        images: Path,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        output: Path | None = None,
+    ) -> FakeStarted:
+        self._ask("predict", model, images, dict(overrides or {}), output)
+        path = output or self.home / "out.geojson"
+        path.write_text('{"type": "FeatureCollection", "features": [{}, {}]}')
+        return FakeStarted(str(path))
+
+    def models(self) -> tuple[str, ...]:
+        return tuple(sorted({record.name for record in self.records}))
+
+    def versions(self, model_name: str) -> list[VersionRecord]:
+        return [record for record in self.records if record.name == model_name]
+
+    def version(self, version_id: str) -> VersionRecord:
+        for record in self.records:
+            if record.id == version_id:
+                return record
+        raise NotFoundError(f"version {version_id!r}", ["there is no such version", "there is v1"])
+
+    def compare(self, version_ids: Sequence[str]) -> Any:
+        return compare([self.version(version_id) for version_id in version_ids])
+
+    def promote(self, version_id: str) -> Item:
+        self._ask("promote", version_id)
+        return base_model("ramp-nepal") | {"id": version_id, "collection": "local-models"}
+
+    def archive(self, version_id: str) -> VersionRecord:
+        self._ask("archive", version_id)
+        return self.version(version_id)
+
+    def delete(self, version_id: str) -> None:
+        self._ask("delete", version_id)
+
+    def runs(self, limit: int = 20) -> list[FakeRun]:
+        return self.run_records[:limit]
+
+    def run(self, run_id: str) -> FakeRun:
+        return self.run_records[0]
+
+    def logs(
+        self, run_id: str, *, step: str | None = None, tail: int | None = None, since: datetime | None = None
+    ) -> list[LogLine]:
+        self._ask("logs", run_id, step, tail, since)
+        return self.lines
+
+    def stop(self, run_id: str) -> FakeRun:
+        self._ask("stop", run_id)
+        return self.run_records[0]
+
+    def item(self, name: str) -> Item:
+        return base_model(name)
+
+    def patch(self, name: str, change: Mapping[str, Any]) -> Item:
+        self._ask("patch", name, dict(change))
+        return base_model(name)
+
+    def href(self, item: Item) -> str:
+        return f"/catalog/{item['collection']}/{item['id']}.json"
+
+    def refresh_collections(self) -> None:
+        self._ask("refresh_collections")
+
+    def validate_catalog(self, *, strict: bool = False) -> dict[str, list[Finding]]:
+        return self.findings
