@@ -89,7 +89,6 @@ def _parts(mask: ClassMask, min_area_m2: float) -> Iterable[_Part]:
     """The regions of one chip, without those that are too small and cannot grow beyond a border."""
     import shapely
     from rasterio.features import shapes
-    from scipy import ndimage  # type: ignore[import-untyped, unused-ignore]
     from shapely.geometry import shape
 
     frame = mask.frame
@@ -103,7 +102,7 @@ def _parts(mask: ClassMask, min_area_m2: float) -> Iterable[_Part]:
     at_border[rim] = True
     kept = at_border | (sizes * pixel_m2 >= min_area_m2)
     kept[0] = False
-    confidences = ndimage.mean(mask.confidence, regions, index=np.arange(len(sizes)))
+    confidences = np.bincount(regions.ravel(), weights=mask.confidence.ravel()) / np.maximum(sizes, 1)
     for geometry, value in shapes(regions, mask=kept[regions], connectivity=4, transform=frame.transform):
         number = int(value)
         polygon = shapely.transform(shape(geometry), lambda points: project(points, frame.crs, MERCATOR))

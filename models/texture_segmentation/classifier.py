@@ -136,7 +136,7 @@ def _fit_one(
     train, validation = samples
     history = LossHistory()
     epochs, rate = int(hyperparameters["epochs"]), float(hyperparameters["learning_rate"])
-    rng = np.random.default_rng(int(hyperparameters["seed"]))
+    seed = int(hyperparameters["seed"]) % 2**31
     # Fitted anew on a warm start too: weights per standard deviation carry over to other sensors and seasons.
     scaler = StandardScaler().fit(train.features.astype(np.float64))
     scaled, watched = (scaler.transform(s.features.astype(np.float64)) for s in (train, validation))
@@ -145,15 +145,15 @@ def _fit_one(
         alpha=float(hyperparameters["l2"]),
         learning_rate="constant",
         eta0=rate,
-        random_state=int(hyperparameters["seed"]),
+        random_state=seed,
     )
     if start is not None:
         _adopt(classifier, start[-1])
     for epoch in range(epochs):
         # Falls to almost nothing: the last steps average out what single pixels do to the weights.
-        classifier.set_params(eta0=rate * (1 - epoch / epochs) ** 2)
-        order = rng.permutation(len(scaled))
-        classifier.partial_fit(scaled[order], train.targets[order], classes=[0, 1])
+        # Each epoch shuffles by a seed of its own.
+        classifier.set_params(eta0=rate * (1 - epoch / epochs) ** 2, random_state=seed + epoch)
+        classifier.partial_fit(scaled, train.targets, classes=[0, 1])
         for losses, sample, inputs in ((history.train, train, scaled), (history.validation, validation, watched)):
             losses.append(float(log_loss(sample.targets, classifier.predict_proba(inputs), labels=[0, 1])))
         on_epoch(epoch + 1, epochs)

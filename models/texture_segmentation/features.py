@@ -15,7 +15,7 @@ CHANNELS = 3
 COUNT = CHANNELS * (1 + 2 * len(WINDOWS))
 """Number of features: RGB, then for each window three means and three deviations."""
 
-VARIANCE_FLOOR = 4e-4
+VARIANCE_FLOOR = 1e-3
 """Added to variances (of colours in 0..1) before the root: keeps flat areas apart from float32 rounding."""
 
 WHITE = 255
