@@ -55,7 +55,7 @@ def ui_environment(session: Session) -> dict[str, str]:
     settings = session.fair.settings
     # A DAGSTER_HOME of the user's own is what the runs are recorded in as well.
     instance = os.environ.get("DAGSTER_HOME", str(settings.dagster_path))
-    return {**os.environ, "FAIR_HOME": str(settings.home), "DAGSTER_HOME": instance}
+    return {**os.environ, **settings.environment(), "DAGSTER_HOME": instance}
 
 
 def _port_problem(host: str, port: int) -> str | None:
