@@ -4,7 +4,7 @@ import dagster as dg
 import yaml
 
 from fair_dagster import keys
-from fair_dagster.flows import finetunes
+from fair_dagster.flows import allocations, finetunes
 from fair_dagster.resources import FairResource
 
 
@@ -27,7 +27,7 @@ def training_config_asset(slug: str) -> dg.AssetsDefinition:
     )
     def training_config(context: dg.AssetExecutionContext, fair: FairResource) -> dg.MaterializeResult[None]:
         path, config = finetunes.write_config(fair.services, context.partition_key)
-        request = finetunes.allocation_of(fair.services, context.partition_key).request
+        request = allocations.allocation_of(fair.services, context.partition_key).request
         text = yaml.safe_dump(config, sort_keys=False)
         return dg.MaterializeResult(
             metadata={

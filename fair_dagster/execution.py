@@ -10,7 +10,6 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +18,16 @@ from typing import Any
 import dagster as dg
 
 from fair_dagster import keys
+from fair_dagster.domain.errors import StorageError
 from fair_dagster.instance import open_instance
+from fair_dagster.pipelines.files import write_bytes, write_json
+from fair_dagster.processes import Process
 from fair_dagster.resources import FairResource
 from fair_dagster.settings import Settings
 
 LAUNCH_FILE = "launch.json"
 OUTPUT_FILE = "output.log"
+PROCESS_FILE = "process"
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def execute(settings: Settings, launch: Launch) -> str:
     from fair_dagster.definitions import build_defs
 
     # Without it a `Fair` with settings of its own would write where the environment points.
-    fair = FairResource(values=settings.model_dump(mode="json"))
+    fair = FairResource(values=settings.model_dump(mode="json", exclude_none=True))
     job = build_defs(settings=settings, resource_overrides={"fair": fair}).resolve_job_def(launch.job)
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with open_instance(settings) as instance:
@@ -52,7 +55,7 @@ def execute(settings: Settings, launch: Launch) -> str:
             run_config={**launch.config, **quiet},
             instance=instance,
             partition_key=launch.partition,
-            tags={**launch.tags, keys.TAG_PID: str(os.getpid())},
+            tags={**launch.tags, keys.TAG_PROCESS: str(Process.of(os.getpid()))},
             asset_selection=[dg.AssetKey(parts) for parts in launch.assets] or None,
             run_id=launch.run_id,
         )
@@ -64,39 +67,32 @@ def launch_folder(settings: Settings, run_id: str) -> Path:
 
 
 def start(settings: Settings, launch: Launch) -> "subprocess.Popen[bytes]":
-    """Start a process that executes ``launch`` and outlives this one. Its output goes to a file of the run."""
+    """Start a process that executes ``launch`` and outlives this one. Its output goes to a file of the run.
+
+    Raises:
+        StorageError: the files of the run cannot be written.
+    """
     folder = launch_folder(settings, launch.run_id)
-    folder.mkdir(parents=True)
-    started = {"started": datetime.now(UTC).isoformat(), **asdict(launch)}
-    (folder / LAUNCH_FILE).write_text(json.dumps(started))
-    environment = {**os.environ, **settings.environment()}
-    with (folder / OUTPUT_FILE).open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fair_dagster.execution", str(folder / LAUNCH_FILE)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=environment,
-        )
-    (folder / "pid").write_text(str(process.pid))
-    return process
-
-
-def is_alive(pid: int) -> bool:
-    """Whether process ``pid`` is running; a zombie is not."""
-    with suppress(OSError):
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return state != "Z"
-    if Path("/proc").is_dir():
-        return False
+    write_json(folder / LAUNCH_FILE, {"started": datetime.now(UTC).isoformat(), **asdict(launch)})
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        with (folder / OUTPUT_FILE).open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "fair_dagster.execution", str(folder / LAUNCH_FILE)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # A group of its own: Ctrl-C in the terminal is not for it, and what it starts can be ended with it.
+                start_new_session=True,
+                env={**os.environ, **settings.environment()},
+            )
+    except OSError as error:
+        raise StorageError(f"run {launch.run_id} cannot be started in {folder}: {error.strerror or error}") from error
+    try:
+        write_bytes(folder / PROCESS_FILE, str(Process.of(process.pid)).encode())
+    except StorageError:
+        process.kill()
+        raise
+    return process
 
 
 def main(path: str) -> int:

@@ -5,6 +5,7 @@ Dagster run, so that the UI shows what the command line did.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item, ItemKey
-from fair_dagster.domain.errors import NotFoundError
+from fair_dagster.domain.errors import FairError, NotFoundError
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import Stage, VersionRecord
-from fair_dagster.flows import base_models, datasets, finetunes, local_models, predictions
+from fair_dagster.flows import allocations, base_models, datasets, finetunes, local_models, predictions
 from fair_dagster.flows import catalog as catalog_flow
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.finetunes import Ask
@@ -74,7 +75,7 @@ class Fair:
         base_models.require(self.services, folder, strict=strict)
         slug = base_models.slug_of_folder(folder)
         self._execute(keys.BASE_MODELS_JOB, assets=[keys.base_model(slug).path])
-        return self.item(slug)
+        return self.base_model(slug)
 
     def base_models(self, *, all_versions: bool = False) -> list[Item]:
         return self._items(items.BASE_MODELS, all_versions)
@@ -97,13 +98,20 @@ class Fair:
             RefusedError: the item, its chips or its labels cannot be used; every reason is named.
         """
         from fair_dagster import keys
-        from fair_dagster.instance import add_partition
+        from fair_dagster.instance import add_partition, delete_partition
 
         slug = datasets.check(self.services, item_path).slug
-        add_partition(self.settings, keys.DATASETS_PARTITIONS_NAME, [slug])
         config = {"ops": {keys.DATASETS_OP: {"config": {"item": str(item_path.resolve())}}}}
-        self._execute(keys.DATASETS_JOB, partition=slug, config=config)
-        return self.item(slug)
+        added = add_partition(self.settings, keys.DATASETS_PARTITIONS_NAME, slug)
+        try:
+            self._execute(keys.DATASETS_JOB, partition=slug, config=config)
+        except Exception:
+            # The error that led here is the one to be told: a disk that is full may refuse this as well.
+            with suppress(FairError):
+                if added:
+                    delete_partition(self.settings, keys.DATASETS_PARTITIONS_NAME, slug)
+            raise
+        return self.dataset(slug)
 
     def datasets(self, *, all_versions: bool = False) -> list[Item]:
         return self._items(items.DATASETS, all_versions)
@@ -129,16 +137,24 @@ class Fair:
     def _start_finetune(self, request: FinetuneRequest) -> Started:
         from fair_dagster import keys
         from fair_dagster.execution import Launch, start
-        from fair_dagster.instance import add_partition
+        from fair_dagster.instance import add_partition, delete_partition
 
-        version = finetunes.allocate(self.services, request)
-        add_partition(self.settings, keys.finetunes_name(request.base_model), [version.id])
+        version = allocations.allocate(self.services, request)
+        partitions = keys.finetunes_name(request.base_model)
         launch = Launch(
             keys.finetune_job(request.base_model),
             partition=version.id,
             tags={keys.TAG_MODEL: request.model_name, keys.TAG_VERSION: version.id},
         )
-        return Started(launch.run_id, version.id, self.services, start(self.settings, launch))
+        try:
+            add_partition(self.settings, partitions, version.id)
+            process = start(self.settings, launch)
+        except Exception:
+            allocations.withdraw(self.services, version)
+            with suppress(FairError):
+                delete_partition(self.settings, partitions, version.id)
+            raise
+        return Started(launch.run_id, version.id, self.services, process)
 
     # Versions
 
@@ -165,38 +181,51 @@ class Fair:
             NotFoundError: no such version.
             RefusedError: it cannot be published; nothing has changed.
         """
-        name, number = _version(version_id)
-        before = self.versions(name)
-        version = local_models.set_stage(self.services, name, number, "production")
-        try:
-            self._publish(version)
-        except Exception:
-            local_models.restore_stages(self.services, name, number, before)
-            raise
-        return self.item(version.id)
+        return self.item(self._staged(version_id, "production").id)
 
     def archive(self, version_id: str) -> VersionRecord:
-        """Take a version out of use; its item, when it has one, is deprecated."""
+        """Take a version out of use; its item, when it has one, is deprecated.
+
+        Raises:
+            NotFoundError: no such version.
+        """
         return self._staged(version_id, "archived")
 
     def _staged(self, version_id: str, stage: Stage) -> VersionRecord:
         name, number = _version(version_id)
+        before = self.versions(name)
         version = local_models.set_stage(self.services, name, number, stage)
-        self._publish(version)
+        try:
+            self._publish(version)
+        except Exception:
+            local_models.undo_stage(self.services, name, number, before)
+            raise
         return version
 
     def delete(self, version_id: str) -> None:
-        """Delete a version from ZenML, its item and artifacts from the catalog, its partition from Dagster."""
+        """Delete a version: its item and artifacts from the catalog, itself from ZenML, its partition from Dagster.
+
+        In this order: a catalog that cannot be written keeps the version.
+
+        Raises:
+            NotFoundError: no such version.
+            RefusedError: it is being trained.
+        """
         from fair_dagster import keys
         from fair_dagster.instance import delete_partition
 
         name, number = _version(version_id)
         version = self.services.versions.get(name, number)
-        self.services.versions.delete(name, number)
-        self._recompute(name)
+        allocations.require_at_rest(self.services, version)
+        self._recompute(name, without=version.uuid)
+        try:
+            self.services.versions.delete(name, number)
+        except Exception:
+            self._recompute(name)
+            raise
         if request := FinetuneRequest.of(version):
             delete_partition(self.settings, keys.finetunes_name(request.base_model), version.id)
-            finetunes.forget(self.services, version.id, version.uuid)
+            allocations.forget(self.services, version.id, version.uuid)
 
     def _publish(self, version: VersionRecord) -> None:
         """Recompute the family as the partition of ``version``, or by name when its base model is not here."""
@@ -208,13 +237,18 @@ class Fair:
         if request is None or request.base_model not in slugs:
             self._recompute(version.name)
             return
-        add_partition(self.settings, keys.finetunes_name(request.base_model), [version.id])
+        add_partition(self.settings, keys.finetunes_name(request.base_model), version.id)
         self._execute(keys.publish_job(request.base_model), partition=version.id)
 
-    def _recompute(self, name: str) -> None:
+    def _recompute(self, name: str, *, without: str = "") -> None:
         from fair_dagster import keys
 
-        config = {"ops": {"configured_family": {"config": {"family": name}}}}
+        config = {
+            "ops": {
+                "configured_family": {"config": {"family": name}},
+                "gather_family": {"config": {"without": without}},
+            }
+        }
         self._execute(keys.RECOMPUTE_JOB, config=config)
 
     # Predictions

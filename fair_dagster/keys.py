@@ -26,7 +26,7 @@ PREDICT_JOB = "predict"
 TAG_MODEL = "fair/model"
 TAG_VERSION = "fair/version"
 TAG_KIND = "fair/kind"
-TAG_PID = "fair/pid"
+TAG_PROCESS = "fair/process"
 
 
 def base_model(slug: str) -> dg.AssetKey:

@@ -10,7 +10,7 @@ from fair_dagster.domain import items
 from fair_dagster.domain.changes import ItemKey
 from fair_dagster.domain.errors import ConflictError, PipelineError
 from fair_dagster.domain.slugs import split_version_id
-from fair_dagster.flows import finetunes, local_models, predictions
+from fair_dagster.flows import allocations, finetunes, local_models, predictions
 from fair_dagster.metadata import changes_metadata, item_metadata, training_metadata
 from fair_dagster.pipelines.environment import zenml_environment
 from fair_dagster.pipelines.metadata import PROGRESS_VARIABLE
@@ -21,6 +21,12 @@ class FamilyConfig(dg.Config):
     """Which finetuned model to recompute."""
 
     family: str
+
+
+class GatherConfig(dg.Config):
+    """``without``: the UUID of a version that is about to be deleted."""
+
+    without: str = ""
 
 
 class PredictionConfig(dg.Config):
@@ -49,9 +55,11 @@ def configured_family(config: FamilyConfig) -> str:
 
 
 @dg.op(tags={"dagster/kind": "zenml"})
-def gather_family(context: dg.OpExecutionContext, fair: FairResource, family: str) -> local_models.Gathered:
+def gather_family(
+    context: dg.OpExecutionContext, config: GatherConfig, fair: FairResource, family: str
+) -> local_models.Gathered:
     """Read the family's published items, then its versions and stages from ZenML."""
-    gathered = local_models.gather_family(fair.services, family)
+    gathered = local_models.gather_family(fair.services, family, config.without)
     stages = ", ".join(f"v{version.number} {version.stage}" for version in gathered.versions) or "no versions"
     context.log.info(f"{family}: {stages}; {len(gathered.published)} published items")
     return gathered
@@ -81,7 +89,7 @@ def apply_publication(
         changes = local_models.apply_publication(fair.services, gathered, artifacts)
     except ConflictError:
         context.log.info("another writer was faster; reading the family again")
-        changes = local_models.recompute(fair.services, gathered.slug)
+        changes = local_models.recompute(fair.services, gathered.slug, gathered.without)
     for change in changes.changes:
         context.log.info(f"{change.action} {change.key}: {change.reason}")
     metadata = changes_metadata(changes)
@@ -99,12 +107,16 @@ def run_training(
     services, partition = fair.services, context.partition_key
     command, result_path = finetunes.training_command(services, partition)
     result_path.unlink(missing_ok=True)
-    progress = {PROGRESS_VARIABLE: str(result_path.with_name(finetunes.PROGRESS_FILE))}
+    progress = {PROGRESS_VARIABLE: str(result_path.with_name(allocations.PROGRESS_FILE))}
     environment = services.settings.environment() | zenml_environment(services.settings, verbosity="INFO") | progress
     try:
         pipes.run(context=context, command=command, env=environment)
     except dg.DagsterPipesExecutionError as error:
-        raise _cause(finetunes.read_result(result_path), partition) from error
+        result = finetunes.read_result(result_path)
+        if not result:
+            # Killed: ZenML learns of it from us. Only here does this process pay for importing ZenML.
+            allocations.end_runs(services, partition, "its process was killed")
+        raise _cause(result, partition) from error
     result = finetunes.read_result(result_path)
     if result.get("error"):
         raise _cause(result, partition)

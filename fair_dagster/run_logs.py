@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from fair_dagster.domain.errors import NotFoundError
-from fair_dagster.flows import finetunes
+from fair_dagster.flows import allocations
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import open_instance
 from fair_dagster.pipelines.run_records import LogLine, select_lines
-from fair_dagster.runs import Run, show_run
+from fair_dagster.runs import Run, output_of, show_run
 
 
 def logs(
@@ -38,6 +38,9 @@ def logs(
 def _dagster_lines(services: Services, run: Run) -> list[LogLine]:
     with open_instance(services.settings) as instance:
         entries = instance.all_logs(run.id)
+    if not entries:
+        # It ended before Dagster knew it: what it printed is all there is.
+        return [LogLine(None, "ERROR", run.started, line) for line in output_of(services, run.id).splitlines()]
     return [
         LogLine(
             entry.step_key,
@@ -57,6 +60,6 @@ def _level(entry: dg.EventLogEntry) -> str:
 def _zenml_lines(services: Services, run: Run) -> list[LogLine]:
     if run.partition is None or not run.job.startswith("finetune__"):
         return []
-    allocation = finetunes.allocation_of(services, run.partition)
+    allocation = allocations.allocation_of(services, run.partition)
     found = services.zenml_runs.list(version_uuid=allocation.uuid, limit=1)
     return services.zenml_runs.logs(found[0].id) if found else []

@@ -5,9 +5,10 @@ Reads the Dagster instance and the files of a run; starting runs is the business
 
 import json
 import os
+import re
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,16 +16,26 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
 from fair_dagster import keys
+from fair_dagster.domain import errors
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.execution import LAUNCH_FILE, OUTPUT_FILE, is_alive, launch_folder
-from fair_dagster.flows import finetunes
+from fair_dagster.execution import LAUNCH_FILE, OUTPUT_FILE, PROCESS_FILE, launch_folder
+from fair_dagster.flows import allocations
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import open_instance
+from fair_dagster.processes import Process
 
 _STOP_SECONDS = 30.0
-_OPEN = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING)
+_OPEN = (
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+_STOPPED_FILE = "stopped"
+"""Left in the folder of a run that was stopped before Dagster knew it."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +61,11 @@ def list_runs(services: Services, limit: int = 20) -> list[Run]:
     """The newest runs first. Runs whose process is gone are marked as failed on the way."""
     with open_instance(services.settings) as instance:
         records = instance.get_run_records(limit=limit)
-        for record in records:
-            _settle(services, instance, record.dagster_run)
-        known = [_run(services, record) for record in instance.get_run_records(limit=limit)]
-    starting = [run for run in _launched(services) if run.id not in {other.id for other in known}]
-    return [*starting, *known][:limit]
+        if [record for record in records if _settle(services, instance, record.dagster_run)]:
+            records = instance.get_run_records(limit=limit)
+        launched = _launched(services, instance)
+    runs = [*launched, *(_run(services, record) for record in records)]
+    return sorted(runs, key=lambda run: run.started or datetime.now(UTC), reverse=True)[:limit]
 
 
 def show_run(services: Services, run_id: str) -> Run:
@@ -71,20 +82,34 @@ def show_run(services: Services, run_id: str) -> Run:
 
 
 def failure_cause(services: Services, run_id: str) -> str:
-    """Why a run failed: the innermost error of the first failed step, or the end of its output."""
+    """Why a run failed: our own error in the first failed step, else its innermost, or the end of its output."""
     with open_instance(services.settings) as instance:
+        if run := instance.get_run_by_id(run_id):
+            _settle(services, instance, run)
         for entry in instance.all_logs(run_id):
             event = entry.dagster_event
-            if event is not None and event.is_step_failure:
-                error = event.step_failure_data.error
-                while error is not None and error.cause is not None:
-                    error = error.cause
-                if error is not None:
-                    return error.message.strip()
+            if event is not None and event.is_step_failure and event.step_failure_data.error is not None:
+                return _told(event.step_failure_data.error)
             if event is not None and event.is_failure and event.message:
                 return str(event.message)
+    return output_of(services, run_id)[-2000:].strip() or "it left no trace of a cause"
+
+
+def _told(error: SerializableErrorInfo) -> str:
+    """The sentence of an error that Dagster kept: of ours it is the outermost, which knows most."""
+    chain = [error]
+    while chain[-1].cause is not None:
+        chain.append(chain[-1].cause)
+    ours = [link for link in chain if isinstance(getattr(errors, link.cls_name or "", None), type)]
+    chosen = (ours or chain[-1:])[0]
+    # Dagster puts the class, with its module for ours, before the message.
+    return re.sub(rf"^([\w.]+\.)?{re.escape(chosen.cls_name or '')}: ", "", chosen.message.strip())
+
+
+def output_of(services: Services, run_id: str) -> str:
+    """What the process of a run printed; empty for one that has no process of its own."""
     output = launch_folder(services.settings, run_id) / OUTPUT_FILE
-    return output.read_text()[-2000:].strip() if output.is_file() else "it left no trace of a cause"
+    return output.read_text(errors="replace") if output.is_file() else ""
 
 
 def stop_run(services: Services, run_id: str) -> Run:
@@ -97,25 +122,28 @@ def stop_run(services: Services, run_id: str) -> Run:
     run = show_run(services, run_id)
     if run.finished:
         raise RefusedError(f"stopping run {run.id}", [f"it has ended already: {run.status}"])
-    if run.pid is None or not is_alive(run.pid):
+    process = Process.of(run.pid) if run.pid is not None else None
+    if process is None or not process.alive:
         raise RefusedError(f"stopping run {run.id}", ["its process is not on this machine; stop it in the UI"])
-    os.kill(run.pid, signal.SIGINT)
+    folder = launch_folder(services.settings, run.id)
+    if folder.is_dir():
+        (folder / _STOPPED_FILE).touch()
+    os.kill(process.pid, signal.SIGINT)
     deadline = time.monotonic() + _STOP_SECONDS
-    while is_alive(run.pid) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    if is_alive(run.pid):
-        with suppress(ProcessLookupError):
-            os.killpg(os.getpgid(run.pid), signal.SIGKILL)
+    while process.alive and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if process.alive and folder.is_dir():
+        process.kill_group()
     return show_run(services, run.id)
 
 
 def progress_of(services: Services, partition: str) -> tuple[int, int, str] | None:
     """How far the training of a partition is; None before it began to report."""
     try:
-        allocation = finetunes.allocation_of(services, partition)
-    except (NotFoundError, RefusedError):
+        allocation = allocations.allocation_of(services, partition)
+    except RefusedError:
         return None
-    path = finetunes.run_folder(services, partition, allocation.uuid) / finetunes.PROGRESS_FILE
+    path = allocations.run_folder(services, partition, allocation.uuid) / allocations.PROGRESS_FILE
     return last_progress(path)
 
 
@@ -133,63 +161,69 @@ def last_progress(path: Path) -> tuple[int, int, str] | None:
 def _run(services: Services, record: dg.RunRecord) -> Run:
     run = record.dagster_run
     partition = run.tags.get("dagster/partition")
-    going = run.status in _OPEN
+    process = _process(run.tags)
     return Run(
         id=run.run_id,
         job=run.job_name,
         status=run.status.value,
         partition=partition,
         model=run.tags.get(keys.TAG_MODEL),
-        started=_moment(record.start_time),
+        started=_moment(record.start_time) or record.create_timestamp,
         ended=_moment(record.end_time),
-        pid=_pid(run.tags),
-        progress=progress_of(services, partition) if going and partition else None,
+        pid=process.pid if process else None,
+        progress=progress_of(services, partition) if run.status in _OPEN and partition else None,
     )
 
 
-def _launched(services: Services) -> Sequence[Run]:
-    """Runs whose process has been started and has not yet told Dagster."""
-    root = services.settings.home / "runs" / "launched"
+def _launched(services: Services, instance: dg.DagsterInstance) -> list[Run]:
+    """Runs whose process has been started and has not told Dagster yet, or ended before it could."""
     found = []
-    for path in sorted(root.glob(f"*/{LAUNCH_FILE}"), reverse=True):
-        pid_file = path.with_name("pid")
-        pid = int(pid_file.read_text()) if pid_file.is_file() else None
-        if pid is not None and is_alive(pid):
-            launch: dict[str, Any] = json.loads(path.read_text())
-            started = datetime.fromisoformat(launch["started"])
-            model = launch["tags"].get(keys.TAG_MODEL)
-            found.append(
-                Run(
-                    launch["run_id"],
-                    launch["job"],
-                    "STARTING",
-                    launch["partition"],
-                    model,
-                    started,
-                    None,
-                    pid,
-                )
+    for path in (services.settings.home / "runs" / "launched").glob(f"*/{PROCESS_FILE}"):
+        launch: dict[str, Any] = json.loads(path.with_name(LAUNCH_FILE).read_text())
+        # Alive is asked before known: in the other order a run that gets known in between looks as if it had died.
+        process = Process.parse(path.read_text())
+        alive = process is not None and process.alive
+        if instance.has_run(launch["run_id"]):
+            # From now on the run's tags say it, and the next listing has less to look at.
+            path.unlink(missing_ok=True)
+            continue
+        ended = "CANCELED" if path.with_name(_STOPPED_FILE).exists() else "FAILURE"
+        found.append(
+            Run(
+                id=launch["run_id"],
+                job=launch["job"],
+                status="STARTING" if alive else ended,
+                partition=launch["partition"],
+                model=launch["tags"].get(keys.TAG_MODEL),
+                started=datetime.fromisoformat(launch["started"]),
+                ended=None,
+                pid=process.pid if process and alive else None,
             )
+        )
     return found
 
 
-def _settle(services: Services, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-    """Dagster learns nothing from a process that was killed: say it, and say it to ZenML."""
-    pid = _pid(run.tags)
-    if run.status not in _OPEN or pid is None or is_alive(pid):
-        return
-    instance.report_run_failed(run, f"its process {pid} was killed")
+def _settle(services: Services, instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Dagster learns nothing from a process that was killed: say it, and say it to ZenML. True when there was need."""
+    process = _process(run.tags)
+    if run.status not in _OPEN or process is None or process.alive:
+        return False
+    # The process may have ended well since its status was read.
+    current = instance.get_run_by_id(run.run_id)
+    if current is None or current.status not in _OPEN:
+        return True
+    if launch_folder(services.settings, run.run_id).is_dir():
+        # The process that trains outlives a killed parent, and would fill a version that counts as failed.
+        process.kill_group()
+    instance.report_run_failed(current, f"its process {process.pid} was killed")
     partition = run.tags.get("dagster/partition")
     if partition and run.job_name.startswith("finetune__"):
-        allocation = finetunes.allocation_of(services, partition)
-        for zenml_run in services.zenml_runs.list(version_uuid=allocation.uuid):
-            if not zenml_run.finished:
-                services.zenml_runs.mark_stopped(zenml_run.id, "its process was killed")
+        allocations.end_runs(services, partition, "its process was killed")
+    return True
 
 
-def _pid(tags: Mapping[str, str]) -> int | None:
-    text = tags.get(keys.TAG_PID, "")
-    return int(text) if text.isdigit() else None
+def _process(tags: Mapping[str, str]) -> Process | None:
+    return Process.parse(tags.get(keys.TAG_PROCESS, ""))
 
 
 def _moment(timestamp: float | None) -> datetime | None:

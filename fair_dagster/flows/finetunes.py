@@ -1,10 +1,9 @@
-"""Finetunes: check a request, allocate its version, write the one YAML, run it in a process of its own."""
+"""Finetunes: check a request, write the one YAML that drives it, run it in a process of its own."""
 
 import json
-import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,10 @@ from fair_dagster.domain.slugs import slug_problems, split_version_id
 from fair_dagster.domain.training_config import EXTRA, Config, rerun_config, training_config
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import items as item_flow
+from fair_dagster.flows.allocations import CONFIG_FILE, RESULT_FILE, allocation_of, config_path, run_folder
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.contract import check_folder
-
-CONFIG_FILE = "training.yaml"
-RESULT_FILE = "result.json"
-PROGRESS_FILE = "progress.jsonl"
+from fair_dagster.pipelines.files import write_bytes
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def check(services: Services, ask: Ask) -> FinetuneRequest:
     for collection, name in ((items.BASE_MODELS, ask.base_model), (items.DATASETS, ask.dataset)):
         try:
             found[collection] = item_flow.find(services, name, (collection,))
-        except NotFoundError as error:
+        except RefusedError as error:  # not found, or a name that no item can have
             problems += error.problems
     base_model, dataset = found.get(items.BASE_MODELS), found.get(items.DATASETS)
     if base_model is not None:
@@ -139,74 +136,12 @@ def check_rerun(services: Services, model_name: str, number: int) -> FinetuneReq
     return replace(request, rerun_of=version.id)
 
 
-def allocate(services: Services, request: FinetuneRequest) -> VersionRecord:
-    """Let ZenML give the request a version number, and keep the request with it."""
-    version = services.versions.create(request.model_name, tags=["fair-dagster"])
-    services.versions.log(version.uuid, request.to_metadata())
-    allocation = Allocation(version.id, version.uuid, request)
-    path = _allocation_path(services, version.id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{version.uuid}")
-    partial.write_text(json.dumps(asdict(allocation)))
-    partial.replace(path)
-    return version
-
-
-@dataclass(frozen=True)
-class Allocation:
-    """A version that was allocated for a request: its id (= partition key) and ZenML's UUID."""
-
-    partition: str
-    uuid: str
-    request: FinetuneRequest
-
-    @property
-    def number(self) -> int:
-        return split_version_id(self.partition)[1] or 0
-
-
-def _allocation_path(services: Services, partition: str) -> Path:
-    return services.settings.home / "runs" / "allocated" / f"{partition}.json"
-
-
-def allocation_of(services: Services, partition: str) -> Allocation:
-    """What a partition key was allocated for: from the note left here, which costs no import of ZenML, or from ZenML.
-
-    Raises:
-        NotFoundError: ZenML has no such version.
-        RefusedError: the key is no version id, or the version was not made by this system.
-    """
-    try:
-        note = json.loads(_allocation_path(services, partition).read_text())
-        return Allocation(note["partition"], note["uuid"], FinetuneRequest(**note["request"]))
-    except FileNotFoundError:
-        name, number = split_version_id(partition)
-        if number is None:
-            raise RefusedError(f"partition {partition!r}", ["it must look like <model name>-v<number>"]) from None
-        version = services.versions.get(name, number)
-    request = FinetuneRequest.of(version)
-    if request is None:
-        raise RefusedError(f"partition {partition!r}", ["its ZenML version holds no finetune request"])
-    return Allocation(partition, version.uuid, request)
-
-
-def run_folder(services: Services, partition: str, uuid: str) -> Path:
-    """Where the files of one training are kept: configuration, progress, result.
-
-    The UUID keeps apart two versions that ZenML gave the same number.
-    """
-    return services.settings.home / "runs" / f"{partition}-{uuid[:8]}"
-
-
-def config_path(services: Services, partition: str, uuid: str) -> Path:
-    return run_folder(services, partition, uuid) / CONFIG_FILE
-
-
 def write_config(services: Services, partition: str) -> tuple[Path, Config]:
     """Generate the ZenML run configuration of a version and keep it in the version's run folder.
 
     Raises:
         RefusedError: a parent is gone, or the original configuration of a rerun is.
+        StorageError: it cannot be written.
     """
     allocation = allocation_of(services, partition)
     request = allocation.request
@@ -223,10 +158,7 @@ def write_config(services: Services, partition: str) -> tuple[Path, Config]:
             experiment_tracker=services.settings.experiment_tracker,
         )
     path = config_path(services, partition, allocation.uuid)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(yaml.safe_dump(config, sort_keys=False))
-    partial.replace(path)
+    write_bytes(path, yaml.safe_dump(config, sort_keys=False).encode())
     return path, config
 
 
@@ -280,11 +212,3 @@ def read_result(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     return result
-
-
-def forget(services: Services, partition: str, uuid: str) -> None:
-    """Remove what was kept of a version's training; for a version that was deleted."""
-    shutil.rmtree(run_folder(services, partition, uuid), ignore_errors=True)
-    path = _allocation_path(services, partition)
-    if path.is_file() and json.loads(path.read_text())["uuid"] == uuid:
-        path.unlink()

@@ -4,6 +4,7 @@ gather reads the catalog and ZenML, publish copies artifacts, apply writes the c
 change ZenML and then take this same road.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from fair_dagster.domain import items
 from fair_dagster.domain.artifacts import PublishedArtifact
 from fair_dagster.domain.changes import ChangeSet, Item
 from fair_dagster.domain.drift import diff
-from fair_dagster.domain.errors import NotFoundError, RefusedError
+from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, ServiceError
 from fair_dagster.domain.local_items import (
     CHECKPOINT_ASSET,
     CONFIG_ASSET,
@@ -26,8 +27,10 @@ from fair_dagster.domain.local_items import (
 )
 from fair_dagster.domain.publication import desired_items, local_family, was_promoted
 from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
+from fair_dagster.domain.slugs import version_id
 from fair_dagster.domain.versions import Stage, VersionRecord
-from fair_dagster.flows.finetunes import CONFIG_FILE, parents, run_folder
+from fair_dagster.flows.allocations import CONFIG_FILE, run_folder
+from fair_dagster.flows.finetunes import parents
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.filenames import CHECKPOINT_FILENAME, ONNX_FILENAME, PREVIEW_FILE
 
@@ -42,11 +45,13 @@ class Gathered:
     """A family as it is: published items first, ZenML second.
 
     In this order a promotion in between is either seen in ZenML or makes ``apply`` fail with a conflict, never lost.
+    ``without`` is the UUID of a version that is about to be deleted and counts as gone.
     """
 
     slug: str
     published: tuple[Item, ...]
     versions: tuple[VersionRecord, ...]
+    without: str = ""
 
     @property
     def promoted(self) -> tuple[VersionRecord, ...]:
@@ -54,7 +59,7 @@ class Gathered:
         return tuple(version for version in self.versions if was_promoted(version, uids))
 
 
-def gather_family(services: Services, slug: str) -> Gathered:
+def gather_family(services: Services, slug: str, without: str = "") -> Gathered:
     """Read a family. A model that ZenML does not know has no versions; an unreachable ZenML raises.
 
     Raises:
@@ -62,10 +67,10 @@ def gather_family(services: Services, slug: str) -> Gathered:
     """
     published = tuple(services.catalog.family(items.LOCAL_MODELS, slug))
     try:
-        versions = tuple(services.versions.list(slug))
+        versions = tuple(version for version in services.versions.list(slug) if version.uuid != without)
     except NotFoundError:
         versions = ()
-    return Gathered(slug, published, versions)
+    return Gathered(slug, published, versions, without)
 
 
 def publish_artifacts(services: Services, gathered: Gathered) -> dict[str, dict[str, PublishedArtifact]]:
@@ -167,11 +172,11 @@ def apply_publication(services: Services, gathered: Gathered, artifacts: Mapping
     return changes
 
 
-def recompute(services: Services, slug: str) -> ChangeSet:
+def recompute(services: Services, slug: str, without: str = "") -> ChangeSet:
     """The whole road in one call."""
 
     def once() -> ChangeSet:
-        gathered = gather_family(services, slug)
+        gathered = gather_family(services, slug, without)
         return apply_publication(services, gathered, publish_artifacts(services, gathered))
 
     return services.retried(once)
@@ -206,13 +211,42 @@ def set_stage(services: Services, slug: str, number: int, stage: Stage) -> Versi
     return services.versions.set_stage(slug, number, stage)
 
 
-def restore_stages(services: Services, slug: str, number: int, before: Sequence[VersionRecord]) -> None:
-    """Undo a promotion in ZenML whose publication failed, so that ZenML and the catalog agree.
+def undo_stage(services: Services, slug: str, number: int, before: Sequence[VersionRecord]) -> None:
+    """Undo a stage change whose publication failed, so that ZenML and the catalog agree.
 
     A version that was in no stage ends as archived: ZenML holds one demoted version a model and cannot forget a stage.
+
+    Args:
+        before: the versions of the model before the change.
+
+    Raises:
+        ServiceError: ZenML refuses; the message says what has to be done.
     """
-    former = next((version for version in before if version.stage == "production"), None)
-    if former is not None and former.number != number:
-        services.versions.set_stage(slug, former.number, "production")
-    elif former is None:
-        services.versions.set_stage(slug, number, "archived")
+    kept: Sequence[Stage] = ("production", "staging")
+    try:
+        for stage in kept:
+            for version in before:
+                if version.stage == stage:
+                    services.versions.set_stage(slug, version.number, stage)
+        if not any(version.number == number and version.stage in kept for version in before):
+            services.versions.set_stage(slug, number, "archived")
+    except ServiceError as error:
+        raise ServiceError(
+            f"{version_id(slug, number)!r} could not be published, and its stage in ZenML could not be set back "
+            f"({error}): set the stage again when ZenML works"
+        ) from error
+    # What failed may have come after the write: then the catalog has to follow back. When it cannot be written, it
+    # never was, and the error that led here is the one to be told.
+    with contextlib.suppress(FairError):
+        recompute(services, slug)
+    for version in before:
+        if version.number == number:
+            _remove_orphans(services, version)
+
+
+def _remove_orphans(services: Services, version: VersionRecord) -> None:
+    """Remove artifacts that were copied for an item which then was not written."""
+    with contextlib.suppress(FairError, OSError):
+        published = services.catalog.family(items.LOCAL_MODELS, version.name)
+        if all(item["properties"].get(items.ZENML_UID) != version.uuid for item in published):
+            services.artifacts.remove(prefix_of(version))

@@ -1,0 +1,129 @@
+"""What is kept of a training: the version that was allocated for it, its files, and the ZenML runs that it started.
+
+What a finetune may be and what its configuration says stands in ``finetunes``.
+"""
+
+import contextlib
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fair_dagster.domain.errors import FairError, RefusedError
+from fair_dagster.domain.requests import FinetuneRequest
+from fair_dagster.domain.slugs import split_version_id
+from fair_dagster.domain.versions import VersionRecord
+from fair_dagster.flows.services import Services
+from fair_dagster.pipelines.files import write_json
+
+CONFIG_FILE = "training.yaml"
+RESULT_FILE = "result.json"
+PROGRESS_FILE = "progress.jsonl"
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """A version that was allocated for a request: its id (= partition key) and ZenML's UUID."""
+
+    partition: str
+    uuid: str
+    request: FinetuneRequest
+
+    @property
+    def number(self) -> int:
+        return split_version_id(self.partition)[1] or 0
+
+
+def allocate(services: Services, request: FinetuneRequest) -> VersionRecord:
+    """Let ZenML give the request a version number, and keep the request with it.
+
+    Raises:
+        ServiceError, StorageError: ZenML or the disk refused; no version is left behind.
+    """
+    version = services.versions.create(request.model_name, tags=["fair-dagster"])
+    try:
+        services.versions.log(version.uuid, request.to_metadata())
+        write_json(_note_path(services, version.id), asdict(Allocation(version.id, version.uuid, request)))
+    except Exception:
+        withdraw(services, version)
+        raise
+    return version
+
+
+def withdraw(services: Services, version: VersionRecord) -> None:
+    """Take back an allocation that nothing came of; a model without any other version goes too."""
+    # The error that led here is the one to be told: a disk that is full may refuse this as well.
+    with contextlib.suppress(FairError, OSError):
+        services.versions.delete(version.name, version.number)
+        if not services.versions.list(version.name):
+            services.versions.delete_model(version.name)
+        forget(services, version.id, version.uuid)
+
+
+def allocation_of(services: Services, partition: str) -> Allocation:
+    """What a partition key was allocated for: from the note left here, which costs no import of ZenML, or from ZenML.
+
+    Raises:
+        NotFoundError: ZenML has no such version.
+        RefusedError: the key is no version id, or the version was not made by this system.
+    """
+    name, number = split_version_id(partition)
+    if number is None:
+        raise RefusedError(f"partition {partition!r}", ["it must look like <model name>-v<number>"])
+    try:
+        note = json.loads(_note_path(services, partition).read_text())
+        return Allocation(note["partition"], note["uuid"], FinetuneRequest(**note["request"]))
+    except FileNotFoundError:
+        version = services.versions.get(name, number)
+    request = FinetuneRequest.of(version)
+    if request is None:
+        raise RefusedError(f"partition {partition!r}", ["its ZenML version holds no finetune request"])
+    return Allocation(partition, version.uuid, request)
+
+
+def run_folder(services: Services, partition: str, uuid: str) -> Path:
+    """Where the files of one training are kept: configuration, progress, result.
+
+    The UUID keeps apart two versions that ZenML gave the same number.
+    """
+    return services.settings.home / "runs" / f"{partition}-{uuid[:8]}"
+
+
+def config_path(services: Services, partition: str, uuid: str) -> Path:
+    return run_folder(services, partition, uuid) / CONFIG_FILE
+
+
+def end_runs(services: Services, partition: str, reason: str) -> None:
+    """Tell ZenML that the runs of a version have ended whose process is gone; it would say ``running`` for ever."""
+    try:
+        uuid = allocation_of(services, partition).uuid
+    except RefusedError:
+        return
+    for run in services.zenml_runs.list(version_uuid=uuid):
+        if not run.finished:
+            services.zenml_runs.mark_stopped(run.id, reason)
+
+
+def require_at_rest(services: Services, version: VersionRecord) -> None:
+    """Make sure that nothing is training the version.
+
+    Raises:
+        RefusedError: a run of it goes on.
+    """
+    going = [run for run in services.zenml_runs.list(version_uuid=version.uuid) if not run.finished]
+    if going:
+        raise RefusedError(
+            f"deletion of {version.id!r}", [f"it is being trained by {going[0].name}; stop that run first"]
+        )
+
+
+def forget(services: Services, partition: str, uuid: str) -> None:
+    """Remove what was kept of a version's training; for a version that was deleted."""
+    shutil.rmtree(run_folder(services, partition, uuid), ignore_errors=True)
+    path = _note_path(services, partition)
+    if path.is_file() and json.loads(path.read_text())["uuid"] == uuid:
+        path.unlink()
+
+
+def _note_path(services: Services, partition: str) -> Path:
+    return services.settings.home / "runs" / "allocated" / f"{partition}.json"

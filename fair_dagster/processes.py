@@ -1,0 +1,64 @@
+"""A process of this machine by an identity that is never used again, so that a dead one is not taken for another.
+
+Numbers of processes come around, after a restart of the machine within minutes; the moment of the start tells two
+processes with one number apart. Nothing here knows runs.
+"""
+
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_STATE, _STARTED = 0, 19
+"""Places in ``/proc/<pid>/stat`` after the command's name: proc(5), fields 3 and 22."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process. ``started`` is in clock ticks since the machine's start; empty where that cannot be known."""
+
+    pid: int
+    started: str = ""
+
+    @classmethod
+    def of(cls, pid: int) -> "Process":
+        fields = _fields(pid)
+        return cls(pid, fields[_STARTED] if fields else "")
+
+    @classmethod
+    def parse(cls, text: str) -> "Process | None":
+        """The inverse of ``str``; None for anything else."""
+        pid, _, started = text.partition(":")
+        return cls(int(pid), started) if pid.isdigit() else None
+
+    def __str__(self) -> str:
+        return f"{self.pid}:{self.started}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is running; a zombie is not."""
+        fields = _fields(self.pid)
+        if fields is not None:
+            return fields[_STATE] != "Z" and self.started in {"", fields[_STARTED]}
+        if Path("/proc/self/stat").exists():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def kill_group(self) -> None:
+        """End the group that the process leads or led, itself included; only for one started in a new session."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+def _fields(pid: int) -> list[str] | None:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
