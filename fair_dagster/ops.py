@@ -4,6 +4,7 @@ They take names and partition keys, call a flow, and put what it did into metada
 """
 
 import dagster as dg
+from dagster._core.errors import DagsterPipesExecutionError  # Dagster raises it, and exports it nowhere.
 
 from fair_dagster import keys
 from fair_dagster.domain import items
@@ -111,7 +112,7 @@ def run_training(
     environment = services.settings.environment() | zenml_environment(services.settings, verbosity="INFO") | progress
     try:
         pipes.run(context=context, command=command, env=environment)
-    except dg.DagsterPipesExecutionError as error:
+    except DagsterPipesExecutionError as error:
         result = finetunes.read_result(result_path)
         if not result:
             # Killed: ZenML learns of it from us. Only here does this process pay for importing ZenML.
@@ -142,7 +143,7 @@ def predict_images(
     prediction = predictions.from_config(config.model, config.config_path, config.output, config.result_path)
     try:
         pipes.run(context=context, command=prediction.command, env=fair.services.settings.environment())
-    except dg.DagsterPipesExecutionError as error:
+    except DagsterPipesExecutionError as error:
         result = finetunes.read_result(prediction.result_path)
         cause = result.get("error") or "the process was killed before it could say why"
         raise PipelineError(f"prediction with {config.model!r} failed: {cause}") from error
