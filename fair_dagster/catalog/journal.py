@@ -1,10 +1,12 @@
 """Replacing and deleting several files as one act that a crash cannot cut in half.
 
-New contents are written into a staging folder first and flushed to the disk. Then a journal that lists the
-moves is renamed into place: this is the commit point. Then each staged file is moved to its target, and the
-journal is removed last. Whoever finds a journal carries it out; whoever finds staged files without one
-throws them away. A disk that fills up is noticed before the commit point, so that nothing has to be taken
-back.
+New contents are written into a staging folder, and a journal lists where each belongs, with its digest. When
+all of this is on the disk the write is committed: each staged file is moved to its target, and the journal is
+emptied last. Whoever finds a journal whose contents are all there carries it out. Where one is missing the
+journal never became complete, no file was moved, and it is thrown away. A disk that fills up is noticed before
+the first move, so that nothing has to be taken back.
+
+A write waits for the disk twice: contents and journal are flushed side by side, and so are the folders.
 
 Knows files, not STAC. The caller holds a lock around ``commit`` and ``recover``.
 """
@@ -12,8 +14,8 @@ Knows files, not STAC. The caller holds a lock around ``commit`` and ``recover``
 import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +60,11 @@ class Journal:
 
     @property
     def pending(self) -> bool:
-        """Whether a write was committed and not carried out to its end."""
-        return self._file.exists()
+        """Whether a write was begun and not carried out to its end."""
+        try:
+            return self._file.stat().st_size > 0
+        except OSError:
+            return False
 
     def commit(self, writes: Mapping[Path, bytes], deletes: Iterable[Path] = ()) -> None:
         """Replace the files of ``writes`` by their new contents and remove those of ``deletes``.
@@ -71,25 +76,33 @@ class Journal:
         try:
             self._discard()
             plan = self._stage(writes, deletes, created)
-            self._write_journal(plan)
+            self._checkpoint("commit")
+            self._file.write_bytes(_dumped(plan))
+            self._checkpoint("committed")
+            staged = [self._root / move.staged for move in plan.moves]
+            _flush([*staged, self._file, self._staging, self._root])
         except OSError as error:
             self._take_back(created)
             raise CatalogError(f"{_sentence(error, self._root)}; the catalog is as it was") from error
         self._carry_out(plan)
 
     def recover(self) -> None:
-        """Carry out a committed write that was cut off.
+        """Carry out a write that was cut off after its commit, throw away one that was cut off before.
 
         Raises:
-            CatalogError: the journal is damaged, or the disk refuses.
+            CatalogError: the journal names files outside the catalog, or the disk refuses.
         """
-        try:
-            text = self._file.read_bytes()
-        except FileNotFoundError:
+        if not self.pending:
             return
+        try:
+            plan = self._parsed(self._file.read_bytes())
+            if plan is None or not all(self._is_there(move) for move in plan.moves):
+                self._file.write_bytes(b"")
+                self._discard()
+                return
         except OSError as error:
-            raise CatalogError(_sentence(error, self._file)) from error
-        self._carry_out(self._parsed(text))
+            raise CatalogError(_sentence(error, self._root)) from error
+        self._carry_out(plan)
 
     def _stage(self, writes: Mapping[Path, bytes], deletes: Iterable[Path], created: list[Path]) -> _Plan:
         self._checkpoint("stage")
@@ -97,80 +110,78 @@ class Journal:
         moves = []
         for number, (target, content) in enumerate(writes.items()):
             staged = self._staging / str(number)
-            _write_through(staged, content)
+            staged.write_bytes(content)
             # Made before the commit point, so that afterwards no step needs space on the disk.
             _make_folder(target.parent, created)
-            sha256 = hashlib.sha256(content).hexdigest()
-            moves.append(_Move(self._relative(staged), self._relative(target), sha256))
+            moves.append(_Move(self._relative(staged), self._relative(target), _digest(content)))
             self._checkpoint(f"staged {target.name}")
-        _flush_folder(self._staging)
         return _Plan(tuple(moves), tuple(self._relative(path) for path in deletes))
-
-    def _write_journal(self, plan: _Plan) -> None:
-        draft = self._staging / "journal"
-        _write_through(draft, orjson.dumps(plan, option=orjson.OPT_INDENT_2))
-        self._checkpoint("commit")
-        draft.replace(self._file)
-        self._checkpoint("committed")
-        _flush_folder(self._root)
 
     def _carry_out(self, plan: _Plan) -> None:
         try:
             folders: set[Path] = set()
             for move in plan.moves:
-                self._move(move)
                 target = self._root / move.target
+                self._move(self._root / move.staged, target)
                 folders |= {target.parent, target.parent.parent}
                 self._checkpoint(f"replaced {move.target}")
             for name in plan.deletes:
                 path = self._root / name
                 path.unlink(missing_ok=True)
                 _remove_if_empty(path.parent)
-                folders.add(path.parent.parent)
+                folders |= {path.parent, path.parent.parent}
                 self._checkpoint(f"deleted {name}")
-            for folder in folders:
-                _flush_folder(folder)
+            _flush(folder for folder in folders if folder.exists() and folder.is_relative_to(self._root))
             self._checkpoint("clean up")
-            self._file.unlink(missing_ok=True)
-            _flush_folder(self._root)
+            # Need not reach the disk: a journal that comes back finds everything done and changes nothing.
+            self._file.write_bytes(b"")
             self._checkpoint("done")
-            self._discard()
         except OSError as error:
             again = f"The write is recorded in {self._file} and is completed as soon as the folder can be written"
             raise CatalogError(f"{_sentence(error, self._root)}. {again}") from error
 
-    def _move(self, move: _Move) -> None:
-        staged, target = self._root / move.staged, self._root / move.target
+    def _move(self, staged: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             staged.replace(target)
-        except FileNotFoundError as error:
-            # Already moved before the crash; anything else means that someone touched the staging folder.
-            if not target.exists() or hashlib.sha256(target.read_bytes()).hexdigest() != move.sha256:
-                raise self._damaged(f"the new content of {move.target} is gone") from error
+        except FileNotFoundError:
+            # Moved before the crash: recover() has compared the target with the journal.
+            return
 
-    def _parsed(self, text: bytes) -> _Plan:
+    def _is_there(self, move: _Move) -> bool:
+        """Whether the content of ``move`` is still staged or has reached its target."""
+        return any(
+            path.is_file() and _digest(path.read_bytes()) == move.sha256
+            for path in (self._root / move.staged, self._root / move.target)
+        )
+
+    def _parsed(self, text: bytes) -> _Plan | None:
+        """The plan of a journal; None where it was not written to its end."""
+        digest, _, body = text.partition(b"\n")
+        if digest.decode("ascii", "replace") != _digest(body):
+            return None
         try:
-            document = orjson.loads(text)
+            document = orjson.loads(body)
             moves = tuple(_Move(**move) for move in document["moves"])
             plan = _Plan(moves, tuple(map(str, document["deletes"])))
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise self._damaged("it is no journal of this program") from error
+            raise self._foreign() from error
         names = [*plan.deletes, *(name for move in moves for name in (move.staged, move.target))]
         if any(Path(name).is_absolute() or ".." in Path(name).parts for name in names):
-            raise self._damaged("it names files outside the catalog")
+            raise self._foreign()
         return plan
 
-    def _damaged(self, why: str) -> CatalogError:
+    def _foreign(self) -> CatalogError:
         return CatalogError(
-            f"the journal {self._file} cannot be carried out: {why}. Restore the catalog from a copy, "
-            "or delete the journal to keep the files as they are and run the reconciliation"
+            f"the journal {self._file} was not written by this program and is not carried out. Delete it to "
+            "keep the files as they are, and run the reconciliation"
         )
 
     def _take_back(self, created: list[Path]) -> None:
-        """Undo what happened before the commit point; the journal goes first because it commits."""
+        """Undo what happened before the first move; the journal goes first because it commits."""
         try:
-            self._file.unlink(missing_ok=True)
+            if self._file.exists():
+                self._file.write_bytes(b"")
             self._discard()
         except OSError:
             # Staged files without a journal mean nothing; the next write removes them.
@@ -180,25 +191,33 @@ class Journal:
 
     def _discard(self) -> None:
         if self._staging.exists():
-            shutil.rmtree(self._staging)
+            for path in self._staging.iterdir():
+                path.unlink()
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()
 
 
-def _write_through(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _dumped(plan: _Plan) -> bytes:
+    """The digest of the plan on the first line, the plan below it."""
+    body = orjson.dumps(plan, option=orjson.OPT_INDENT_2)
+    return _digest(body).encode() + b"\n" + body
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make renames inside ``folder`` survive a power failure; a folder that is gone needs nothing."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        return
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _flush(paths: Iterable[Path]) -> None:
+    """Wait until files, or the entries of folders, are on the disk. Side by side, the disk does it in one go."""
+    waiting = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor(max_workers=max(1, min(len(waiting), 8))) as pool:
+        # Consumed, so that an error of one of them is raised here.
+        list(pool.map(_flush_one, waiting))
+
+
+def _flush_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,6 +1,7 @@
 """Killed, starved and shared: what the store leaves when a write does not come to its end."""
 
 import errno
+import hashlib
 import json
 import random
 import shutil
@@ -31,7 +32,7 @@ def assert_whole(store: JsonStore) -> None:
 
     catalog = pystac.Catalog.from_file(str(store.root / "catalog.json"))
     assert sorted(one.id for one in catalog.get_items(recursive=True)) == store.ids(LOCAL)
-    assert not list(store.root.glob(".journal*"))
+    assert (store.root / ".journal.json").read_bytes() == b""
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -58,7 +59,7 @@ def test_killed_at_any_step_a_family_is_either_before_or_after(tmp_path: Path) -
         assert_whole(store)
         # The catalog is not only readable: the next write goes through and leaves nothing of the crash.
         store.apply(promotion(store, "ramp", 2 if found == ["ramp-v1"] else 3))
-        assert not (root / ".staging").exists()
+        assert not list((root / ".staging").iterdir())
         if process.returncode == 0:
             break
         assert process.returncode == -signal.SIGKILL
@@ -183,29 +184,69 @@ def test_leftovers_of_an_uncommitted_write_are_thrown_away(tmp_path: Path) -> No
     store = JsonStore(tmp_path / "catalog")
     store.apply(create("ramp"))
     staging = store.root / ".staging"
-    staging.mkdir()
+    staging.mkdir(exist_ok=True)
     (staging / "0").write_text('{"half": ')
     (staging / "journal").write_text('{"moves": [{"sta')
     assert active(store, "ramp") == ["ramp-v1"]
     store.apply(create("unet"))
-    assert not staging.exists()
+    assert not list(staging.iterdir())
+
+
+def signed(document: object) -> bytes:
+    """A journal as the store writes it."""
+    body = json.dumps(document).encode()
+    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def move(target: str, content: bytes) -> dict[str, str]:
+    return {"staged": ".staging/0", "target": target, "sha256": hashlib.sha256(content).hexdigest()}
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "{",
-        '{"moves": 3}',
-        json.dumps({"moves": [{"staged": ".staging/0", "target": "../outside", "sha256": ""}], "deletes": []}),
-        json.dumps({"moves": [], "deletes": ["/etc/hostname"]}),
-        json.dumps({"moves": [{"staged": ".staging/0", "target": "x.json", "sha256": ""}], "deletes": []}),
+        b"{",
+        signed({"moves": [move("x.json", b"{}")], "deletes": []})[:-4],
+        # The journal reached the disk and the content it lists did not.
+        signed({"moves": [move("x.json", b"lost")], "deletes": ["local-models/ramp-v1/ramp-v1.json"]}),
     ],
 )
-def test_a_damaged_journal_is_named_and_carries_nothing_out(tmp_path: Path, text: str) -> None:
+def test_a_journal_that_was_cut_off_before_its_commit_is_thrown_away(tmp_path: Path, text: bytes) -> None:
     store = JsonStore(tmp_path / "catalog")
     store.apply(create("ramp"))
-    (store.root / ".journal.json").write_text(text)
-    with pytest.raises(CatalogError, match=r"journal .*\.journal\.json cannot be carried out"):
+    (store.root / ".journal.json").write_bytes(text)
+    assert active(store, "ramp") == ["ramp-v1"]
+    assert_whole(store)
+
+
+def test_a_journal_that_comes_back_after_its_end_changes_nothing(tmp_path: Path) -> None:
+    kept: list[bytes] = []
+
+    def checkpoint(name: str) -> None:
+        if name == "clean up":
+            kept.append((tmp_path / "catalog" / ".journal.json").read_bytes())
+
+    store = JsonStore(tmp_path / "catalog", checkpoint=checkpoint)
+    store.apply(create("ramp"))
+    before = contents(store.root)
+    (store.root / ".journal.json").write_bytes(kept[0])
+    assert active(store, "ramp") == ["ramp-v1"]
+    assert contents(store.root) == before
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"moves": 3},
+        {"moves": [move("../outside", b"")], "deletes": []},
+        {"moves": [], "deletes": ["/etc/hostname"]},
+    ],
+)
+def test_a_journal_of_somebody_else_is_named_and_not_carried_out(tmp_path: Path, document: object) -> None:
+    store = JsonStore(tmp_path / "catalog")
+    store.apply(create("ramp"))
+    (store.root / ".journal.json").write_bytes(signed(document))
+    with pytest.raises(CatalogError, match=r"journal .*\.journal\.json was not written by this program"):
         store.family(LOCAL, "ramp")
     assert Path("/etc/hostname").exists()
 
