@@ -168,6 +168,29 @@ def test_simplification_straightens_a_staircase() -> None:
     assert len(straight["geometry"]["coordinates"][0]) < 8
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_four_chips_give_the_polygons_of_their_mosaic(seed: int) -> None:
+    """Ragged random regions: cutting the picture into chips changes neither the number nor the areas."""
+    from scipy import ndimage
+
+    noise = ndimage.uniform_filter(np.random.default_rng(seed).random((2 * SIZE, 2 * SIZE)), 5)
+    mosaic = (noise > np.quantile(noise, 0.6)).astype(np.uint8)
+    regions, count = ndimage.label(mosaic)
+    masks = []
+    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        cut = mosaic[dy * SIZE : (dy + 1) * SIZE, dx * SIZE : (dx + 1) * SIZE]
+        frame = _frame(Tile(LEFT.x + dx, LEFT.y + dy, 19))
+        masks.append(ClassMask(frame, cut, np.ones(cut.shape, np.float32)))
+
+    features = _features(*masks)
+
+    pixel_m2 = (masks[0].frame.mercator_pixel * np.cos(np.radians(27.633))) ** 2
+    expected = np.sort(np.bincount(regions.ravel())[1:] * pixel_m2)
+    assert len(features) == count > 20
+    areas = np.sort([feature["properties"]["area_m2"] for feature in features])
+    assert areas == pytest.approx(expected, rel=0.02, abs=0.2)
+
+
 def test_the_order_of_chips_does_not_matter() -> None:
     masks = [_mask(_frame(LEFT), TO_EAST, (slice(0, 4), slice(0, 4))), _mask(_frame(RIGHT), FROM_WEST)]
 
