@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,7 @@ import dagster as dg
 
 from fair_dagster import keys
 from fair_dagster.domain.errors import StorageError
+from fair_dagster.flows.run_files import launch_folder
 from fair_dagster.instance import open_instance
 from fair_dagster.pipelines.files import write_bytes, write_json
 from fair_dagster.processes import Process
@@ -62,10 +64,6 @@ def execute(settings: Settings, launch: Launch) -> str:
     return launch.run_id
 
 
-def launch_folder(settings: Settings, run_id: str) -> Path:
-    return settings.home / "runs" / "launched" / run_id
-
-
 def start(settings: Settings, launch: Launch) -> "subprocess.Popen[bytes]":
     """Start a process that executes ``launch`` and outlives this one. Its output goes to a file of the run.
 
@@ -101,8 +99,9 @@ def main(path: str) -> int:
     document.pop("started")
     try:
         execute(Settings(), Launch(**document))
-    except Exception as error:
-        print(error, file=sys.stderr)  # noqa: T201
+    except Exception:
+        # Into the run's output: what Dagster could not record would be lost.
+        traceback.print_exc()
         return 1
     return 0
 

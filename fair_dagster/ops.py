@@ -12,6 +12,7 @@ from fair_dagster.domain.changes import ItemKey
 from fair_dagster.domain.errors import ConflictError, PipelineError
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.flows import allocations, finetunes, local_models, predictions
+from fair_dagster.flows.run_files import progress_file
 from fair_dagster.metadata import changes_metadata, item_metadata, training_metadata
 from fair_dagster.pipelines.environment import zenml_environment
 from fair_dagster.pipelines.metadata import PROGRESS_VARIABLE
@@ -108,7 +109,7 @@ def run_training(
     services, partition = fair.services, context.partition_key
     command, result_path = finetunes.training_command(services, partition)
     result_path.unlink(missing_ok=True)
-    progress = {PROGRESS_VARIABLE: str(result_path.with_name(allocations.PROGRESS_FILE))}
+    progress = {PROGRESS_VARIABLE: str(progress_file(services.settings, context.run_id))}
     environment = services.settings.environment() | zenml_environment(services.settings, verbosity="INFO") | progress
     try:
         pipes.run(context=context, command=command, env=environment)
@@ -140,9 +141,11 @@ def predict_images(
     pipes: dg.PipesSubprocessClient,
 ) -> dg.Output[None]:
     """Run the model's ``predict`` over the images in a process of its own and write one GeoJSON file."""
+    settings = fair.services.settings
+    progress = {PROGRESS_VARIABLE: str(progress_file(settings, context.run_id))}
     prediction = predictions.from_config(config.model, config.config_path, config.output, config.result_path)
     try:
-        pipes.run(context=context, command=prediction.command, env=fair.services.settings.environment())
+        pipes.run(context=context, command=prediction.command, env=settings.environment() | progress)
     except DagsterPipesExecutionError as error:
         result = finetunes.read_result(prediction.result_path)
         cause = result.get("error") or "the process was killed before it could say why"

@@ -1,5 +1,6 @@
 """The log of a run: ZenML's logs of the steps where it trained, Dagster's events and output otherwise."""
 
+import logging
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -49,12 +50,13 @@ def _dagster_lines(services: Services, run: Run) -> list[LogLine]:
             entry.user_message or (entry.dagster_event.message if entry.dagster_event else "") or "",
         )
         for entry in entries
+        # Dagster's own bookkeeping: what was loaded, what was stored.
+        if int(entry.level) > logging.DEBUG
     ]
 
 
 def _level(entry: dg.EventLogEntry) -> str:
-    names = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
-    return names.get(int(entry.level), str(entry.level))
+    return logging.getLevelName(int(entry.level))
 
 
 def _zenml_lines(services: Services, run: Run) -> list[LogLine]:

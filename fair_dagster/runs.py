@@ -9,10 +9,8 @@ import re
 import signal
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -21,8 +19,9 @@ from dagster_shared.error import SerializableErrorInfo
 from fair_dagster import keys
 from fair_dagster.domain import errors
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.execution import LAUNCH_FILE, OUTPUT_FILE, PROCESS_FILE, launch_folder
+from fair_dagster.execution import LAUNCH_FILE, OUTPUT_FILE, PROCESS_FILE
 from fair_dagster.flows import allocations
+from fair_dagster.flows.run_files import Progress, launch_folder, progress_of
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import open_instance
 from fair_dagster.processes import Process
@@ -50,7 +49,7 @@ class Run:
     started: datetime | None
     ended: datetime | None
     pid: int | None = None
-    progress: tuple[int, int, str] | None = None
+    progress: Progress | None = None
 
     @property
     def finished(self) -> bool:
@@ -126,36 +125,16 @@ def stop_run(services: Services, run_id: str) -> Run:
     if process is None or not process.alive:
         raise RefusedError(f"stopping run {run.id}", ["its process is not on this machine; stop it in the UI"])
     folder = launch_folder(services.settings, run.id)
-    if folder.is_dir():
+    of_its_own = (folder / LAUNCH_FILE).is_file()
+    if of_its_own:
         (folder / _STOPPED_FILE).touch()
     os.kill(process.pid, signal.SIGINT)
     deadline = time.monotonic() + _STOP_SECONDS
     while process.alive and time.monotonic() < deadline:
         time.sleep(0.1)
-    if process.alive and folder.is_dir():
+    if process.alive and of_its_own:
         process.kill_group()
     return show_run(services, run.id)
-
-
-def progress_of(services: Services, partition: str) -> tuple[int, int, str] | None:
-    """How far the training of a partition is; None before it began to report."""
-    try:
-        allocation = allocations.allocation_of(services, partition)
-    except RefusedError:
-        return None
-    path = allocations.run_folder(services, partition, allocation.uuid) / allocations.PROGRESS_FILE
-    return last_progress(path)
-
-
-def last_progress(path: Path) -> tuple[int, int, str] | None:
-    """The last whole line of a progress file."""
-    if not path.is_file():
-        return None
-    for line in reversed(path.read_text().splitlines()):
-        with suppress(ValueError, KeyError):
-            entry = json.loads(line)
-            return int(entry["done"]), int(entry["total"]), str(entry["what"])
-    return None
 
 
 def _run(services: Services, record: dg.RunRecord) -> Run:
@@ -171,7 +150,7 @@ def _run(services: Services, record: dg.RunRecord) -> Run:
         started=_moment(record.start_time) or record.create_timestamp,
         ended=_moment(record.end_time),
         pid=process.pid if process else None,
-        progress=progress_of(services, partition) if run.status in _OPEN and partition else None,
+        progress=progress_of(services.settings, run.run_id) if run.status in _OPEN else None,
     )
 
 
@@ -212,7 +191,7 @@ def _settle(services: Services, instance: dg.DagsterInstance, run: dg.DagsterRun
     current = instance.get_run_by_id(run.run_id)
     if current is None or current.status not in _OPEN:
         return True
-    if launch_folder(services.settings, run.run_id).is_dir():
+    if (launch_folder(services.settings, run.run_id) / LAUNCH_FILE).is_file():
         # The process that trains outlives a killed parent, and would fill a version that counts as failed.
         process.kill_group()
     instance.report_run_failed(current, f"its process {process.pid} was killed")

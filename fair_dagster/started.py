@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fair_dagster.domain.errors import PipelineError
+from fair_dagster.flows.run_files import Progress, progress_of
 from fair_dagster.flows.services import Services
 
 if TYPE_CHECKING:
     import subprocess
-
-Progress = tuple[int, int, str]
-"""How far a run is: done, total, and of what (``epoch``)."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,12 @@ class Started:
         Raises:
             PipelineError: the run failed; the message is the cause.
         """
-        from fair_dagster.runs import failure_cause, progress_of, stop_run
+        from fair_dagster.runs import failure_cause, stop_run
 
         try:
             while self._process.poll() is None:
                 if progress is not None:
-                    progress(progress_of(self._services, self.subject))
+                    progress(progress_of(self._services.settings, self.run_id))
                 time.sleep(0.2)
         except KeyboardInterrupt:
             stop_run(self._services, self.run_id)

@@ -55,7 +55,8 @@ def ui_environment(session: Session) -> dict[str, str]:
     settings = session.fair.settings
     # A DAGSTER_HOME of the user's own is what the runs are recorded in as well.
     instance = os.environ.get("DAGSTER_HOME", str(settings.dagster_path))
-    return {**os.environ, **settings.environment(), "DAGSTER_HOME": instance}
+    quiet = {"PYTHONWARNINGS": "ignore:Function `dev_command` is superseded"}
+    return {**os.environ, **settings.environment(), **quiet, "DAGSTER_HOME": instance}
 
 
 def _port_problem(host: str, port: int) -> str | None:

@@ -6,7 +6,7 @@ from fair_dagster.cli.output import Output
 from fair_dagster.cli.views import progress_text
 
 if TYPE_CHECKING:
-    from fair_dagster.started import Progress as Position
+    from fair_dagster.flows.run_files import Progress as Position
     from fair_dagster.started import Started
 
 

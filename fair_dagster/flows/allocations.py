@@ -18,7 +18,6 @@ from fair_dagster.pipelines.files import write_json
 
 CONFIG_FILE = "training.yaml"
 RESULT_FILE = "result.json"
-PROGRESS_FILE = "progress.jsonl"
 
 
 @dataclass(frozen=True)

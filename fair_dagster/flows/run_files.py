@@ -1,0 +1,34 @@
+"""The files of a run under ``FAIR_HOME``: what was launched, what it printed, how far it is."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from fair_dagster.settings import Settings
+
+Progress = tuple[int, int, str]
+"""How far a run is: done, total, and of what (``epoch``, ``chip``)."""
+
+
+def launch_folder(settings: Settings, run_id: str) -> Path:
+    return settings.home / "runs" / "launched" / run_id
+
+
+def progress_file(settings: Settings, run_id: str) -> Path:
+    """Where the code that a run executes reports its progress; its folder exists afterwards."""
+    folder = launch_folder(settings, run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "progress.jsonl"
+
+
+def progress_of(settings: Settings, run_id: str) -> Progress | None:
+    """How far a run is; None before it began to report."""
+    path = launch_folder(settings, run_id) / "progress.jsonl"
+    if not path.is_file():
+        return None
+    for line in reversed(path.read_text().splitlines()):
+        # The last line may be half-written.
+        with suppress(ValueError, KeyError):
+            entry = json.loads(line)
+            return int(entry["done"]), int(entry["total"]), str(entry["what"])
+    return None
