@@ -81,10 +81,14 @@ def show_run(services: Services, run_id: str) -> Run:
 
 
 def failure_cause(services: Services, run_id: str) -> str:
-    """Why a run failed: our own error in the first failed step, else its innermost, or the end of its output."""
+    """Why a run did not succeed: our own error in the first failed step, else its innermost, or its last output."""
     with open_instance(services.settings) as instance:
-        if run := instance.get_run_by_id(run_id):
-            _settle(services, instance, run)
+        run = instance.get_run_by_id(run_id)
+        if run is not None and _settle(services, instance, run):
+            run = instance.get_run_by_id(run_id)
+        stopped = run is None and (launch_folder(services.settings, run_id) / _STOPPED_FILE).exists()
+        if stopped or (run is not None and run.status == dg.DagsterRunStatus.CANCELED):
+            return "it was stopped"
         for entry in instance.all_logs(run_id):
             event = entry.dagster_event
             if event is not None and event.is_step_failure and event.step_failure_data.error is not None:
@@ -128,6 +132,10 @@ def stop_run(services: Services, run_id: str) -> Run:
     of_its_own = (folder / LAUNCH_FILE).is_file()
     if of_its_own:
         (folder / _STOPPED_FILE).touch()
+    with open_instance(services.settings) as instance:
+        if known := instance.get_run_by_id(run.id):
+            # What ends from now on was stopped, it did not fail.
+            instance.report_run_canceling(known)
     os.kill(process.pid, signal.SIGINT)
     deadline = time.monotonic() + _STOP_SECONDS
     while process.alive and time.monotonic() < deadline:
@@ -194,7 +202,10 @@ def _settle(services: Services, instance: dg.DagsterInstance, run: dg.DagsterRun
     if (launch_folder(services.settings, run.run_id) / LAUNCH_FILE).is_file():
         # The process that trains outlives a killed parent, and would fill a version that counts as failed.
         process.kill_group()
-    instance.report_run_failed(current, f"its process {process.pid} was killed")
+    if current.status == dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(current)
+    else:
+        instance.report_run_failed(current, f"its process {process.pid} was killed")
     partition = run.tags.get("dagster/partition")
     if partition and run.job_name.startswith("finetune__"):
         allocations.end_runs(services, partition, "its process was killed")
