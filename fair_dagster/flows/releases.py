@@ -1,11 +1,13 @@
 """Publishing a base model or a dataset: both are released under one slug, and have children to keep linked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import ChangeSet, Item
 from fair_dagster.domain.drift import diff
+from fair_dagster.domain.errors import FairError
 from fair_dagster.domain.publication import (
     Family,
     desired_items,
@@ -24,7 +26,7 @@ class Incoming:
     Args:
         uid: digest of the content: equal digests are one version.
         declared: the version number its author gave it.
-        content: builds the item for the version number it gets, and stores its artifacts under that number.
+        content: builds the item for the version number it gets, and stores its artifacts in ``release_folder``.
     """
 
     uid: str
@@ -44,15 +46,37 @@ def release_folder(number: int, uid: str) -> str:
 
 
 def publish(services: Services, collection: str, slug: str, release: Incoming) -> ChangeSet:
-    """Make ``release`` the active version of ``slug``; equal content changes nothing."""
+    """Make ``release`` the active version of ``slug``; equal content changes nothing.
+
+    Raises:
+        CatalogError, StorageError: the disk refused; neither an item nor artifacts are left behind.
+    """
+    prefixes: set[str] = set()
 
     def decide() -> ChangeSet:
         published = services.catalog.family(collection, slug)
         number = next_number(published, release.uid, release.declared)
+        prefixes.add(f"{collection}/{slug}/{release_folder(number, release.uid)}")
         family = release_family(collection, slug, published, release.content(number), release.uid)
         return _changes(services, family, published)
 
-    return services.apply(decide)
+    try:
+        return services.apply(decide)
+    except Exception:
+        _remove_unpublished(services, collection, slug, prefixes)
+        raise
+
+
+def _remove_unpublished(services: Services, collection: str, slug: str, prefixes: Iterable[str]) -> None:
+    """Remove artifacts under ``prefixes`` that no item names."""
+    # The error that led here is the one to be told, not that of a disk that refuses this as well.
+    with suppress(FairError, OSError):
+        published = services.catalog.family(collection, slug)
+        hrefs = [str(asset.get("href", "")) for item in published for asset in item["assets"].values()]
+        for prefix in prefixes:
+            folder = f"{services.artifacts.path(prefix)}/"
+            if not any(href.startswith(folder) for href in hrefs):
+                services.artifacts.remove(prefix)
 
 
 def retire(services: Services, collection: str, slug: str) -> ChangeSet:
