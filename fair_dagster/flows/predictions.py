@@ -15,11 +15,12 @@ import yaml
 
 from fair_dagster.domain import items
 from fair_dagster.domain.artifacts import multihash
-from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.errors import NotFoundError, RefusedError, StorageError
 from fair_dagster.domain.training_config import prediction_config
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.chips import inspect_chips
+from fair_dagster.pipelines.files import write_bytes
 
 
 @dataclass(frozen=True)
@@ -52,23 +53,29 @@ def check(services: Services, model: str, images: Path, overrides: Mapping[str, 
         NotFoundError: no such model.
         RefusedError: parameters, images or the model file cannot be used; every reason is named.
     """
-    item = item_flow.find(services, model, (items.LOCAL_MODELS, items.BASE_MODELS))
     problems: list[str] = []
+    missing: NotFoundError | None = None
     config: dict[str, Any] = {}
     try:
-        config = prediction_config(item, str(images.resolve()), overrides, str(output.resolve()))
+        item = item_flow.find(services, model, (items.LOCAL_MODELS, items.BASE_MODELS))
+        config = prediction_config(item, str(images.resolve()), overrides, str(output.resolve())) | {
+            "model": item["id"]
+        }
         problems += _model_problems(config)
     except RefusedError as error:
         problems += error.problems
+        missing = error if isinstance(error, NotFoundError) else None
     try:
         inspect_chips(images)
     except RefusedError as error:
         problems += error.problems
     if output.is_dir():
         problems.append(f"output {output} is a folder; name a file")
+    if missing is not None and len(problems) == len(missing.problems):
+        raise missing
     if problems:
-        raise RefusedError(f"prediction with {item['id']!r}", problems)
-    return config | {"model": item["id"]}
+        raise RefusedError(f"prediction with {model!r}", problems)
+    return config
 
 
 def _model_problems(config: Mapping[str, Any]) -> list[str]:
@@ -90,10 +97,12 @@ def prepare(
     target = output or default_output(services, model)
     config = check(services, model, images, overrides, target)
     folder = services.settings.home / "runs" / f"predict-{uuid.uuid4().hex[:12]}"
-    folder.mkdir(parents=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
     path = folder / "prediction.yaml"
-    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    write_bytes(path, yaml.safe_dump(config, sort_keys=False).encode())
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{target} cannot be written: {error.strerror or error}") from error
     return Prediction(str(config["model"]), path, target.resolve(), folder / "result.json")
 
 
