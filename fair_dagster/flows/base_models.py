@@ -170,7 +170,9 @@ def _content(services: Services, folder: Path, item: Item, release: str) -> Item
         assets[key] = dict(asset)
         href = str(asset["href"])
         if _is_relative(href) and _is_file(asset):
-            target = f"{items.BASE_MODELS}/{slug}/{release}/{Path(href).as_posix()}"
+            # "." is the folder itself: the code, with all that it imports from beside it.
+            name = "folder" if Path(href) == Path() else Path(href).as_posix()
+            target = f"{items.BASE_MODELS}/{slug}/{release}/{name}"
             assets[key] |= services.artifacts.publish(folder / href, target).fields()
     properties = item["properties"] | {"fair:schema_version": items.SCHEMA_VERSION}
     return declared(item) | {"assets": assets, "properties": properties}

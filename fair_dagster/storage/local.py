@@ -123,10 +123,10 @@ def _sha256(path: Path) -> str:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The regular files below ``folder`` in sorted order, without hidden ones."""
+    """The regular files below ``folder`` in sorted order, without hidden ones and Python's caches."""
     for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not hidden:
+        left_out = any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(folder).parts)
+        if path.is_file() and not left_out:
             yield path
 
 
