@@ -62,7 +62,7 @@ def read_item(path: Path) -> Item:
     """A STAC item from a file.
 
     Raises:
-        RefusedError: the file is missing or holds no JSON object.
+        RefusedError: the file is missing, holds no JSON, or has another form than a STAC item.
     """
     try:
         item = orjson.loads(path.read_bytes())
@@ -72,9 +72,29 @@ def read_item(path: Path) -> Item:
         raise RefusedError(str(path), [f"cannot be read: {error.strerror}"]) from error
     except orjson.JSONDecodeError as error:
         raise RefusedError(str(path), [f"is not JSON: {error}"]) from error
+    if problems := _form_problems(item):
+        raise RefusedError(str(path), problems)
+    return dict(item)
+
+
+def _form_problems(item: Any) -> list[str]:
+    """Why ``item`` cannot even be looked into; what its fields say is the business of validation."""
     if not isinstance(item, dict) or not isinstance(item.get("properties"), dict):
-        raise RefusedError(str(path), ["is not a STAC item: it must be an object with properties"])
-    return item
+        return ["is not a STAC item: it must be an object with properties"]
+    problems = [] if isinstance(item.get("id"), str) else ["id must be a string"]
+    assets, links = item.get("assets", {}), item.get("links", [])
+    if not isinstance(assets, dict) or not all(isinstance(asset, dict) for asset in assets.values()):
+        problems.append("assets must be an object of objects")
+    if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
+        problems.append("links must be a list of objects")
+    lists = {
+        "stac_extensions": item.get("stac_extensions", []),
+        "properties.keywords": item["properties"].get("keywords", []),
+    }
+    for name, values in lists.items():
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            problems.append(f"{name} must be a list of strings")
+    return problems
 
 
 def validate(services: Services, folder: Path, *, strict: bool = False) -> Validation:
