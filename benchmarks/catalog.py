@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,21 @@ from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
 from fair_dagster.domain.drift import diff
 from fair_dagster.domain.items import BASE_MODELS, DATASETS, LOCAL_MODELS
 from fair_dagster.domain.links import DERIVED_FROM, LATEST, PREDECESSOR, SUCCESSOR, link_to
+from fair_dagster.settings import PROJECT_ROOT
 
 PEER = "fair-py-ops==0.3.19"
 PEER_SECONDS = 600.0
 PROMOTIONS = 30
-_CLASSES = [
-    {"name": "background", "value": 0, "description": "No building"},
-    {"name": "building", "value": 1, "description": "A building"},
-]
+VERSIONS = 4
+"""Versions of a family in the comparison."""
+_TEMPLATE = PROJECT_ROOT / "models" / "texture_segmentation" / "stac-item.json"
+
+
+@cache
+def _template() -> Item:
+    """A real base model: a local model inherits most of what it says, so the items have their usual size."""
+    item: Item = json.loads(_TEMPLATE.read_text())
+    return item
 
 
 def local_item(slug: str, number: int, *, deprecated: bool, newest: int) -> Item:
@@ -46,35 +54,31 @@ def local_item(slug: str, number: int, *, deprecated: bool, newest: int) -> Item
         links.append(link_to(PREDECESSOR, _key(slug, number - 1)))
     if number < newest:
         links.append(link_to(SUCCESSOR, _key(slug, number + 1)))
-    spec = [
-        {"key": f"parameter_{n}", "type": "float", "default": 0.5, "min": 0.0, "max": 1.0, "description": "One."}
-        for n in range(12)
-    ]
-    return {
-        "type": "Feature",
-        "stac_version": "1.1.0",
-        "stac_extensions": ["https://stac-extensions.github.io/version/v1.2.0/schema.json"],
+    base = _template()
+    own = {
+        "title": f"{slug} version {number}",
+        "version": str(number),
+        "deprecated": deprecated,
+        "mlm:name": slug,
+        "mlm:pretrained_source": base["id"],
+        "fair:base_model": base["id"],
+        "fair:base_model_version": "1",
+        "fair:dataset": "banepa",
+        "fair:dataset_version": "1",
+        "fair:metrics": {"building_iou": 0.5, "accuracy": 0.9},
+    }
+    assets = {
+        key: asset | {"href": f"https://example.org/{slug}/v{number}/{key}", "file:size": 1000}
+        for key, asset in base["assets"].items()
+    }
+    return base | {
         "id": _key(slug, number).id,
         "collection": LOCAL_MODELS,
         "geometry": {"type": "Point", "coordinates": [85.52, 27.63]},
         "bbox": [85.52, 27.63, 85.52, 27.63],
-        "properties": {
-            "datetime": "2026-01-01T00:00:00Z",
-            "title": f"{slug} version {number}",
-            "version": str(number),
-            "deprecated": deprecated,
-            "mlm:name": slug,
-            "mlm:tasks": ["semantic-segmentation"],
-            "mlm:output": [{"name": "mask", "classification:classes": _CLASSES}],
-            "mlm:hyperparameters": {f"training.parameter_{n}": 0.5 for n in range(12)},
-            "fair:hyperparameters_spec": spec,
-            "fair:metrics": {"building_iou": 0.5, "accuracy": 0.9},
-        },
+        "properties": base["properties"] | own,
         "links": links,
-        "assets": {
-            name: {"href": f"https://example.org/{slug}/{name}", "roles": ["mlm:model"], "file:size": 1000}
-            for name in ("model", "checkpoint", "training-config", "loss-history")
-        },
+        "assets": assets,
     }
 
 
@@ -90,9 +94,9 @@ def _creation(slugs: Sequence[str]) -> ChangeSet:
     return ChangeSet(tuple(changes))
 
 
-def promote(store: JsonStore, slug: str) -> float:
-    """Promote version 2 of ``slug`` over version 1; the seconds it took."""
-    desired = [local_item(slug, 1, deprecated=True, newest=2), local_item(slug, 2, deprecated=False, newest=2)]
+def promote(store: JsonStore, slug: str, number: int = 2) -> float:
+    """Promote version ``number`` of ``slug`` over the ones before it; the seconds it took."""
+    desired = [local_item(slug, n, deprecated=n < number, newest=number) for n in range(1, number + 1)]
     start = time.perf_counter()
     store.apply(diff(store.family(LOCAL_MODELS, slug), desired))
     return time.perf_counter() - start
@@ -121,28 +125,29 @@ def measure_promotions(sizes: Sequence[int], folder: Path) -> list[Row]:
     return rows
 
 
-def publish_one_by_one(documents: Sequence[Item], folder: Path) -> list[float]:
-    """The seconds of each publish of ``documents`` into a new catalog."""
+def versions(count: int) -> list[tuple[str, int]]:
+    """Slug and number of ``count`` versions in the order of their publication: families grow side by side."""
+    families = max(1, count // VERSIONS)
+    return [(f"model-{n % families}", n // families + 1) for n in range(count)]
+
+
+def publish_by_us(count: int, folder: Path) -> list[float]:
+    """The seconds of each of ``count`` publishes."""
     store = JsonStore(folder)
-    seconds = []
-    for item in documents:
-        own = ItemKey(LOCAL_MODELS, item["id"])
-        start = time.perf_counter()
-        store.apply(ChangeSet((Change("create", own, "new", item),), {own: None}))
-        seconds.append(time.perf_counter() - start)
-    return seconds
+    return [promote(store, slug, number) for slug, number in versions(count)]
 
 
-def publish_by_peer(documents: Sequence[Item], folder: Path) -> list[float]:
-    """The same by the peer; a shorter list when its time was up."""
+def publish_by_peer(count: int, folder: Path) -> list[float]:
+    """The seconds of each of ``count`` publishes by the peer; fewer when its time was up."""
     python = peer_python("fair-py-ops", PEER)
     folder.mkdir()
-    plain = [{**item, "links": []} for item in documents]
+    # The peer writes its own version links.
+    plain = [local_item(*version, deprecated=False, newest=version[1]) | {"links": []} for version in versions(count)]
     source = folder / "items.json"
     source.write_text(json.dumps(plain))
     script = Path(__file__).with_name("catalog_peer.py")
     command = [str(python), str(script), str(source), str(folder / "catalog"), str(PEER_SECONDS)]
-    note(f"publishing {len(documents)} items through {PEER}, which takes minutes …")
+    note(f"publishing {count} versions through {PEER}, which takes minutes …")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PeerUnavailableError(f"the peer failed: {done.stderr.strip().splitlines()[-1:]}")
@@ -153,9 +158,9 @@ def publish_by_peer(documents: Sequence[Item], folder: Path) -> list[float]:
 def compare(sizes: Sequence[int], folder: Path) -> list[Row]:
     """One row a number of publishes: both totals and their ratio. The largest run holds the smaller ones."""
     most = max(sizes)
-    documents = [local_item(f"model-{n}", 1, deprecated=False, newest=1) for n in range(most)]
-    theirs = publish_by_peer(documents, folder / "peer")
-    ours = publish_one_by_one(documents, folder / "ours")
+    theirs = publish_by_peer(most, folder / "peer")
+    # It takes seconds, so a moment in which the machine was busy would decide: the middle one of three counts.
+    ours = sorted((publish_by_us(most, folder / f"ours-{n}") for n in range(3)), key=sum)[1]
     rows: list[Row] = []
     for size in sorted({min(size, len(theirs)) for size in sizes}):
         mine, peers = sum(ours[:size]), sum(theirs[:size])
@@ -204,7 +209,7 @@ def _compare(wanted: Sequence[int], folder: Path, tables: list[Any], budgets: li
     except PeerUnavailableError as error:
         notes.append(f"not compared with {PEER}: {error}")
         return
-    tables.append(Table(f"Publishing one by one into an empty catalog, against {PEER}", rows))
+    tables.append(Table(f"Publishing versions one by one into an empty catalog, against {PEER}", rows))
     last = rows[-1]
     if last["publishes"] >= 400:
         budgets.append(Budget("peer / ours for 400 publishes", last["peer / ours"], 50.0, "at least", "times"))

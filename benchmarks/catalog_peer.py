@@ -1,4 +1,4 @@
-"""Runs in the peer's environment: publishes items one by one through fair-py-ops' ``StacCatalogManager``.
+"""Runs in the peer's environment: publishes versions one by one through fair-py-ops' ``StacCatalogManager``.
 
 Reads the items from a JSON file, prints the seconds of each publish as a JSON list. Imports nothing of this
 project. Usage: python catalog_peer.py ITEMS_FILE CATALOG_FOLDER MAX_SECONDS
@@ -12,6 +12,20 @@ from pathlib import Path
 import pystac
 from fair.stac.catalog_manager import StacCatalogManager
 from fair.stac.collections import initialize_catalog
+from fair.stac.versioning import add_version_links, deprecate_and_link_successor, find_previous_active_item
+
+COLLECTION = "local-models"
+
+
+def publish(manager: StacCatalogManager, item: pystac.Item) -> None:
+    """The catalog's part of the peer's promotion, in its order."""
+    name = item.properties["mlm:name"]
+    previous = find_previous_active_item(manager, COLLECTION, "mlm:name", name, exclude_item_id=item.id)
+    own = manager.item_href(COLLECTION, item.id)
+    add_version_links(item, own, manager.item_href(COLLECTION, previous.id) if previous else None)
+    if previous:
+        deprecate_and_link_successor(manager, COLLECTION, previous, own)
+    manager.publish_item(COLLECTION, item)
 
 
 def main() -> None:
@@ -24,7 +38,7 @@ def main() -> None:
     for document in items:
         item = pystac.Item.from_dict(document)
         start = time.perf_counter()
-        manager.publish_item("local-models", item)
+        publish(manager, item)
         seconds.append(time.perf_counter() - start)
         if time.monotonic() > deadline:
             break

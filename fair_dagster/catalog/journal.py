@@ -211,7 +211,7 @@ def _digest(content: bytes) -> str:
 def _flush(paths: Iterable[Path]) -> None:
     """Wait until files, or the entries of folders, are on the disk. Side by side, the disk does it in one go."""
     waiting = list(dict.fromkeys(paths))
-    with ThreadPoolExecutor(max_workers=max(1, min(len(waiting), 8))) as pool:
+    with ThreadPoolExecutor(max_workers=max(1, min(len(waiting), 4))) as pool:
         # Consumed, so that an error of one of them is raised here.
         list(pool.map(_flush_one, waiting))
 
