@@ -256,6 +256,8 @@ def _rgb(path: Path, source: Any) -> NDArray[np.uint8]:
     wrong = sorted({dtype for dtype in source.dtypes[:BANDS] if dtype != "uint8"})
     if wrong:
         raise RefusedError(f"chip {path}", [f"pixels are {', '.join(wrong)}; chips hold 8-bit RGB"])
+    if source.driver == "PNG":
+        _verify_png(path)
     try:
         if source.count >= BANDS:
             rgb: NDArray[np.uint8] = source.read([1, 2, 3])
@@ -268,4 +270,15 @@ def _rgb(path: Path, source: Any) -> NDArray[np.uint8]:
             return np.ascontiguousarray(table[first].transpose(2, 0, 1))
         return np.repeat(first[np.newaxis], BANDS, axis=0)
     except (RasterioError, OSError, ValueError) as error:
+        raise RefusedError(f"chip {path}", ["the image data is damaged or cut off"]) from error
+
+
+def _verify_png(path: Path) -> None:
+    """GDAL reads what there is of a PNG that was cut off, and leaves the rest to chance."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.verify()
+    except (OSError, SyntaxError, ValueError) as error:
         raise RefusedError(f"chip {path}", ["the image data is damaged or cut off"]) from error
