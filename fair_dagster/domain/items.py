@@ -73,8 +73,10 @@ def onnx_asset(item: Item) -> tuple[str, Asset] | None:
 
 
 def weights_asset(item: Item) -> tuple[str, Asset] | None:
-    """The weights that training starts from."""
-    return _find(item, _WEIGHTS)
+    """The weights that training starts from; early items have only a ``mlm:model`` that is no ONNX."""
+    assets: dict[str, Asset] = item.get("assets", {})
+    plain = [(key, asset) for key, asset in assets.items() if "mlm:model" in roles(asset) and not is_onnx(asset)]
+    return _find(item, _WEIGHTS) or (plain or [None])[0]
 
 
 def runtime_asset(item: Item, phase: str) -> tuple[str, Asset] | None:
@@ -100,10 +102,14 @@ def pipeline_module(item: Item) -> str | None:
 
 
 def hyperparameters(item: Item, phase: str) -> dict[str, Any]:
-    """The defaults of ``phase`` without their prefix: ``training.epochs`` comes out as ``epochs``."""
+    """The defaults of ``phase`` without their prefix: ``training.epochs`` comes out as ``epochs``.
+
+    Early items have no prefixes: what they say is about training.
+    """
     values: dict[str, Any] = item["properties"].get("mlm:hyperparameters", {})
     prefix = f"{phase}."
-    return {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
+    plain = {key: value for key, value in values.items() if "." not in key and phase == TRAINING}
+    return plain | {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
 
 
 def classes(item: Item) -> list[dict[str, Any]]:
