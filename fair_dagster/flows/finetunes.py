@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import Item
+from fair_dagster.domain.changes import Item, ItemKey
 from fair_dagster.domain.compatibility import mismatches
 from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.domain.hyperparameters import override_problems
@@ -193,8 +193,17 @@ def parents(services: Services, request: FinetuneRequest) -> tuple[Item, Item]:
 
 
 def training_command(services: Services, partition: str) -> tuple[list[str], Path]:
-    """The runner's command line for a version whose configuration has been written, and where its result goes."""
-    folder = run_folder(services, partition, allocation_of(services, partition).uuid)
+    """The runner's command line for a version whose configuration has been written, and where its result goes.
+
+    Raises:
+        RefusedError: the version was published; what others have pulled is not trained over.
+    """
+    uuid = allocation_of(services, partition).uuid
+    published = services.catalog.get(ItemKey(items.LOCAL_MODELS, partition))
+    if published is not None and published["properties"].get(items.ZENML_UID) == uuid:
+        advice = f"it was published and stays as it is; `fair-dagster rerun {partition}` trains a new version"
+        raise RefusedError(f"training of {partition!r}", [advice])
+    folder = run_folder(services, partition, uuid)
     config = yaml.safe_load((folder / CONFIG_FILE).read_text())
     command = [
         *(sys.executable, "-m", "fair_dagster.pipelines.runner", "train"),

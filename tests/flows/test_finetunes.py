@@ -120,3 +120,11 @@ def test_a_version_of_unknown_making_cannot_be_run_again(installation: Installat
         finetunes.check_rerun(installation.services, "made-elsewhere", 1)
     with pytest.raises(NotFoundError):
         finetunes.check_rerun(installation.services, "made-elsewhere", 2)
+
+
+def test_a_published_version_is_not_trained_over(installation: Installation) -> None:
+    version = installation.trained()
+    assert finetunes.training_command(installation.services, version.id)
+    installation.promote(version)
+    with pytest.raises(RefusedError, match="rerun town-buildings-v1"):
+        finetunes.training_command(installation.services, version.id)
