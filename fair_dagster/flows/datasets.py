@@ -85,14 +85,14 @@ def inspect(chips: Path | None, labels: Path | None, keywords: Sequence[str]) ->
         try:
             summary = inspect_chips(chips)
         except RefusedError as error:
-            problems += error.problems
+            problems += [f"chips: {problem}" for problem in error.problems]
     if labels is not None:
         try:
             found = read_labels(labels)
             features = len(found)
             check_labels(found, summary.bbox if summary else _WORLD, geometry=geometry)
         except RefusedError as error:
-            problems += error.problems
+            problems += [f"labels: {problem}" for problem in error.problems]
     if summary is None:
         return Inspection(features=features, problems=tuple(problems))
     return Inspection(tuple(summary.bbox), summary.geometry, features, tuple(problems))

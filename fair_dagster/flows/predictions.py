@@ -68,7 +68,7 @@ def check(services: Services, model: str, images: Path, overrides: Mapping[str, 
     try:
         inspect_chips(images)
     except RefusedError as error:
-        problems += error.problems
+        problems += [f"images: {problem}" for problem in error.problems]
     if output.is_dir():
         problems.append(f"output {output} is a folder; name a file")
     if missing is not None and len(problems) == len(missing.problems):
