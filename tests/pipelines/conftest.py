@@ -79,11 +79,10 @@ class Runner:
 
 
 @pytest.fixture(scope="session")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    root = tmp_path_factory.mktemp("pipelines")
-    models = root / "models"
+def settings(zenml_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    models = tmp_path_factory.mktemp("pipelines") / "models"
     shutil.copytree(DATA, models)
-    return Settings(home=root / "home", models=models)
+    return Settings(home=zenml_home, models=models)
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +97,7 @@ def runs(settings: Settings) -> Runs:
 
 @pytest.fixture(scope="session")
 def runner(settings: Settings) -> Runner:
-    folder = settings.home.parent / "work"
+    folder = settings.models.parent / "work"
     folder.mkdir()
     return Runner(settings, folder)
 
