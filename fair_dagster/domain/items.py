@@ -76,7 +76,7 @@ def weights_asset(item: Item) -> tuple[str, Asset] | None:
     """The weights that training starts from; early items have only a ``mlm:model`` that is no ONNX."""
     assets: dict[str, Asset] = item.get("assets", {})
     plain = [(key, asset) for key, asset in assets.items() if "mlm:model" in roles(asset) and not is_onnx(asset)]
-    return _find(item, _WEIGHTS) or (plain or [None])[0]
+    return _find(item, _WEIGHTS) or (plain[0] if plain else None)
 
 
 def runtime_asset(item: Item, phase: str) -> tuple[str, Asset] | None:
