@@ -86,7 +86,11 @@ def item_pairs(item: Item) -> Pairs:
         ("metrics", properties.get("fair:metrics")),
         *((rel, _targets(links, rel)) for rel in (DERIVED_FROM, *sorted(VERSION_RELS))),
         *((f"asset {key}", asset.get("href")) for key, asset in item.get("assets", {}).items()),
-        *((name, value) for name, value in properties.items() if name in properties.get("fair:patched", [])),
+        *(
+            (name, value)
+            for name, value in properties.items()
+            if f"properties.{name}" in properties.get("fair:patched", []) and name not in {"title", "description"}
+        ),
     ]
 
 

@@ -4,8 +4,9 @@ Overrides may be spelled with or without the ``training.``/``inference.`` prefix
 """
 
 import difflib
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
@@ -41,7 +42,7 @@ def override_problems(item: Item, overrides: Mapping[str, Any], phase: str) -> l
     for name, value in overrides.items():
         key = name.removeprefix(f"{phase}.")
         if key in spec:
-            problems += _value_problems(key, value, spec[key])
+            problems += value_problems(f"hyperparameter {key!r}", value, spec[key])
             continue
         close = difflib.get_close_matches(key, spec, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(spec)) or 'none'}"
@@ -49,23 +50,35 @@ def override_problems(item: Item, overrides: Mapping[str, Any], phase: str) -> l
     return problems
 
 
-def _value_problems(key: str, value: Any, entry: Mapping[str, Any]) -> list[str]:
-    declared = str(entry.get("type", "str"))
-    allowed = _TYPES.get(declared, (str,))
-    if not isinstance(value, allowed) or (isinstance(value, bool) and declared != "bool"):
-        return [f"hyperparameter {key!r} must be {declared}, got {value!r} ({type(value).__name__})"]
+def value_problems(subject: str, value: Any, entry: Mapping[str, Any]) -> list[str]:
+    """Every reason why ``value`` does not fit a spec entry; an entry of an unknown type allows anything.
+
+    ``subject`` names the value in the sentences.
+    """
+    declared = entry.get("type", "str")
+    if not isinstance(declared, str) or declared not in _TYPES:
+        return []
+    if value is None and (entry.get("optional") or declared == "imagery"):
+        return []
+    if not isinstance(value, _TYPES[declared]) or (isinstance(value, bool) and declared != "bool"):
+        return [f"{subject} must be {declared}, is {value!r:.60}"]
     problems = []
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if value != value:  # noqa: PLR0124 - only NaN differs from itself
-            problems.append(f"hyperparameter {key!r} must be a number, got NaN")
-        if "min" in entry and value < entry["min"]:
-            problems.append(f"hyperparameter {key!r} must be at least {entry['min']}, got {value}")
-        if "max" in entry and value > entry["max"]:
-            problems.append(f"hyperparameter {key!r} must be at most {entry['max']}, got {value}")
-    if entry.get("values") and value not in entry["values"]:
-        choices = ", ".join(map(str, entry["values"]))
-        problems.append(f"hyperparameter {key!r} must be one of {choices}, got {value!r}")
+    if is_number(value):
+        if not math.isfinite(value):
+            problems.append(f"{subject} must be finite, is {value}")
+        if is_number(low := entry.get("min")) and value < low:
+            problems.append(f"{subject} must be at least {low}, is {value}")
+        if is_number(high := entry.get("max")) and value > high:
+            problems.append(f"{subject} must be at most {high}, is {value}")
+    choices = entry.get("values")
+    if isinstance(choices, list) and choices and value not in choices:
+        problems.append(f"{subject} must be one of {', '.join(map(str, choices))}, is {value!r:.60}")
     return problems
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether ``value`` is an int or a float; a bool is neither here."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def resolve(item: Item, overrides: Mapping[str, Any], phase: str) -> dict[str, Any]:

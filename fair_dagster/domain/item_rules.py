@@ -4,26 +4,19 @@ The rules run on items that schemas may already have refused, so that every prob
 of the wrong type is passed over here, because the schema has named it.
 """
 
-import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
+from fair_dagster.domain.hyperparameters import is_number, value_problems
 from fair_dagster.domain.links import DERIVED_FROM, targets
 from fair_dagster.domain.slugs import slug_problems, split_version_id
 from fair_dagster.domain.vocabulary import Vocabulary
 
 _PREFIXES = (f"{items.TRAINING}.", f"{items.INFERENCE}.")
 _ENTRYPOINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-_TYPES: dict[str, tuple[type, ...]] = {
-    "int": (int,),
-    "float": (int, float),
-    "str": (str,),
-    "bool": (bool,),
-    "imagery": (str,),
-}
 _LABEL_TASKS = {
     "segmentation": ("semantic-segmentation", "instance-segmentation"),
     "detection": ("object-detection",),
@@ -147,43 +140,22 @@ def _hyperparameter_problems(properties: Mapping[str, Any]) -> list[str]:
         spec[key] = entry
         problems += _range_problems(f"{where}: {key!r}", entry)
         if "default" in entry:
-            problems += _value_problems(f"{where}: the default of {key!r}", entry["default"], entry)
+            problems += value_problems(f"{where}: the default of {key!r}", entry["default"], entry)
     values = properties.get("mlm:hyperparameters")
     for key, value in values.items() if isinstance(values, dict) else ():
         entry = spec.get(key) or spec.get(_bare(key))
         if entry is None:
             problems.append(f"{where}: no entry for the hyperparameter {key!r}")
         else:
-            problems += _value_problems(f"properties.mlm:hyperparameters: {key!r}", value, entry)
+            problems += value_problems(f"properties.mlm:hyperparameters: {key!r}", value, entry)
     return problems
 
 
 def _range_problems(where: str, entry: Mapping[str, Any]) -> list[str]:
     low, high = entry.get("min"), entry.get("max")
-    if _is_number(low) and _is_number(high) and low > high:
+    if is_number(low) and is_number(high) and low > high:
         return [f"{where}: min {low} is greater than max {high}"]
     return []
-
-
-def _value_problems(where: str, value: Any, entry: Mapping[str, Any]) -> list[str]:
-    declared = entry.get("type")
-    if not isinstance(declared, str) or declared not in _TYPES:
-        return []
-    if value is None and (entry.get("optional") or declared == "imagery"):
-        return []
-    if not isinstance(value, _TYPES[declared]) or (isinstance(value, bool) and declared != "bool"):
-        return [f"{where} must be {declared}, is {value!r:.60}"]
-    problems = []
-    if isinstance(value, float) and not math.isfinite(value):
-        problems.append(f"{where} must be finite, is {value}")
-    if _is_number(value) and _is_number(low := entry.get("min")) and value < low:
-        problems.append(f"{where} is {value}, less than the min {low}")
-    if _is_number(value) and _is_number(high := entry.get("max")) and value > high:
-        problems.append(f"{where} is {value}, more than the max {high}")
-    choices = _list(entry.get("values"))
-    if choices and value not in choices:
-        problems.append(f"{where} is {value!r:.60}, not one of {', '.join(map(str, choices))}")
-    return problems
 
 
 def _class_problems(properties: Mapping[str, Any]) -> list[str]:
@@ -238,10 +210,6 @@ def _bare(key: str) -> str:
 
 def _has_key(entry: Any) -> bool:
     return isinstance(entry, dict) and isinstance(entry.get("key"), str)
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _list(value: Any) -> list[Any]:

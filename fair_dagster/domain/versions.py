@@ -123,7 +123,8 @@ def _metrics(metadata: Mapping[str, Any]) -> dict[str, float]:
             number = _number(raw)
             if number is not None:
                 metrics[candidate] = number
-    return metrics
+    # ZenML gives them in no order, and people compare versions by eye.
+    return dict(sorted(metrics.items()))
 
 
 def _loss_history(value: Any) -> dict[str, tuple[float, ...]]:

@@ -47,14 +47,14 @@ def test_values_inside_their_spec_are_accepted(entry: dict[str, Any], value: Any
 @pytest.mark.parametrize(
     ("entry", "value", "expected"),
     [
-        ({"type": "int", "max": 3}, 4, f"{VALUES}: 'training.x' is 4, more than the max 3"),
-        ({"type": "int", "min": 5}, 4, f"{VALUES}: 'training.x' is 4, less than the min 5"),
+        ({"type": "int", "max": 3}, 4, f"{VALUES}: 'training.x' must be at most 3, is 4"),
+        ({"type": "int", "min": 5}, 4, f"{VALUES}: 'training.x' must be at least 5, is 4"),
         ({"type": "int"}, 1.5, f"{VALUES}: 'training.x' must be int, is 1.5"),
         ({"type": "int"}, True, f"{VALUES}: 'training.x' must be int, is True"),
         ({"type": "float"}, float("nan"), f"{VALUES}: 'training.x' must be finite, is nan"),
-        ({"type": "str", "values": ["a"]}, "z", f"{VALUES}: 'training.x' is 'z', not one of a"),
+        ({"type": "str", "values": ["a"]}, "z", f"{VALUES}: 'training.x' must be one of a, is 'z'"),
         ({"type": "int", "min": 5, "max": 1}, 5, f"{SPEC}: 'x': min 5 is greater than max 1"),
-        ({"type": "int", "max": 3, "default": 9}, 1, f"{SPEC}: the default of 'x' is 9, more than the max 3"),
+        ({"type": "int", "max": 3, "default": 9}, 1, f"{SPEC}: the default of 'x' must be at most 3, is 9"),
     ],
 )
 def test_values_outside_their_spec_are_named(entry: dict[str, Any], value: Any, expected: str) -> None:

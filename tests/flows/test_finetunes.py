@@ -31,7 +31,7 @@ def test_every_wrong_hyperparameter_and_the_name_are_told_at_once(installation: 
     error = refused(installation, overrides=overrides, model_name="Town/Buildings")
     told = "\n".join(error.problems)
     assert len(error.problems) == len(overrides) + 1
-    for part in ("'Town/Buildings'", "at least 1, got 0", "must be float", "must be int", "did you mean 'epochs'"):
+    for part in ("'Town/Buildings'", "at least 1, is 0", "must be float", "must be int", "did you mean 'epochs'"):
         assert part in told
 
 
