@@ -23,7 +23,7 @@ from fair_dagster.domain.errors import StorageError
 from fair_dagster.flows.run_files import launch_folder
 from fair_dagster.instance import open_instance
 from fair_dagster.pipelines.files import write_bytes, write_json
-from fair_dagster.processes import Process
+from fair_dagster.processes import Process, leave
 from fair_dagster.resources import FairResource
 from fair_dagster.settings import Settings
 
@@ -107,4 +107,4 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    leave(main(sys.argv[1]))

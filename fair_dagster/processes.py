@@ -1,14 +1,19 @@
-"""A process of this machine by an identity that is never used again, so that a dead one is not taken for another.
+"""Processes of this machine: an identity that is never used again, ending them, and ending quickly.
 
 Numbers of processes come around, after a restart of the machine within minutes; the moment of the start tells two
-processes with one number apart. Nothing here knows runs.
+processes with one number apart, so that a dead one is not taken for another. Nothing here knows runs.
 """
 
+import atexit
+import logging
 import os
 import signal
+import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 _STATE, _STARTED = 0, 19
 """Places in ``/proc/<pid>/stat`` after the command's name: proc(5), fields 3 and 22."""
@@ -55,6 +60,21 @@ class Process:
         """End the group that the process leads or led, itself included; only for one started in a new session."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+
+
+def leave(code: int) -> NoReturn:
+    """End this process: threads and exit handlers first, but without taking the interpreter apart.
+
+    With ZenML and scikit-learn loaded that takes two seconds, with Dagster one, in which somebody waits for nothing.
+    """
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    logging.shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _fields(pid: int) -> list[str] | None:
