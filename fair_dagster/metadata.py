@@ -60,6 +60,13 @@ def picture(png: bytes, alt: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
+def load_plotting() -> None:
+    """Draw something once: the first plot of a process loads libraries and fonts for a second."""
+    from fair_dagster.imagery.pictures import loss_plot
+
+    loss_plot({"train_loss": (1.0, 0.5)})
+
+
 def training_metadata(result: Mapping[str, Any], folder: Path) -> Metadata:
     """What a training left: run, times, metrics, loss plot, a prediction over imagery."""
     from fair_dagster.imagery.pictures import loss_plot

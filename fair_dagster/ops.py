@@ -3,6 +3,8 @@
 They take names and partition keys, call a flow, and put what it did into metadata. What they do stands in ``flows``.
 """
 
+import threading
+
 import dagster as dg
 from dagster._core.errors import DagsterPipesExecutionError  # Dagster raises it, and exports it nowhere.
 
@@ -13,7 +15,7 @@ from fair_dagster.domain.errors import ConflictError, PipelineError
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.flows import allocations, finetunes, local_models, predictions
 from fair_dagster.flows.run_files import progress_file
-from fair_dagster.metadata import changes_metadata, item_metadata, training_metadata
+from fair_dagster.metadata import changes_metadata, item_metadata, load_plotting, training_metadata
 from fair_dagster.pipelines.environment import zenml_environment
 from fair_dagster.pipelines.metadata import PROGRESS_VARIABLE
 from fair_dagster.resources import FairResource
@@ -111,6 +113,9 @@ def run_training(
     result_path.unlink(missing_ok=True)
     progress = {PROGRESS_VARIABLE: str(progress_file(services.settings, context.run_id))}
     environment = services.settings.environment() | zenml_environment(services.settings, verbosity="INFO") | progress
+    # Loading what draws the losses takes a second, and until the child has ended there is nothing else to do.
+    plotting = threading.Thread(target=load_plotting, daemon=True)
+    plotting.start()
     try:
         pipes.run(context=context, command=command, env=environment)
     except DagsterPipesExecutionError as error:
@@ -122,6 +127,7 @@ def run_training(
     result = finetunes.read_result(result_path)
     if result.get("error"):
         raise _cause(result, partition)
+    plotting.join()
     return dg.Output(None, metadata=training_metadata(result, result_path.parent))
 
 
