@@ -12,7 +12,7 @@ from assets.datasets import datasets
 from assets.finetuned_models import finetuned_model_asset
 from assets.local_models import local_model_asset
 from assets.training_configs import training_config_asset
-from fair_dagster.flows.base_models import folders, slug_of_folder
+from fair_dagster.flows.base_models import slug_of_folder, usable_folders
 from fair_dagster.jobs import asset_jobs
 from fair_dagster.resources import FairResource
 from fair_dagster.settings import Settings
@@ -22,7 +22,7 @@ def build_defs(
     *, settings: Settings | None = None, resource_overrides: Mapping[str, Any] | None = None
 ) -> dg.Definitions:
     """All definitions, for the base model folders that are there now."""
-    found = folders((settings or Settings()).models)
+    found = usable_folders((settings or Settings()).models)
     slugs = [slug_of_folder(folder) for folder in found]
     resources = {"fair": FairResource(), "pipes": dg.PipesSubprocessClient()}
     return dg.Definitions(

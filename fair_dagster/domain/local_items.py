@@ -18,6 +18,8 @@ CHECKPOINT_ASSET = "checkpoint"
 CONFIG_ASSET = "training-config"
 LOSS_ASSET = "loss-history"
 THUMBNAIL_ASSET = "thumbnail"
+PUBLISHED_ASSETS = (MODEL_ASSET, CHECKPOINT_ASSET, CONFIG_ASSET, LOSS_ASSET, THUMBNAIL_ASSET)
+"""What a version brings itself; all other assets come from its base model."""
 
 _EXTENSIONS = (
     "https://stac-extensions.github.io/mlm/v1.5.1/schema.json",

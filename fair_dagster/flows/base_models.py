@@ -9,6 +9,7 @@ import orjson
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import ChangeSet, Item
 from fair_dagster.domain.errors import NotFoundError, RefusedError
+from fair_dagster.domain.slugs import slug_problems
 from fair_dagster.flows.releases import Incoming, publish, release_folder
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.contract import check_folder, folder_digest
@@ -37,6 +38,20 @@ def folders(models: Path) -> list[Path]:
     marks = (ITEM_FILE, "pipeline.py")
     found = (path for path in models.iterdir() if path.is_dir() and any((path / m).exists() for m in marks))
     return sorted(path for path in found if not path.name.startswith((".", "_")))
+
+
+def usable_folders(models: Path) -> list[Path]:
+    """The folders that can have an asset: their slugs are good, and each is there once.
+
+    The others are left out, so that one of them does not keep the rest from loading; ``validate`` says why.
+    """
+    found = folders(models)
+    slugs = [slug_of_folder(folder) for folder in found]
+    return [
+        folder
+        for folder, slug in zip(found, slugs, strict=True)
+        if not slug_problems(slug) and (slugs.count(slug) == 1 or folder.name == slug.replace("-", "_"))
+    ]
 
 
 def slug_of_folder(folder: Path) -> str:
@@ -99,7 +114,7 @@ def _form_problems(item: Any) -> list[str]:
 
 def validate(services: Services, folder: Path, *, strict: bool = False) -> Validation:
     """Everything that is wrong with a base model folder: contract, schemas, rules, hrefs."""
-    contract = check_folder(folder)
+    contract = check_folder(folder, services.settings.entrypoint_roots)
     problems, warnings = list(contract.problems), list(contract.warnings)
     not_checked: tuple[str, ...] = ()
     try:
@@ -114,6 +129,7 @@ def validate(services: Services, folder: Path, *, strict: bool = False) -> Valid
         not_checked = report.not_checked
         problems += _href_problems(folder, item)
         slug = items.name_of(item)
+        problems += slug_problems(slug_of_folder(folder), "folder name as a slug")
         if slug != slug_of_folder(folder):
             problems.append(
                 f"mlm:name {slug!r} does not fit the folder {folder.name!r}: {slug_of_folder(folder)!r} does"

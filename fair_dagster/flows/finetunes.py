@@ -14,12 +14,14 @@ from fair_dagster.domain.changes import Item, ItemKey
 from fair_dagster.domain.compatibility import mismatches
 from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.domain.hyperparameters import override_problems
+from fair_dagster.domain.local_items import CONFIG_ASSET
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import slug_problems, split_version_id
 from fair_dagster.domain.training_config import EXTRA, Config, rerun_config, training_config
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.allocations import CONFIG_FILE, RESULT_FILE, allocation_of, config_path, run_folder
+from fair_dagster.flows.code import changed_since_registration, code_folder, code_problems
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.contract import check_folder
 from fair_dagster.pipelines.files import write_bytes
@@ -54,10 +56,13 @@ def check(services: Services, ask: Ask) -> FinetuneRequest:
     base_model, dataset = found.get(items.BASE_MODELS), found.get(items.DATASETS)
     if base_model is not None:
         problems += override_problems(base_model, ask.overrides, items.TRAINING)
-        problems += _weights_problems(services, base_model) + _code_problems(services, base_model)
+        problems += _weights_problems(services, base_model) + code_problems(services.settings, base_model)
+        problems += changed_since_registration(services.settings, base_model)
         problems += _name_problems(services, ask.model_name, base_model)
         if dataset is not None:
             problems += mismatches(base_model, dataset)
+    if dataset is not None:
+        problems += _data_problems(dataset)
     if problems or base_model is None or dataset is None:
         raise RefusedError(f"finetune of {ask.model_name!r}", problems)
     return FinetuneRequest(
@@ -83,24 +88,14 @@ def _weights_problems(services: Services, base_model: Item) -> list[str]:
     ]
 
 
-def _code_problems(services: Services, base_model: Item) -> list[str]:
-    module = items.pipeline_module(base_model) or ""
-    problems = []
-    if not module.startswith(services.settings.entrypoint_roots):
-        roots = ", ".join(services.settings.entrypoint_roots)
-        problems.append(f"entrypoint {module!r} of {base_model['id']!r} stands outside the allowed roots: {roots}")
-    elif not _code_folder(services, base_model).is_dir():
-        problems.append(
-            f"the code of {base_model['id']!r} ({module}) is not in {services.settings.models}; "
-            "add its folder or set FAIR_MODELS"
-        )
-    return problems
-
-
-def _code_folder(services: Services, base_model: Item) -> Path:
-    """Where the runner imports the base model's pipeline from."""
-    module = items.pipeline_module(base_model) or ""
-    return services.settings.models.parent.joinpath(*module.split(".")[:-1])
+def _data_problems(dataset: Item) -> list[str]:
+    hrefs = {key: str(dataset["assets"].get(key, {}).get("href", "")) for key in ("chips", "labels")}
+    return [
+        f"the {key} of {dataset['id']!r} are behind a URL ({href}), and training reads local files: "
+        "register the dataset with a copy of them"
+        for key, href in hrefs.items()
+        if "://" in href
+    ]
 
 
 def _name_problems(services: Services, model_name: str, base_model: Item) -> list[str]:
@@ -127,13 +122,33 @@ def check_rerun(services: Services, model_name: str, number: int) -> FinetuneReq
 
     Raises:
         NotFoundError: no such version.
-        RefusedError: its configuration is not kept any more.
+        RefusedError: its configuration is not kept any more, or the code has changed since.
     """
     version = services.versions.get(model_name, number)
     request = FinetuneRequest.of(version)
-    if request is None or not config_path(services, version.id, version.uuid).is_file():
+    if request is None or kept_config(services, version.id, version.uuid) is None:
         raise RefusedError(f"rerun of {version.id!r}", ["it has no training configuration that was made here"])
+    if problems := _code_changes(services, request):
+        raise RefusedError(f"rerun of {version.id!r}", problems)
     return replace(request, rerun_of=version.id)
+
+
+def _code_changes(services: Services, request: FinetuneRequest) -> list[str]:
+    key = (items.BASE_MODELS, request.base_model, request.base_model_version)
+    base_model = item_flow.at_version(services, *key)
+    return changed_since_registration(services.settings, base_model) if base_model else []
+
+
+def kept_config(services: Services, version_id: str, uuid: str) -> Path | None:
+    """The training configuration of a version: in its run folder, or as it was published with its item."""
+    path = config_path(services, version_id, uuid)
+    if path.is_file():
+        return path
+    item = services.catalog.get(ItemKey(items.LOCAL_MODELS, version_id))
+    if item is None or item["properties"].get(items.ZENML_UID) != uuid:
+        return None
+    published = Path(str(item["assets"].get(CONFIG_ASSET, {}).get("href", "")))
+    return published if published.is_file() else None
 
 
 def write_config(services: Services, partition: str) -> tuple[Path, Config]:
@@ -154,7 +169,7 @@ def write_config(services: Services, partition: str) -> tuple[Path, Config]:
             allocation.number,
             base_model,
             dataset,
-            step_parameters=check_folder(_code_folder(services, base_model)).parameters,
+            step_parameters=check_folder(code_folder(services.settings, base_model)).parameters,
             experiment_tracker=services.settings.experiment_tracker,
         )
     path = config_path(services, partition, allocation.uuid)
@@ -163,8 +178,8 @@ def write_config(services: Services, partition: str) -> tuple[Path, Config]:
 
 
 def _config_of(services: Services, version_id: str) -> Config:
-    path = config_path(services, version_id, allocation_of(services, version_id).uuid)
-    if not path.is_file():
+    path = kept_config(services, version_id, allocation_of(services, version_id).uuid)
+    if path is None:
         raise RefusedError(f"rerun of {version_id!r}", ["its training configuration is gone"])
     config: Config = yaml.safe_load(path.read_text())
     return config
@@ -196,13 +211,17 @@ def training_command(services: Services, partition: str) -> tuple[list[str], Pat
     """The runner's command line for a version whose configuration has been written, and where its result goes.
 
     Raises:
-        RefusedError: the version was published; what others have pulled is not trained over.
+        RefusedError: the version was published, and what others have pulled is not trained over; or the code of its
+            base model is not what was registered.
     """
-    uuid = allocation_of(services, partition).uuid
+    allocation = allocation_of(services, partition)
+    uuid = allocation.uuid
     published = services.catalog.get(ItemKey(items.LOCAL_MODELS, partition))
     if published is not None and published["properties"].get(items.ZENML_UID) == uuid:
         advice = f"it was published and stays as it is; `fair-dagster rerun {partition}` trains a new version"
         raise RefusedError(f"training of {partition!r}", [advice])
+    if problems := _code_changes(services, allocation.request):
+        raise RefusedError(f"training of {partition!r}", problems)
     folder = run_folder(services, partition, uuid)
     config = yaml.safe_load((folder / CONFIG_FILE).read_text())
     command = [

@@ -5,7 +5,7 @@ change ZenML and then take this same road.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
@@ -22,6 +22,7 @@ from fair_dagster.domain.local_items import (
     CONFIG_ASSET,
     LOSS_ASSET,
     MODEL_ASSET,
+    PUBLISHED_ASSETS,
     THUMBNAIL_ASSET,
     local_item,
 )
@@ -83,20 +84,27 @@ def publish_artifacts(services: Services, gathered: Gathered) -> dict[str, dict[
 
 
 def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> dict[str, PublishedArtifact]:
-    model, weights = onnx_path(version), weights_path(version)
-    problems = publication_problems(version)
-    if problems or model is None or weights is None:
+    """What was published is there to stay: only what is missing is asked of ZenML, which may have been cleaned up."""
+    named = _named(gathered.published, version)
+    known = {key: artifact for key, artifact in named.items() if _is_there(artifact)}
+    if problems := publication_problems(version, known):
         raise RefusedError(f"publication of {version.id!r}", problems)
     prefix, folder = prefix_of(version), run_folder(services, version.id, version.uuid)
-    known = _known(gathered, version)
-    artifacts = {
-        MODEL_ASSET: services.artifacts.publish(model, f"{prefix}/{ONNX_FILENAME}", known.get(MODEL_ASSET)),
-        CHECKPOINT_ASSET: services.artifacts.publish(weights, f"{prefix}/{weights.name}", known.get(CHECKPOINT_ASSET)),
+    weights = weights_path(version)
+    sources = {
+        MODEL_ASSET: (onnx_path(version), ONNX_FILENAME),
+        CHECKPOINT_ASSET: (weights, weights.name if weights else ""),
+        CONFIG_ASSET: (folder / CONFIG_FILE, CONFIG_FILE),
+        THUMBNAIL_ASSET: (folder / PREVIEW_FILE, PREVIEW_FILE),
     }
-    for key, name in ((CONFIG_ASSET, CONFIG_FILE), (THUMBNAIL_ASSET, PREVIEW_FILE)):
-        if (folder / name).is_file():
-            artifacts[key] = services.artifacts.publish(folder / name, f"{prefix}/{name}", known.get(key))
-    if history := version.training.loss_history:
+    artifacts = dict(known)
+    for key, (source, name) in sources.items():
+        if key not in known and source is not None and source.is_file():
+            if key in named:
+                # A copy that has changed its size is damaged, and would be kept as what was published.
+                services.artifacts.remove(f"{prefix}/{name}")
+            artifacts[key] = services.artifacts.publish(source, f"{prefix}/{name}")
+    if (history := version.training.loss_history) and LOSS_ASSET not in known:
         content = orjson.dumps({name: list(values) for name, values in history.items()})
         artifacts[LOSS_ASSET] = services.artifacts.write(content, f"{prefix}/loss-history.json")
     return artifacts
@@ -107,26 +115,35 @@ def prefix_of(version: VersionRecord) -> str:
     return f"{items.LOCAL_MODELS}/{version.name}/v{version.number}-{version.uuid[:8]}"
 
 
-def _known(gathered: Gathered, version: VersionRecord) -> dict[str, PublishedArtifact]:
-    for item in gathered.published:
+def _named(published: Sequence[Item], version: VersionRecord) -> dict[str, PublishedArtifact]:
+    """The artifacts of its own that a version's item names."""
+    for item in published:
         if item["properties"].get(items.ZENML_UID) == version.uuid:
             return {
                 key: PublishedArtifact(str(asset["href"]), asset["file:size"], asset["file:checksum"])
                 for key, asset in item["assets"].items()
-                if "file:size" in asset and "file:checksum" in asset
+                if key in PUBLISHED_ASSETS and "file:size" in asset and "file:checksum" in asset
             }
     return {}
 
 
-def publication_problems(version: VersionRecord) -> list[str]:
-    """Every reason why a version cannot be published; checked before a promotion changes anything."""
+def _is_there(artifact: PublishedArtifact) -> bool:
+    path = Path(artifact.href)
+    return path.is_file() and path.stat().st_size == artifact.size
+
+
+def publication_problems(version: VersionRecord, known: Container[str] = ()) -> list[str]:
+    """Every reason why a version cannot be published; checked before a promotion changes anything.
+
+    ``known`` names the assets that have been published before.
+    """
     problems = []
     if FinetuneRequest.of(version) is None:
         problems.append("it was not made by this system: its base model and dataset are not known")
-    if onnx_path(version) is None:
-        problems.append("it has no ONNX model; its training did not finish")
-    if weights_path(version) is None:
-        problems.append("it has no trained weights; its training did not finish")
+    if MODEL_ASSET not in known and onnx_path(version) is None:
+        problems.append("ZenML holds no ONNX model of it; either its training did not finish, or it was cleaned up")
+    if CHECKPOINT_ASSET not in known and weights_path(version) is None:
+        problems.append("ZenML holds no weights of it; either its training did not finish, or they were cleaned up")
     return problems
 
 
@@ -206,7 +223,9 @@ def set_stage(services: Services, slug: str, number: int, stage: Stage) -> Versi
         RefusedError: a promotion of what cannot be published; nothing has changed.
     """
     version = services.versions.get(slug, number)
-    if stage == "production" and (problems := publication_problems(version)):
+    named = _named(services.catalog.family(items.LOCAL_MODELS, slug), version)
+    known = [key for key, artifact in named.items() if _is_there(artifact)]
+    if stage == "production" and (problems := publication_problems(version, known)):
         raise RefusedError(f"promotion of {version.id!r}", problems)
     return services.versions.set_stage(slug, number, stage)
 

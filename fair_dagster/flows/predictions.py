@@ -18,6 +18,7 @@ from fair_dagster.domain.artifacts import multihash
 from fair_dagster.domain.errors import NotFoundError, RefusedError, StorageError
 from fair_dagster.domain.training_config import prediction_config
 from fair_dagster.flows import items as item_flow
+from fair_dagster.flows.code import code_problems
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.chips import inspect_chips
 from fair_dagster.pipelines.files import write_bytes
@@ -58,6 +59,7 @@ def check(services: Services, model: str, images: Path, overrides: Mapping[str, 
     config: dict[str, Any] = {}
     try:
         item = item_flow.find(services, model, (items.LOCAL_MODELS, items.BASE_MODELS))
+        problems += code_problems(services.settings, item)
         config = prediction_config(item, str(images.resolve()), overrides, str(output.resolve())) | {
             "model": item["id"]
         }
@@ -80,6 +82,8 @@ def check(services: Services, model: str, images: Path, overrides: Mapping[str, 
 
 def _model_problems(config: Mapping[str, Any]) -> list[str]:
     """A model file that is gone or is not the one that was published."""
+    if "://" in str(config["model_uri"]):
+        return [f"its ONNX model is behind a URL ({config['model_uri']}), and prediction reads local files"]
     path, checksum = Path(str(config["model_uri"])), config.get("model_checksum")
     if not path.is_file():
         return [f"the model file {path} is not there; publish the item again"]

@@ -31,11 +31,10 @@ class LocalArtifacts:
             raise StorageError(f"artifact key {key!r} must be a relative path without '..'")
         return self.root.joinpath(*parts)
 
-    def publish(self, source: Path, key: str, known: PublishedArtifact | None = None) -> PublishedArtifact:
+    def publish(self, source: Path, key: str) -> PublishedArtifact:
         """Copy the file or folder ``source`` to ``key`` unless it is there already.
 
-        ``known`` is what the catalog says about it: when the copy has that size, it is not read again. A folder's
-        checksum is the SHA-256 of its ``<sha256>  <relative path>`` lines in sorted order, its size the sum.
+        A folder's checksum is the SHA-256 of its ``<sha256>  <relative path>`` lines in sorted order, its size the sum.
 
         Raises:
             StorageError: the source cannot be read or the copy cannot be written; nothing is left behind.
@@ -43,8 +42,6 @@ class LocalArtifacts:
         target = self.path(key)
         try:
             if target.exists():
-                if known is not None and known.href == str(target) and _size(target) == known.size:
-                    return known
                 return describe(target)
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f"{_PARTIAL}{uuid.uuid4().hex}-{target.name}")

@@ -41,6 +41,9 @@ def definitions(tmp_path: Path) -> dg.Definitions:
         (tmp_path / "models" / name).mkdir(parents=True)
         (tmp_path / "models" / name / "stac-item.json").write_text("{broken")
     (tmp_path / "models" / "notes").mkdir()
+    for name in ("Bad Name", "ramp.v2", "beta-two"):
+        (tmp_path / "models" / name).mkdir()
+        (tmp_path / "models" / name / "pipeline.py").touch()
     return build_defs(settings=Settings(home=tmp_path / "home", models=tmp_path / "models"))
 
 

@@ -128,3 +128,26 @@ def test_a_published_version_is_not_trained_over(installation: Installation) -> 
     installation.promote(version)
     with pytest.raises(RefusedError, match="rerun town-buildings-v1"):
         finetunes.training_command(installation.services, version.id)
+
+
+def test_code_that_changed_since_its_registration_is_not_trained(installation: Installation) -> None:
+    version = installation.trained()
+    (installation.folder / "pipeline.py").write_text("# edited\n" + (installation.folder / "pipeline.py").read_text())
+    with pytest.raises(RefusedError, match="has changed since version 1 of it was registered"):
+        finetunes.check(installation.services, finetunes.Ask(MODEL, DATASET, NAME, {}))
+    with pytest.raises(RefusedError, match="has changed since version 1"):
+        finetunes.check_rerun(installation.services, NAME, version.number)
+    with pytest.raises(RefusedError, match="has changed since version 1"):
+        finetunes.training_command(installation.services, version.id)
+    installation.register_base_model()
+    assert finetunes.check(installation.services, finetunes.Ask(MODEL, DATASET, NAME, {})).base_model_version == 2
+
+
+def test_a_published_version_can_be_run_again_without_its_run_folder(installation: Installation) -> None:
+    version = installation.trained(epochs=3)
+    installation.promote(version)
+    finetunes.config_path(installation.services, version.id, version.uuid).unlink()
+    request = finetunes.check_rerun(installation.services, NAME, version.number)
+    again = allocations.allocate(installation.services, request)
+    _, config = finetunes.write_config(installation.services, again.id)
+    assert config["parameters"]["hyperparameters"]["epochs"] == 3

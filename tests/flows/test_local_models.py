@@ -1,5 +1,6 @@
 """Publishing finetuned models: gather, publish, apply, and undoing what failed."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +210,23 @@ def test_a_number_used_again_after_a_deletion_takes_over_nothing(installation: I
     assert item["properties"]["fair:zenml_version_id"] == again.uuid
     assert "fair:pinned" not in item["properties"]
     assert Path(item["assets"]["model"]["href"]).read_bytes() == f"onnx_model of {again.uuid}".encode()
+
+
+def test_a_published_version_does_not_need_zenml_to_keep_its_artifacts(installation: Installation) -> None:
+    first, second = installation.trained(), installation.trained()
+    installation.promote(first)
+    for uri in first.artifacts.values():
+        shutil.rmtree(uri)
+    installation.promote(second)
+    installation.promote(first)
+    assert installation.published() == {first.id: True, second.id: False}
+
+
+def test_a_published_file_that_was_cut_short_is_copied_again(installation: Installation) -> None:
+    version = installation.trained()
+    installation.promote(version)
+    asset = installation.active(items.LOCAL_MODELS, NAME)["assets"]["model"]
+    Path(asset["href"]).write_bytes(b"cut")
+    local_models.recompute(installation.services, NAME)
+    assert Path(asset["href"]).stat().st_size == asset["file:size"]
+    assert installation.active(items.LOCAL_MODELS, NAME)["assets"]["model"] == asset

@@ -27,18 +27,7 @@ def test_a_published_artifact_is_never_copied_twice(tmp_path: Path) -> None:
     source.write_bytes(b"other content")
 
     assert store.publish(source, "a/model.onnx") == first
-    assert store.publish(source, "a/model.onnx", known=first) is first
     assert Path(first.href).read_bytes() == b"first"
-
-
-def test_a_copy_of_another_size_than_the_catalog_says_is_described_anew(tmp_path: Path) -> None:
-    source = tmp_path / "model.onnx"
-    source.write_bytes(b"first")
-    store = LocalArtifacts(tmp_path / "store")
-    first = store.publish(source, "a/model.onnx")
-    Path(first.href).write_bytes(b"cut")
-
-    assert store.publish(source, "a/model.onnx", known=first).size == 3
 
 
 def test_a_folder_has_one_checksum_that_follows_names_and_content(tmp_path: Path) -> None:

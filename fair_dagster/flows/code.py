@@ -1,0 +1,37 @@
+"""The code behind an item: where the runner imports it from, and whether it is what was registered."""
+
+from pathlib import Path
+
+from fair_dagster.domain import items
+from fair_dagster.domain.changes import Item
+from fair_dagster.pipelines.contract import folder_digest
+from fair_dagster.pipelines.entrypoints import is_allowed
+from fair_dagster.settings import Settings
+
+
+def code_folder(settings: Settings, item: Item) -> Path:
+    """The folder that holds the item's pipeline: ``models.<name>`` stands in the folder that ``FAIR_MODELS`` names."""
+    module = items.pipeline_module(item) or ""
+    return settings.models.joinpath(*module.split(".")[1:-1])
+
+
+def code_problems(settings: Settings, item: Item) -> list[str]:
+    """Why the item's code cannot be run here."""
+    module = items.pipeline_module(item)
+    if module is None:
+        return [f"{item['id']!r} has no code asset with mlm:entrypoint"]
+    if not is_allowed(module, settings.entrypoint_roots):
+        roots = ", ".join(settings.entrypoint_roots)
+        return [f"entrypoint {module!r} of {item['id']!r} stands outside the allowed roots: {roots}"]
+    if not code_folder(settings, item).is_dir():
+        return [f"the code of {item['id']!r} ({module}) is not in {settings.models}; add its folder or set FAIR_MODELS"]
+    return []
+
+
+def changed_since_registration(settings: Settings, base_model: Item) -> list[str]:
+    """Why training would not use the code that was registered; a finetune has to name what it was made from."""
+    folder, number = code_folder(settings, base_model), items.number_of(base_model)
+    registered = base_model["properties"].get(items.UID)
+    if not folder.is_dir() or registered in {None, folder_digest(folder)}:
+        return []
+    return [f"{folder} has changed since version {number} of it was registered: register it, or restore that version"]
