@@ -22,7 +22,7 @@ def diff(actual: Sequence[Item], desired: Sequence[Item], *, now: datetime | Non
 
     ``updated`` moves only when something else changes, so that a second application changes nothing.
     """
-    stamp = (now or datetime.now(UTC)).isoformat(timespec="seconds").replace("+00:00", "Z")
+    stamp = _stamp(now)
     before = {_key(item): item for item in actual}
     after = {_key(item): item for item in desired}
     changes = []
@@ -42,28 +42,45 @@ def diff(actual: Sequence[Item], desired: Sequence[Item], *, now: datetime | Non
     return ChangeSet(tuple(changes), preconditions)
 
 
+def edited(before: Item, after: Item, *, now: datetime | None = None) -> ChangeSet:
+    """The change that a user's edit of one item is; empty when it changes nothing."""
+    differing = differences(before, after)
+    if not differing:
+        return ChangeSet()
+    item = copy.deepcopy(after)
+    item["properties"]["updated"] = _stamp(now)
+    change = Change("update", _key(before), f"patched: {', '.join(differing)}", item)
+    return ChangeSet((change,), {_key(before): digest_of(before)})
+
+
+def _stamp(now: datetime | None) -> str:
+    return (now or datetime.now(UTC)).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 def overlay(actual: Item, desired: Item) -> Item:
     """``desired`` with what users own on ``actual``.
 
-    Where the id has been taken over by another version, only what was patched moves along: the rest of the unmanaged
-    fields came with the old version.
+    Where the id has been taken over by another version, only what was patched moves along, unless it was patched on
+    that version itself: the rest of the unmanaged fields came with the old version.
     """
     if actual["properties"].get(ZENML_UID) != desired["properties"].get(ZENML_UID):
         # ZenML gave the number of a deleted version to another one: nothing of the old one belongs to it.
         return copy.deepcopy(desired)
     same_version = actual["properties"].get("version") == desired["properties"].get("version")
     patched = frozenset(actual["properties"].get(PATCHED, []))
+    own = frozenset(desired["properties"].get(PATCHED, []))
+    moving = patched if same_version else patched - own
     item = copy.deepcopy(desired)
     for section in ("properties", "assets"):
-        item[section] = _overlaid(section, actual.get(section, {}), item.get(section, {}), patched, same_version)
+        item[section] = _overlaid(section, actual.get(section, {}), item.get(section, {}), moving, same_version)
     for stamp in _STAMPS:
         if stamp in actual["properties"]:
             item["properties"][stamp] = actual["properties"][stamp]
-    if patched:
-        item["properties"][PATCHED] = sorted(patched)
-    if same_version or "links" in patched:
+    if patched | own:
+        item["properties"][PATCHED] = sorted(patched | own)
+    if same_version or "links" in moving:
         item["links"] = _managed(item["links"]) + _unmanaged(actual.get("links", []))
-    if same_version or "stac_extensions" in patched:
+    if same_version or "stac_extensions" in moving:
         foreign = {uri for uri in actual.get("stac_extensions", []) if not uri.startswith(SCHEMA_ROOT)}
         item["stac_extensions"] = sorted({*item.get("stac_extensions", []), *foreign})
     return item

@@ -155,8 +155,9 @@ def patch_problems(item: Item, patch: Any) -> list[str]:
         elif isinstance(change, Mapping) and is_managed_asset(key, change):
             problems.append(f"assets.{key} may not take a role that the system manages")
     problems += _link_problems(item, patch)
-    if not isinstance(patch.get("stac_extensions", []), list):
-        problems.append("stac_extensions of a patch must be a list")
+    extensions = patch.get("stac_extensions", [])
+    if not isinstance(extensions, list) or not all(isinstance(uri, str) for uri in extensions):
+        problems.append("stac_extensions of a patch must be a list of URIs")
     return problems
 
 
@@ -166,8 +167,11 @@ def _link_problems(item: Item, patch: Mapping[str, Any]) -> list[str]:
         return ["links of a patch must be a list of the links that users own"]
     problems = []
     for position, link in enumerate(links):
-        if not isinstance(link, Mapping) or not link.get("rel") or not link.get("href"):
-            problems.append(f"links[{position}] must be an object with rel and href")
+        named = isinstance(link, Mapping) and all(
+            isinstance(link.get(key), str) and link[key] for key in ("rel", "href")
+        )
+        if not named:
+            problems.append(f"links[{position}] must be an object with the texts rel and href")
         elif is_managed_link(dict(link)) and link not in item["links"]:
             problems.append(f"links[{position}]: relation {link['rel']!r} is managed by the system")
     return problems

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item, ItemKey
+from fair_dagster.domain.drift import overlay
 from fair_dagster.domain.links import (
     DERIVED_FROM,
     LATEST,
@@ -167,7 +168,9 @@ def release_family(
         new = Release(number, uid, True, highest_rank + 1, incoming)
     else:
         rank = same.rank if same.rank == highest_rank else highest_rank + 1
-        new = replace(same, active=True, rank=rank, content=incoming)
+        # What users wrote on that release comes back with it.
+        numbered = incoming | {"properties": incoming["properties"] | {"version": str(same.number)}}
+        new = replace(same, active=True, rank=rank, content=overlay(same.content, numbered))
     others = (replace(release, active=False) for release in releases if release is not same)
     return Family(collection, slug, (*others, new))
 

@@ -169,7 +169,8 @@ def _source(item: Item, key: str, base: Path) -> Path | None:
 
 def _digest(item: Item, described: dict[str, PublishedArtifact]) -> str:
     """Identity of a release: what the item says and what its files hold, without where they are and when."""
-    volatile = {"created", "updated", "version", "deprecated"}
+    # `dataset create` dates an item with the moment it is described, which is no content.
+    volatile = {"created", "updated", "datetime", "version", "deprecated"}
     said = {key: value for key, value in item["properties"].items() if key not in volatile}
     assets = {
         key: [described[key].checksum, described[key].size] if key in described else asset.get("href")

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fair_dagster.domain import items, patches
-from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
-from fair_dagster.domain.digests import digest_of
+from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.drift import edited
 from fair_dagster.domain.errors import NotFoundError
-from fair_dagster.domain.publication import slug_of
 from fair_dagster.flows.services import Services
 
 
@@ -56,17 +55,7 @@ def patch(services: Services, name: str, change: Mapping[str, Any]) -> Item:
         before = find(services, name)
         after = patches.patched(before, change)
         services.require_valid(after)
-        if after == before:
-            return ChangeSet()
-        key = ItemKey(before["collection"], before["id"])
-        touched = sorted(f"{section}.{field}" for section in change for field in change[section])
-        edit = Change("update", key, f"patched: {', '.join(touched)}", after)
-        return ChangeSet((edit,), {key: digest_of(before)})
+        return edited(before, after)
 
     services.apply(decide)
     return find(services, name)
-
-
-def family_of(services: Services, item: Item) -> list[Item]:
-    """All items of the family that ``item`` belongs to."""
-    return services.catalog.family(item["collection"], slug_of(item))

@@ -1,6 +1,8 @@
+from datetime import UTC, datetime
+
 import pytest
 
-from fair_dagster.domain.drift import diff
+from fair_dagster.domain.drift import diff, edited
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.patches import merge, patched
 from fair_dagster.domain.publication import desired_items, release_family
@@ -60,3 +62,48 @@ def test_a_field_that_a_patch_removed_stays_removed() -> None:
     published = patched(desired_items(family)[0], {"properties": {"fair:preview": None}})
 
     assert not diff([published], desired_items(family)).changes
+
+
+def test_a_rollback_brings_back_what_was_patched_on_that_version() -> None:
+    first = desired_items(release_family("base-models", "ramp", [], base_model(), "one"))
+    mine = [patched(first[0], {"properties": {"title": "Mine", "fair:pinned": True}})]
+    second = desired_items(release_family("base-models", "ramp", mine, base_model(), "two"))
+    catalog = [change.item for change in diff(mine, second).changes if change.item]
+    catalog = [patched(i, {"properties": {"title": "Two"}}) if i["id"] == "ramp" else i for i in catalog]
+
+    family = release_family("base-models", "ramp", catalog, base_model(), "one")
+    changes = diff(catalog, desired_items(family)).changes
+
+    back = next(change.item for change in changes if change.key.id == "ramp")
+    assert back is not None
+    assert (back["properties"]["version"], back["properties"]["title"]) == ("1", "Mine")
+    assert back["properties"]["fair:pinned"] is True
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stac_extensions": [1]},
+        {"stac_extensions": [["a"]]},
+        {"links": [{"rel": ["a"], "href": "b"}]},
+        {"links": ["x"]},
+        {"links": {"rel": "about"}},
+        {"assets": {"thumbnail": "x"}},
+        {"properties": ["title"]},
+        ["title"],
+    ],
+)
+def test_a_patch_of_the_wrong_form_is_refused_in_words(change: object) -> None:
+    with pytest.raises(RefusedError):
+        patched(base_model(), change)  # type: ignore[arg-type]
+
+
+def test_an_edit_moves_the_time_of_the_last_update_and_nothing_else() -> None:
+    before = base_model(updated="2026-01-01T00:00:00Z")
+    moment = datetime(2026, 2, 1, tzinfo=UTC)
+
+    (change,) = edited(before, patched(before, {"properties": {"title": "Ours"}}), now=moment).changes
+
+    assert change.item is not None
+    assert change.item["properties"]["updated"] == "2026-02-01T00:00:00Z"
+    assert not edited(before, before)

@@ -172,6 +172,8 @@ class BaseModels(RuleBasedStateMachine):
         super().__init__()
         self.catalog: Catalog = {}
         self.title: str | None = None
+        self.titles: dict[str, str] = {}
+        self.content = ""
         self.number_of_content: dict[str, int] = {}
         self.child = local_item(version(), FinetuneRequest.of(version()), base_model(), dataset(), {})  # type: ignore[arg-type]
 
@@ -187,6 +189,11 @@ class BaseModels(RuleBasedStateMachine):
     @rule(content=st.sampled_from("abcd"))
     def register(self, content: str) -> None:
         incoming = base_model(**{"fair:content": content})
+        # What was patched on that content before comes back; otherwise the patch of the active version moves along.
+        self.title = self.titles.get(content, self.title)
+        if self.title is not None:
+            self.titles[content] = self.title
+        self.content = content
         self.apply(release_family("base-models", "ramp", self.published(), incoming, uid=content))
         active = self.catalog[ItemKey("base-models", "ramp")]
         assert active["properties"]["fair:content"] == content
@@ -205,7 +212,7 @@ class BaseModels(RuleBasedStateMachine):
     def patch(self, title: str) -> None:
         key = ItemKey("base-models", "ramp")
         self.catalog[key] = patched(self.catalog[key], {"properties": {"title": title}})
-        self.title = title
+        self.title = self.titles[self.content] = title
 
     @invariant()
     def whole(self) -> None:
