@@ -13,15 +13,10 @@ from fair_dagster.domain.changes import Item
 from fair_dagster.domain.hyperparameters import is_number, value_problems
 from fair_dagster.domain.links import DERIVED_FROM, targets
 from fair_dagster.domain.slugs import slug_problems, split_version_id
-from fair_dagster.domain.vocabulary import Vocabulary
+from fair_dagster.domain.vocabulary import Vocabulary, mlm_tasks
 
 _PREFIXES = (f"{items.TRAINING}.", f"{items.INFERENCE}.")
 _ENTRYPOINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-_LABEL_TASKS = {
-    "segmentation": ("semantic-segmentation", "instance-segmentation"),
-    "detection": ("object-detection",),
-}
-"""Words that the Label extension uses for MLM's tasks."""
 
 
 def base_model_problems(item: Item, vocabulary: Vocabulary) -> list[str]:
@@ -50,7 +45,7 @@ def dataset_problems(item: Item, vocabulary: Vocabulary) -> list[str]:
     keywords = _words(properties.get("keywords"))
     problems += _keyword_problems(properties, vocabulary, geometry_required=False)
     named = _words(properties.get("label:tasks"))
-    tasks = {task for word in named for task in _LABEL_TASKS.get(word, (word,))}
+    tasks = mlm_tasks(named)
     wanted = set(keywords) & vocabulary.tasks
     if named and wanted and not wanted & tasks:
         said, meant = ", ".join(named), ", ".join(sorted(wanted))

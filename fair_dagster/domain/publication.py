@@ -168,8 +168,9 @@ def release_family(
         new = Release(number, uid, True, highest_rank + 1, incoming)
     else:
         rank = same.rank if same.rank == highest_rank else highest_rank + 1
-        # What users wrote on that release comes back with it.
-        numbered = incoming | {"properties": incoming["properties"] | {"version": str(same.number)}}
+        # What users wrote on that release comes back with it, and so does its date.
+        kept = {"version": str(same.number), "datetime": same.content["properties"].get("datetime")}
+        numbered = incoming | {"properties": incoming["properties"] | kept}
         new = replace(same, active=True, rank=rank, content=overlay(same.content, numbered))
     others = (replace(release, active=False) for release in releases if release is not same)
     return Family(collection, slug, (*others, new))

@@ -8,6 +8,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+LABEL_TASKS: Mapping[str, frozenset[str]] = {
+    "segmentation": frozenset({"semantic-segmentation", "instance-segmentation"}),
+    "detection": frozenset({"object-detection"}),
+}
+"""What the Label extension 1.0.1 calls some of MLM's tasks; the others have one word in both."""
+
+
+def mlm_tasks(label_tasks: Iterable[str]) -> frozenset[str]:
+    """Words of ``label:tasks`` as MLM's tasks."""
+    return frozenset(task for word in label_tasks for task in LABEL_TASKS.get(word, (word,)))
+
+
+def label_task(task: str) -> str:
+    """One of MLM's tasks as a word for ``label:tasks``."""
+    return next((word for word, tasks in LABEL_TASKS.items() if task in tasks), task)
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -32,6 +48,12 @@ class Vocabulary:
             frozenset(document["geometries"]),
             frozenset(combinations),
         )
+
+    def mapped(self, keywords: Iterable[str]) -> list[str]:
+        """What is mapped: the features among ``keywords``, or the words that are nothing else where none is known."""
+        words = list(keywords)
+        known = [word for word in words if word in self.features]
+        return known or [word for word in words if word not in self.tasks | self.geometries]
 
     def keyword_problems(self, keywords: Iterable[str], *, geometry_required: bool = True) -> list[str]:
         """Why ``keywords`` do not say what is mapped and how.

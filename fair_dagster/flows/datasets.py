@@ -9,12 +9,13 @@ from typing import Any
 
 import orjson
 
+from fair_dagster.catalog.schemas import vocabulary
 from fair_dagster.domain import items
 from fair_dagster.domain.artifacts import PublishedArtifact
 from fair_dagster.domain.changes import ChangeSet, Item
-from fair_dagster.domain.compatibility import GEOMETRIES, TASKS
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.slugs import slug_problems
+from fair_dagster.domain.vocabulary import label_task
 from fair_dagster.flows.base_models import read_item
 from fair_dagster.flows.releases import Incoming, publish, release_folder
 from fair_dagster.flows.services import Services
@@ -23,12 +24,6 @@ from fair_dagster.imagery.labels import check_labels, read_labels
 from fair_dagster.storage.local import describe
 
 CHIPS, LABELS = "chips", "labels"
-_LABEL_TASKS = {
-    "semantic-segmentation": "segmentation",
-    "instance-segmentation": "segmentation",
-    "object-detection": "detection",
-    "classification": "classification",
-}
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,7 @@ def create(services: Services, spec: DatasetSpec) -> Item:
     """
     data = inspect(spec.chips, spec.labels, spec.keywords)
     problems = [*slug_problems(spec.slug), *data.problems]
+    problems += [f"keywords {problem}" for problem in vocabulary().keyword_problems(spec.keywords)]
     item = _item(spec, data)
     if not problems:
         problems += services.validator.validate(item, kind="dataset").problems
@@ -77,7 +73,7 @@ _WORLD = (-180.0, -90.0, 180.0, 90.0)
 
 def inspect(chips: Path | None, labels: Path | None, keywords: Sequence[str]) -> Inspection:
     """Look into chips and labels; None is what lies behind a URL and is not looked into."""
-    geometry = next((word for word in keywords if word in GEOMETRIES), None)
+    geometry = next((word for word in keywords if word in vocabulary().geometries), None)
     problems: list[str] = []
     summary: ChipsSummary | None = None
     features = 0
@@ -193,7 +189,8 @@ def _content(services: Services, item: Item, sources: Mapping[str, Path | None],
 
 def _item(spec: DatasetSpec, data: Inspection) -> Item:
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    mapped = [word for word in spec.keywords if word not in TASKS | GEOMETRIES]
+    words = vocabulary()
+    mapped = words.mapped(spec.keywords)
     title = spec.title or spec.slug.replace("-", " ").capitalize()
     properties: dict[str, Any] = {
         "datetime": now,
@@ -204,7 +201,7 @@ def _item(spec: DatasetSpec, data: Inspection) -> Item:
         "deprecated": False,
         "license": spec.license,
         "label:type": "vector",
-        "label:tasks": sorted({_LABEL_TASKS[word] for word in spec.keywords if word in _LABEL_TASKS}),
+        "label:tasks": sorted({label_task(word) for word in spec.keywords if word in words.tasks}),
         "label:classes": [{"name": word, "classes": ["yes"]} for word in mapped],
         "label:properties": mapped,
         "label:methods": ["synthetic" if spec.synthetic else "manual"],

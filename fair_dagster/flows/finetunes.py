@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from fair_dagster.catalog.schemas import vocabulary
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item, ItemKey
 from fair_dagster.domain.compatibility import mismatches
@@ -60,7 +61,7 @@ def check(services: Services, ask: Ask) -> FinetuneRequest:
         problems += changed_since_registration(services.settings, base_model)
         problems += _name_problems(services, ask.model_name, base_model)
         if dataset is not None:
-            problems += mismatches(base_model, dataset)
+            problems += mismatches(base_model, dataset, vocabulary())
     if dataset is not None:
         problems += _data_problems(dataset)
     if problems or base_model is None or dataset is None:

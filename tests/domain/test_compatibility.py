@@ -1,19 +1,22 @@
 import pytest
 
+from fair_dagster.catalog.schemas import vocabulary
 from fair_dagster.domain.compatibility import mismatches
 from tests.factories import base_model, dataset
 
+WORDS = vocabulary()
+
 
 def test_a_base_model_fits_a_dataset_of_its_feature_task_and_geometry() -> None:
-    assert mismatches(base_model(), dataset()) == []
+    assert mismatches(base_model(), dataset(), WORDS) == []
 
 
 def test_label_tasks_stand_in_for_missing_task_keywords() -> None:
     plain = dataset(keywords=["building"], **{"label:tasks": ["segmentation"]})
     detection = dataset(keywords=["building"], **{"label:tasks": ["detection"]})
 
-    assert mismatches(base_model(), plain) == []
-    assert mismatches(base_model(), detection) == [
+    assert mismatches(base_model(), plain, WORDS) == []
+    assert mismatches(base_model(), detection, WORDS) == [
         "task differs: base model 'ramp' has semantic-segmentation, dataset 'banepa' has object-detection"
     ]
 
@@ -22,7 +25,7 @@ def test_every_difference_is_named_at_once() -> None:
     roads = dataset("roads", keywords=["road", "object-detection", "line"], deprecated=True)
     old = base_model(deprecated=True)
 
-    assert mismatches(old, roads) == [
+    assert mismatches(old, roads, WORDS) == [
         "base model 'ramp' is deprecated; use its active version",
         "dataset 'roads' is deprecated; use its active version",
         "feature differs: base model 'ramp' has building, dataset 'roads' has road",
@@ -35,4 +38,19 @@ def test_every_difference_is_named_at_once() -> None:
 def test_another_geometry_type_alone_is_refused(geometry: str) -> None:
     other = dataset(keywords=["building", "semantic-segmentation", geometry])
 
-    assert len(mismatches(base_model(), other)) == 1
+    assert len(mismatches(base_model(), other, WORDS)) == 1
+
+
+def test_a_word_that_is_no_feature_does_not_make_a_road_a_building() -> None:
+    roads = dataset("roads", keywords=["road", "open-data", "semantic-segmentation", "polygon"])
+    buildings = base_model(keywords=["building", "open-data", "semantic-segmentation", "polygon"])
+
+    assert mismatches(buildings, roads, WORDS) == [
+        "feature differs: base model 'ramp' has building, dataset 'roads' has road"
+    ]
+
+
+def test_features_outside_the_vocabulary_meet_by_their_word() -> None:
+    pools = ["swimming-pool", "semantic-segmentation", "polygon"]
+
+    assert mismatches(base_model(keywords=pools), dataset(keywords=pools), WORDS) == []
