@@ -144,7 +144,11 @@ class Fair:
         launch = Launch(
             keys.finetune_job(request.base_model),
             partition=version.id,
-            tags={keys.TAG_MODEL: request.model_name, keys.TAG_VERSION: version.id},
+            tags={
+                keys.TAG_MODEL: request.model_name,
+                keys.TAG_VERSION: version.id,
+                keys.TAG_ZENML_VERSION: version.uuid,
+            },
         )
         try:
             add_partition(self.settings, partitions, version.id)
@@ -205,7 +209,7 @@ class Fair:
     def delete(self, version_id: str) -> None:
         """Delete a version: its item and artifacts from the catalog, itself from ZenML, its partition from Dagster.
 
-        In this order: a catalog that cannot be written keeps the version.
+        In this order: a catalog that cannot be written keeps the version. With its last version a model goes too.
 
         Raises:
             NotFoundError: no such version.
@@ -213,10 +217,11 @@ class Fair:
         """
         from fair_dagster import keys
         from fair_dagster.instance import delete_partition
+        from fair_dagster.runs import going
 
         name, number = _version(version_id)
         version = self.services.versions.get(name, number)
-        allocations.require_at_rest(self.services, version)
+        allocations.require_at_rest(self.services, version, going(self.services, version.id))
         self._recompute(name, without=version.uuid)
         try:
             self.services.versions.delete(name, number)
@@ -226,19 +231,28 @@ class Fair:
         if request := FinetuneRequest.of(version):
             delete_partition(self.settings, keys.finetunes_name(request.base_model), version.id)
             allocations.forget(self.services, version.id, version.uuid)
+        allocations.delete_empty_model(self.services, name)
 
     def _publish(self, version: VersionRecord) -> None:
-        """Recompute the family as the partition of ``version``, or by name when its base model is not here."""
+        """Recompute the family as the partition of ``version``, or by name where that would claim too much.
+
+        That is when its base model is not here, or when the version is not one that the catalog holds.
+        """
         from fair_dagster import keys
         from fair_dagster.instance import add_partition
 
         request = FinetuneRequest.of(version)
-        slugs = {base_models.slug_of_folder(f) for f in base_models.folders(self.settings.models)}
-        if request is None or request.base_model not in slugs:
+        slugs = {base_models.slug_of_folder(f) for f in base_models.usable_folders(self.settings.models)}
+        in_catalog = version.stage == "production" or self._is_published(version)
+        if request is None or request.base_model not in slugs or not in_catalog:
             self._recompute(version.name)
             return
         add_partition(self.settings, keys.finetunes_name(request.base_model), version.id)
         self._execute(keys.publish_job(request.base_model), partition=version.id)
+
+    def _is_published(self, version: VersionRecord) -> bool:
+        item = self.services.catalog.get(ItemKey(items.LOCAL_MODELS, version.id))
+        return item is not None and item["properties"].get(items.ZENML_UID) == version.uuid
 
     def _recompute(self, name: str, *, without: str = "") -> None:
         from fair_dagster import keys
@@ -305,6 +319,12 @@ class Fair:
         return logs(self.services, run_id, step=step, tail=tail, since=since)
 
     def stop(self, run_id: str) -> "Run":
+        """Stop a run that goes on, with the process that trains.
+
+        Raises:
+            NotFoundError: no such run.
+            RefusedError: it has ended, runs on another machine, or inside a process that does more than this run.
+        """
         from fair_dagster.runs import stop_run
 
         return stop_run(self.services, run_id)

@@ -78,9 +78,9 @@ def without_structure(document: Document) -> Document:
 
 
 def after_changes(document: Document, changes: Sequence[Change], layout: Layout, now: datetime) -> Document:
-    """``document`` with the item links, the count and the extent that ``changes`` bring.
+    """``document`` with the item links, the count, the extent and the summaries that ``changes`` bring.
 
-    The extent only grows here: what a deleted item leaves is found by ``recomputed``. Changes ``document``.
+    Extent and summaries only grow here: what a deleted item leaves is found by ``recomputed``. Changes ``document``.
     """
     links: list[dict[str, Any]] = document["links"]
     count = sum([link["rel"] == "item" for link in links])
@@ -91,6 +91,7 @@ def after_changes(document: Document, changes: Sequence[Change], layout: Layout,
     document[ITEM_COUNT] = count - (len(links) - len(kept)) + len(wanted)
     present = [change.item for change in changes if change.item is not None]
     document["extent"] = _extent(present, document["extent"] if count else None)
+    _summarize(document, present, known=document if count else {})
     document["updated"] = _stamp(now)
     return document
 
@@ -104,16 +105,23 @@ def recomputed(document: Document, items: Iterable[Item], layout: Layout, now: d
     fresh["links"] = structure + [layout.item_link(item, ItemKey(name, item["id"])) for item in found]
     fresh["extent"] = _extent(found, None)
     fresh[ITEM_COUNT] = len(found)
-    summaries = {field: values for field in _SUMMARIZED if (values := _distinct(found, field))}
-    keywords = _distinct(found, "keywords")
-    for field, value in (("summaries", summaries), ("keywords", keywords)):
-        fresh.pop(field, None)
-        if value:
-            fresh[field] = value
+    _summarize(fresh, found, known={})
     # The order of item links is history, not content.
     if _comparable(fresh) == _comparable(document):
         return document
     return fresh | {"updated": _stamp(now)}
+
+
+def _summarize(document: Document, items: Sequence[Item], known: Document) -> None:
+    """Set summaries and keywords to those of ``items`` and of the document ``known``."""
+    former = known.get("summaries", {})
+    summaries = {field: sorted({*former.get(field, []), *_distinct(items, field)}) for field in _SUMMARIZED}
+    keywords = sorted({*known.get("keywords", []), *_distinct(items, "keywords")})
+    found = {"summaries": {field: values for field, values in summaries.items() if values}, "keywords": keywords}
+    for field, value in found.items():
+        document.pop(field, None)
+        if value:
+            document[field] = value
 
 
 def _comparable(document: Document) -> Document:

@@ -228,3 +228,11 @@ def test_a_folder_is_opened_and_a_url_refused(tmp_path: Path) -> None:
     assert (tmp_path / "catalog" / "catalog.json").is_file()
     with pytest.raises(RefusedError, match="is a URL"):
         open_store(Settings(catalog="https://example.org/stac"))
+
+
+def test_a_write_adds_to_the_summaries_of_its_collection(store: JsonStore) -> None:
+    store.apply(create("ramp", **{"mlm:tasks": ["classification"], "keywords": ["tree", "polygon"]}))
+    store.apply(create("unet", **{"mlm:tasks": ["object-detection"], "keywords": ["building", "polygon"]}))
+    document = store.collection(LOCAL)
+    assert document["summaries"] == {"mlm:tasks": ["classification", "object-detection"]}
+    assert document["keywords"] == ["building", "polygon", "tree"]
