@@ -5,7 +5,8 @@ import re
 SLUG_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 MAX_LENGTH = 63
 _SLUG = re.compile(SLUG_PATTERN)
-_VERSIONED = re.compile(r"^(?P<slug>.+)-v(?P<number>[0-9]+)$")
+_LIKE_A_VERSION = re.compile(r"-v[0-9]+$")
+_VERSIONED = re.compile(r"^(?P<slug>.+)-v(?P<number>0|[1-9][0-9]*)$")
 
 
 def slug_problems(slug: str, what: str = "slug") -> list[str]:
@@ -15,7 +16,7 @@ def slug_problems(slug: str, what: str = "slug") -> list[str]:
         problems.append(f"{what} {slug!r} may hold only lower-case letters, digits and single hyphens between them")
     if len(slug) > MAX_LENGTH:
         problems.append(f"{what} {slug!r} has {len(slug)} characters, at most {MAX_LENGTH} are allowed")
-    if _VERSIONED.fullmatch(slug):
+    if _LIKE_A_VERSION.search(slug):
         problems.append(f"{what} {slug!r} ends like a version; '-v<number>' is kept for version ids")
     return problems
 

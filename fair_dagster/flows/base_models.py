@@ -12,7 +12,7 @@ from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.domain.slugs import slug_problems
 from fair_dagster.flows.releases import Incoming, publish, release_folder
 from fair_dagster.flows.services import Services
-from fair_dagster.pipelines.contract import check_folder, folder_digest
+from fair_dagster.pipelines.contract import check_folder, folder_digest, shipped_files
 
 ITEM_FILE = "stac-item.json"
 
@@ -209,6 +209,7 @@ def _content(services: Services, folder: Path, item: Item, release: str) -> Item
             # "." is the folder itself: the code, with all that it imports from beside it.
             name = "folder" if Path(href) == Path() else Path(href).as_posix()
             target = f"{items.BASE_MODELS}/{slug}/{release}/{name}"
-            assets[key] |= services.artifacts.publish(folder / href, target).fields()
+            files = shipped_files(folder) if Path(href) == Path() else None
+            assets[key] |= services.artifacts.publish(folder / href, target, files).fields()
     properties = item["properties"] | {"fair:schema_version": items.SCHEMA_VERSION}
     return declared(item) | {"assets": assets, "properties": properties}

@@ -8,7 +8,6 @@ import contextlib
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlparse
 
 import orjson
 
@@ -33,12 +32,10 @@ from fair_dagster.domain.versions import Stage, VersionRecord
 from fair_dagster.flows.allocations import CONFIG_FILE, run_folder
 from fair_dagster.flows.finetunes import parents
 from fair_dagster.flows.services import Services
-from fair_dagster.pipelines.filenames import CHECKPOINT_FILENAME, ONNX_FILENAME, PREVIEW_FILE
+from fair_dagster.pipelines.artifacts import artifact_file
+from fair_dagster.pipelines.filenames import ONNX_FILENAME, PREVIEW_FILE
 
 Artifacts = Mapping[str, PublishedArtifact]
-
-_WEIGHT_FILENAMES = (CHECKPOINT_FILENAME, "checkpoint.pt", "entire_model.pt")
-"""Ours, and what the materializers of fAIr's contributors and of ZenML's PyTorch integration write."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +84,13 @@ def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> 
     """What was published is there to stay: only what is missing is asked of ZenML, which may have been cleaned up."""
     named = _named(gathered.published, version)
     known = {key: artifact for key, artifact in named.items() if _is_there(artifact)}
-    if problems := publication_problems(version, known):
+    if problems := publication_problems(services, version, known):
         raise RefusedError(f"publication of {version.id!r}", problems)
     prefix, folder = prefix_of(version), run_folder(services, version.id, version.uuid)
-    weights = weights_path(version)
+    weights = None if CHECKPOINT_ASSET in known else _artifact(services, version, version.model_uri)
+    model = None if MODEL_ASSET in known else _artifact(services, version, version.onnx_uri)
     sources = {
-        MODEL_ASSET: (onnx_path(version), ONNX_FILENAME),
+        MODEL_ASSET: (model, ONNX_FILENAME),
         CHECKPOINT_ASSET: (weights, weights.name if weights else ""),
         CONFIG_ASSET: (folder / CONFIG_FILE, CONFIG_FILE),
         THUMBNAIL_ASSET: (folder / PREVIEW_FILE, PREVIEW_FILE),
@@ -132,7 +130,7 @@ def _is_there(artifact: PublishedArtifact) -> bool:
     return path.is_file() and path.stat().st_size == artifact.size
 
 
-def publication_problems(version: VersionRecord, known: Container[str] = ()) -> list[str]:
+def publication_problems(services: Services, version: VersionRecord, known: Container[str] = ()) -> list[str]:
     """Every reason why a version cannot be published; checked before a promotion changes anything.
 
     ``known`` names the assets that have been published before.
@@ -140,26 +138,21 @@ def publication_problems(version: VersionRecord, known: Container[str] = ()) -> 
     problems = []
     if FinetuneRequest.of(version) is None:
         problems.append("it was not made by this system: its base model and dataset are not known")
-    if MODEL_ASSET not in known and onnx_path(version) is None:
+    if MODEL_ASSET not in known and _artifact(services, version, version.onnx_uri) is None:
         problems.append("ZenML holds no ONNX model of it; either its training did not finish, or it was cleaned up")
-    if CHECKPOINT_ASSET not in known and weights_path(version) is None:
+    if CHECKPOINT_ASSET not in known and _artifact(services, version, version.model_uri) is None:
         problems.append("ZenML holds no weights of it; either its training did not finish, or they were cleaned up")
     return problems
 
 
-def onnx_path(version: VersionRecord) -> Path | None:
-    return _artifact_file(version.onnx_uri, (ONNX_FILENAME,))
-
-
-def weights_path(version: VersionRecord) -> Path | None:
-    return _artifact_file(version.model_uri, _WEIGHT_FILENAMES)
-
-
-def _artifact_file(uri: str | None, names: tuple[str, ...]) -> Path | None:
+def _artifact(services: Services, version: VersionRecord, uri: str | None) -> Path | None:
+    """The file of an artifact on this machine; a copy where ZenML's store is a remote one. None when it is gone."""
     if uri is None:
         return None
-    folder = Path(urlparse(uri).path)
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    try:
+        return artifact_file(services.settings, uri, services.settings.home / "cache" / "zenml" / version.uuid)
+    except NotFoundError:
+        return None
 
 
 def apply_publication(services: Services, gathered: Gathered, artifacts: Mapping[str, Artifacts]) -> ChangeSet:
@@ -225,7 +218,7 @@ def set_stage(services: Services, slug: str, number: int, stage: Stage) -> Versi
     version = services.versions.get(slug, number)
     named = _named(services.catalog.family(items.LOCAL_MODELS, slug), version)
     known = [key for key, artifact in named.items() if _is_there(artifact)]
-    if stage == "production" and (problems := publication_problems(version, known)):
+    if stage == "production" and (problems := publication_problems(services, version, known)):
         raise RefusedError(f"promotion of {version.id!r}", problems)
     return services.versions.set_stage(slug, number, stage)
 

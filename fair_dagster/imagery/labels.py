@@ -53,12 +53,6 @@ class LabelIndex:
         return mask
 
 
-def label_mask(chip: Chip | Frame, labels: LabelIndex | Sequence[Label]) -> NDArray[np.uint8]:
-    """uint8 [H, W] of one chip. For many chips build one ``LabelIndex`` and hand that in."""
-    index = labels if isinstance(labels, LabelIndex) else LabelIndex(labels)
-    return index.mask(chip)
-
-
 def find_labels(path: Path) -> Path:
     """The GeoJSON file itself, or the only one of a folder.
 

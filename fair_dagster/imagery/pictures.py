@@ -58,13 +58,6 @@ def prediction_picture(
     return _png(_drawn(mosaic, layers), max_bytes)
 
 
-def label_picture(chips: Path | Sequence[Path], labels: Sequence[Label], *, columns: int = 3, rows: int = 2) -> bytes:
-    """PNG of a few neighbouring chips with the labels on them; arguments and errors as ``prediction_picture``."""
-    truth = np.array([label.geometry for label in labels], dtype=object)
-    mosaic = mosaic_of(_paths(chips), (columns, rows), _points_of(truth))
-    return _png(_drawn(mosaic, [(truth, LABELLED, 50, f"labelled ({_count(mosaic, truth)})")]), MAX_BYTES)
-
-
 def loss_plot(history: Mapping[str, Sequence[float]]) -> bytes:
     """PNG of losses by epoch. ``history`` holds one list a series, e.g. ``train_loss`` and ``val_loss``."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -10,7 +10,8 @@ from fair_dagster.pipelines.client import open_client, zenml_errors
 from fair_dagster.pipelines.filenames import CHECKPOINT_FILENAME, ONNX_FILENAME
 from fair_dagster.settings import Settings
 
-KNOWN_FILENAMES = (ONNX_FILENAME, CHECKPOINT_FILENAME, "checkpoint.pt")
+KNOWN_FILENAMES = (ONNX_FILENAME, CHECKPOINT_FILENAME, "checkpoint.pt", "entire_model.pt")
+"""Ours, and what the materializers of fAIr's contributors and of ZenML's PyTorch integration write."""
 
 
 def artifact_file(settings: Settings, uri: str, into: Path) -> Path:

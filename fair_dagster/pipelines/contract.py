@@ -83,11 +83,6 @@ def check_folder(folder: Path, roots: Sequence[str] = ("models.",)) -> ContractR
     return ContractReport(tuple(problems), tuple(warnings), parameters)
 
 
-def folder_problems(folder: Path) -> list[str]:
-    """Only the problems of ``check_folder``."""
-    return list(check_folder(folder).problems)
-
-
 def folder_digest(folder: Path) -> str:
     """``sha256:<hex>`` over what is shipped: names and contents of files, but tests, caches and hidden ones.
 

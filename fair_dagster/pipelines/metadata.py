@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from fair_dagster.domain.versions import (
@@ -29,7 +28,6 @@ __all__ = [
     "log_metrics",
     "log_split",
     "log_wall_time",
-    "read_progress",
     "read_training",
     "report_progress",
 ]
@@ -78,22 +76,6 @@ def report_progress(done: int, total: int, what: str = "epoch") -> None:
         return
     finally:
         os.close(descriptor)
-
-
-def read_progress(path: Path) -> dict[str, Any] | None:
-    """The last whole line of a progress file: ``done``, ``total``, ``what``, ``time``; None without one."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return None
-    for line in reversed(lines):
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # The writer was killed in the middle of its last line.
-        if isinstance(entry, dict):
-            return entry
-    return None
 
 
 def _log(metadata: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from fair_dagster.domain.errors import NotFoundError, RefusedError
+from fair_dagster.domain.errors import NotFoundError
 from fair_dagster.pipelines.client import aware, open_client, zenml_errors
 from fair_dagster.pipelines.run_records import (
     LogLine,
@@ -85,25 +85,6 @@ class Runs:
             if step is None:
                 lines += self._lines(row.log_collection, None)
             return select_lines(lines, tail=tail, since=since)
-
-    def stop(self, run: str) -> RunRecord:
-        """Ask the orchestrator to stop a run. A run in a process of this machine ends when that process does.
-
-        Raises:
-            NotFoundError: there is no such run.
-            RefusedError: it has ended already.
-        """
-        with self._calls():
-            row = self._row(run)
-            if row.status.is_finished:
-                raise RefusedError(f"stopping run {row.name}", [f"it has ended already: {row.status.value}"])
-            from zenml.utils.run_utils import stop_run
-
-            # The local orchestrator cannot stop anything: the caller ends the process, here it is marked.
-            with contextlib.suppress(NotImplementedError):
-                stop_run(row)
-                return self.show(str(row.id))
-        return self.mark_stopped(str(row.id))
 
     def mark_stopping(self, run: str, reason: str) -> None:
         """Write down that a run is about to end: a step that fails from now on was stopped, not broken."""

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from fair_dagster.domain.artifacts import PublishedArtifact, multihash
@@ -31,10 +31,11 @@ class LocalArtifacts:
             raise StorageError(f"artifact key {key!r} must be a relative path without '..'")
         return self.root.joinpath(*parts)
 
-    def publish(self, source: Path, key: str) -> PublishedArtifact:
+    def publish(self, source: Path, key: str, files: Sequence[Path] | None = None) -> PublishedArtifact:
         """Copy the file or folder ``source`` to ``key`` unless it is there already.
 
-        A folder's checksum is the SHA-256 of its ``<sha256>  <relative path>`` lines in sorted order, its size the sum.
+        ``files`` narrows a folder to some of its files. A folder's checksum is the SHA-256 of its ``<sha256>  <relative
+        path>`` lines in sorted order, its size the sum.
 
         Raises:
             StorageError: the source cannot be read or the copy cannot be written; nothing is left behind.
@@ -46,7 +47,7 @@ class LocalArtifacts:
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f"{_PARTIAL}{uuid.uuid4().hex}-{target.name}")
             try:
-                _copy(source, partial)
+                _copy(source, partial, files)
                 _adopt(partial, target)
             finally:
                 _remove(partial)
@@ -90,11 +91,11 @@ def _adopt(partial: Path, target: Path) -> None:
             raise
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, files: Sequence[Path] | None) -> None:
     if not source.is_dir():
         _copy_file(source, target)
         return
-    for file in _files(source):
+    for file in _files(source) if files is None else files:
         _copy_file(file, target / file.relative_to(source))
 
 

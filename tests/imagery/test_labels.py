@@ -10,7 +10,7 @@ import pytest
 
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.imagery.chips import inspect_chips, read_chip
-from fair_dagster.imagery.labels import LabelIndex, check_labels, label_mask, read_labels
+from fair_dagster.imagery.labels import LabelIndex, check_labels, read_labels
 from tests.imagery.conftest import TILE
 
 WEST, SOUTH, EAST, NORTH = TILE.bounds
@@ -117,14 +117,14 @@ def test_a_mask_is_set_where_the_label_lies(tmp_path: Path, write_png: Callable[
     expected = np.zeros((64, 64), np.uint8)
     expected[:32, :32] = 1
     assert (mask == expected).all()
-    assert (label_mask(chip.frame, index) == expected).all()
+    assert (index.mask(chip.frame) == expected).all()
 
 
 def test_a_chip_without_labels_has_an_empty_mask(tmp_path: Path, write_png: Callable[..., Path]) -> None:
     chip = read_chip(write_png(f"{TILE.name}.png"))
     labels = read_labels(_write(tmp_path / "labels.geojson", _box(0, 0, 1, 1)))
 
-    assert label_mask(chip, labels).sum() == 0
+    assert LabelIndex(labels).mask(chip).sum() == 0
 
 
 def test_banepa_labels_fit_the_training_chips_and_not_the_others(shared_data: Path) -> None:

@@ -13,7 +13,6 @@ from fair_dagster.imagery.pictures import (
     LABELLED,
     MAX_BYTES,
     PREDICTED,
-    label_picture,
     loss_plot,
     prediction_picture,
 )
@@ -61,10 +60,6 @@ def test_the_size_limit_is_kept_by_making_the_picture_smaller(town: SyntheticDat
     small = prediction_picture(town.train_chips, _collection(town), max_bytes=40_000)
 
     assert len(small) <= 40_000 < len(large)
-
-
-def test_labels_alone_can_be_drawn(town: SyntheticDataset) -> None:
-    assert label_picture(town.train_chips, read_labels(town.labels), columns=1, rows=1).startswith(b"\x89PNG")
 
 
 def test_losses_are_plotted_without_touching_pyplot() -> None:

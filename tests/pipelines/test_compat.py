@@ -11,12 +11,16 @@ import pytest
 
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.pipelines.compat.data import count_chips, list_files, resolve_directory, resolve_path
-from fair_dagster.pipelines.contract import folder_problems
+from fair_dagster.pipelines.contract import check_folder
 from fair_dagster.pipelines.model_versions import ModelVersions
 from fair_dagster.pipelines.runs import Runs
 from tests.pipelines.conftest import DATA, Runner
 
 CONTRIBUTED = "models.contributed_model.pipeline"
+
+
+def problems_of(folder: Path) -> list[str]:
+    return list(check_folder(folder).problems)
 
 
 def test_a_contributed_folder_trains_exports_and_predicts(
@@ -48,7 +52,7 @@ def test_a_contributed_folder_trains_exports_and_predicts(
 
 
 def test_a_contributed_pipeline_passes_the_static_check() -> None:
-    assert folder_problems(DATA / "contributed_model") == ["stac-item.json is missing", "README.md is missing"]
+    assert problems_of(DATA / "contributed_model") == ["stac-item.json is missing", "README.md is missing"]
 
 
 def _in_a_process(script: str, path: Path | None = None) -> str:

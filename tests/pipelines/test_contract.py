@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from fair_dagster.pipelines.contract import check_folder, folder_digest, folder_problems, shipped_files
+from fair_dagster.pipelines.contract import check_folder, folder_digest, shipped_files
 
 TINY = Path(__file__).parent / "data" / "tiny_model"
 Edit = Callable[[str, str], Path]
+
+
+def problems_of(folder: Path) -> list[str]:
+    return list(check_folder(folder).problems)
 
 
 @pytest.fixture
@@ -49,7 +53,7 @@ def test_every_problem_of_a_folder_is_named_at_once(folder: Path) -> None:
     (folder / "README.md").unlink()
     (folder / "stac-item.json").write_text("{")
     (folder / "pipeline.py").write_text("def predict(session): ...\n")
-    problems = "\n".join(folder_problems(folder))
+    problems = "\n".join(problems_of(folder))
     for expected in (
         "README.md is missing",
         "stac-item.json is no valid JSON",
@@ -62,8 +66,8 @@ def test_every_problem_of_a_folder_is_named_at_once(folder: Path) -> None:
 
 
 def test_an_empty_folder_and_no_folder_are_told_apart(tmp_path: Path) -> None:
-    assert folder_problems(tmp_path / "nothing") == [f"{tmp_path / 'nothing'} is no folder"]
-    assert "pipeline.py is missing" in folder_problems(tmp_path)
+    assert problems_of(tmp_path / "nothing") == [f"{tmp_path / 'nothing'} is no folder"]
+    assert "pipeline.py is missing" in problems_of(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -79,25 +83,23 @@ def test_an_empty_folder_and_no_folder_are_told_apart(tmp_path: Path) -> None:
     ],
 )
 def test_a_breach_of_the_contract_is_named(old: str, new: str, problem: str, edit: Edit) -> None:
-    assert problem in "\n".join(folder_problems(edit(old, new)))
+    assert problem in "\n".join(problems_of(edit(old, new)))
 
 
 def test_both_names_of_the_trained_model_are_accepted(edit: Edit) -> None:
-    assert (
-        folder_problems(edit('Annotated[bytes, "trained_model"]', 'Annotated[bytes, "trained_model_artifact"]')) == []
-    )
+    assert problems_of(edit('Annotated[bytes, "trained_model"]', 'Annotated[bytes, "trained_model_artifact"]')) == []
 
 
 def test_a_quoted_annotation_that_is_no_python_is_no_crash(edit: Edit) -> None:
     folder = edit('Annotated[bytes, "onnx_model"]', '"not python ("')
-    assert "must name its output" in "\n".join(folder_problems(folder))
+    assert "must name its output" in "\n".join(problems_of(folder))
 
 
 def test_the_folder_is_never_imported(folder: Path, tmp_path: Path) -> None:
     witness = tmp_path / "imported"
     path = folder / "pipeline.py"
     path.write_text(f"{path.read_text()}\nopen({str(witness)!r}, 'w').close()\n")
-    assert folder_problems(folder) == []
+    assert problems_of(folder) == []
     assert not witness.exists()
 
 
@@ -128,7 +130,7 @@ def test_an_entrypoint_must_name_code_of_the_folder(folder: Path, entrypoint: st
     item = json.loads(path.read_text())
     item["assets"]["code"]["mlm:entrypoint"] = entrypoint
     path.write_text(json.dumps(item))
-    (found,) = folder_problems(folder)
+    (found,) = problems_of(folder)
     assert "stac-item.json /assets/code/mlm:entrypoint" in found
     assert problem in found
 
@@ -153,5 +155,5 @@ def test_a_link_to_outside_is_refused_and_never_read(folder: Path, tmp_path: Pat
     secret = tmp_path / "secret"
     secret.write_text("x")
     (folder / "weights").symlink_to(secret)
-    assert folder_problems(folder) == ["weights links to outside the folder"]
+    assert problems_of(folder) == ["weights links to outside the folder"]
     assert folder / "weights" not in shipped_files(folder)

@@ -10,7 +10,7 @@ from fair_dagster.domain.errors import RefusedError, StorageError
 from fair_dagster.domain.versions import VersionRecord, read_training, stage_of
 from fair_dagster.pipelines.entrypoints import load_entrypoint
 from fair_dagster.pipelines.files import write_json
-from fair_dagster.pipelines.metadata import PROGRESS_VARIABLE, log_metrics, read_progress, report_progress
+from fair_dagster.pipelines.metadata import PROGRESS_VARIABLE, log_metrics, report_progress
 from fair_dagster.pipelines.prediction import collection_problems
 from fair_dagster.pipelines.run_records import LogLine, describe_error, select_lines
 
@@ -77,19 +77,6 @@ def test_an_exception_is_described_by_its_type_message_and_place() -> None:
     assert text.splitlines()[0] == "KeyError: 'no such chip'"
     assert 'raise KeyError("no such chip")' in text
     assert text.count("KeyError: ") == 1
-
-
-def test_progress_survives_a_line_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "progress"
-    monkeypatch.setenv(PROGRESS_VARIABLE, str(path))
-    assert read_progress(path) is None
-    report_progress(1, 5)
-    report_progress(2, 5, "chip")
-    with path.open("a") as file:
-        file.write('{"done": 3, "to')
-    last = read_progress(path)
-    assert last is not None
-    assert (last["done"], last["total"], last["what"]) == (2, 5, "chip")
 
 
 def test_reporting_outside_a_run_is_harmless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
