@@ -60,9 +60,18 @@ class Settings(BaseSettings):
 
     @property
     def schema_cache_path(self) -> Path:
-        return (self.schema_cache or self.home / "cache" / "schemas").expanduser().resolve()
+        return (self.schema_cache or self.cache_path / "schemas").expanduser().resolve()
 
     @property
-    def work_path(self) -> Path:
-        """Generated configurations, run results and progress files, one folder a run."""
-        return self.home / "work"
+    def runs_path(self) -> Path:
+        """What each run was told, printed and left: a folder a run."""
+        return self.home / "runs"
+
+    @property
+    def predictions_path(self) -> Path:
+        return self.home / "predictions"
+
+    @property
+    def cache_path(self) -> Path:
+        """Copies that can be fetched again."""
+        return self.home / "cache"

@@ -1,5 +1,6 @@
 """Datasets: describing chips and labels as a STAC item, and releasing that item with a copy of both."""
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from fair_dagster.flows.base_models import read_item
 from fair_dagster.flows.releases import Incoming, publish, release_folder
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.chips import ChipsSummary, inspect_chips
-from fair_dagster.imagery.labels import check_labels, read_labels
+from fair_dagster.imagery.labels import check_labels, find_labels, read_labels
 from fair_dagster.storage.local import describe
 
 CHIPS, LABELS = "chips", "labels"
@@ -159,8 +160,10 @@ def _source(item: Item, key: str, base: Path) -> Path | None:
     if not href or "://" in href:
         return None
     path = (base / href).resolve()
-    found = sorted(path.glob("*.geojson")) if key == LABELS and path.is_dir() else []
-    return found[0] if len(found) == 1 else path
+    if key == LABELS and path.is_dir():
+        with contextlib.suppress(RefusedError):  # reading the labels says the same, with all other problems
+            return find_labels(path)
+    return path
 
 
 def _digest(item: Item, described: dict[str, PublishedArtifact]) -> str:

@@ -150,7 +150,7 @@ def _artifact(services: Services, version: VersionRecord, uri: str | None) -> Pa
     if uri is None:
         return None
     try:
-        return artifact_file(services.settings, uri, services.settings.home / "cache" / "zenml" / version.uuid)
+        return artifact_file(services.settings, uri, services.settings.cache_path / "zenml" / version.uuid)
     except NotFoundError:
         return None
 

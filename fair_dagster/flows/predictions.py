@@ -44,7 +44,7 @@ class Prediction:
 
 def default_output(services: Services, model: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return services.settings.home / "predictions" / f"{model}-{stamp}-{uuid.uuid4().hex[:6]}.geojson"
+    return services.settings.predictions_path / f"{model}-{stamp}-{uuid.uuid4().hex[:6]}.geojson"
 
 
 def check(services: Services, model: str, images: Path, overrides: Mapping[str, Any], output: Path) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def prepare(
     """Check a prediction and write its configuration; refusals as in ``check``."""
     target = output or default_output(services, model)
     config = check(services, model, images, overrides, target)
-    folder = services.settings.home / "runs" / f"predict-{uuid.uuid4().hex[:12]}"
+    folder = services.settings.runs_path / f"predict-{uuid.uuid4().hex[:12]}"
     path = folder / "prediction.yaml"
     write_bytes(path, yaml.safe_dump(config, sort_keys=False).encode())
     try:

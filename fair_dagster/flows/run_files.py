@@ -11,7 +11,7 @@ Progress = tuple[int, int, str]
 
 
 def launch_folder(settings: Settings, run_id: str) -> Path:
-    return settings.home / "runs" / "launched" / run_id
+    return settings.runs_path / "launched" / run_id
 
 
 def progress_file(settings: Settings, run_id: str) -> Path:

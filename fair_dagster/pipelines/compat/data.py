@@ -47,7 +47,7 @@ def resolve_path(href: str, local_dir: Path | None = None) -> Path:
     inside = PurePosixPath(unquote(parts.path).lstrip("/"))
     if ".." in inside.parts:
         raise StorageError(f"{href} leaves its bucket: write it without '..'")
-    target = (local_dir or Settings().home / "cache" / "data") / parts.scheme / parts.netloc / inside
+    target = (local_dir or Settings().cache_path / "data") / parts.scheme / parts.netloc / inside
     if not target.exists():
         _copy(href, target)
     return target
