@@ -26,8 +26,9 @@ def training_config_asset(slug: str) -> dg.AssetsDefinition:
         "defaults, overrides, dataset, weights and runtime.",
     )
     def training_config(context: dg.AssetExecutionContext, fair: FairResource) -> dg.MaterializeResult[None]:
+        owner = context.run.tags.get(keys.TAG_ZENML_VERSION)
+        request = allocations.require_owner(fair.services, context.partition_key, owner).request
         path, config = finetunes.write_config(fair.services, context.partition_key)
-        request = allocations.allocation_of(fair.services, context.partition_key).request
         text = yaml.safe_dump(config, sort_keys=False)
         return dg.MaterializeResult(
             metadata={

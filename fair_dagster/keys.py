@@ -25,6 +25,8 @@ PREDICT_JOB = "predict"
 
 TAG_MODEL = "fair/model"
 TAG_VERSION = "fair/version"
+TAG_ZENML_VERSION = "fair/zenml_version_id"
+"""ZenML's UUID of the version that a run was started for; its number, and so its partition, may get another owner."""
 TAG_KIND = "fair/kind"
 TAG_PROCESS = "fair/process"
 

@@ -109,6 +109,7 @@ def run_training(
 ) -> dg.Output[None]:
     """Run the version's YAML by ZenML in a process of its own; its log streams into this step."""
     services, partition = fair.services, context.partition_key
+    owner = allocations.require_owner(services, partition, context.run.tags.get(keys.TAG_ZENML_VERSION)).uuid
     command, result_path = finetunes.training_command(services, partition)
     result_path.unlink(missing_ok=True)
     progress = {PROGRESS_VARIABLE: str(progress_file(services.settings, context.run_id))}
@@ -122,7 +123,7 @@ def run_training(
         result = finetunes.read_result(result_path)
         if not result:
             # Killed: ZenML learns of it from us. Only here does this process pay for importing ZenML.
-            allocations.end_runs(services, partition, "its process was killed")
+            allocations.end_runs(services, partition, owner, "its process was killed")
         raise _cause(result, partition) from error
     result = finetunes.read_result(result_path)
     if result.get("error"):

@@ -62,6 +62,5 @@ def _level(entry: dg.EventLogEntry) -> str:
 def _zenml_lines(services: Services, run: Run) -> list[LogLine]:
     if run.partition is None or not run.job.startswith("finetune__"):
         return []
-    allocation = allocations.allocation_of(services, run.partition)
-    found = services.zenml_runs.list(version_uuid=allocation.uuid, limit=1)
+    found = allocations.zenml_runs(services, run.partition, run.version_uuid, limit=1)
     return services.zenml_runs.logs(found[0].id) if found else []

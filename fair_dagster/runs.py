@@ -8,9 +8,10 @@ import os
 import re
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -27,6 +28,7 @@ from fair_dagster.instance import open_instance
 from fair_dagster.processes import Process
 
 _STOP_SECONDS = 30.0
+_PARTITION = "dagster/partition"
 _OPEN = (
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -39,7 +41,12 @@ _STOPPED_FILE = "stopped"
 
 @dataclass(frozen=True)
 class Run:
-    """One run. ``progress`` is (done, total, what) of the training, while there is one."""
+    """One run.
+
+    Attributes:
+        progress: (done, total, what) of the training, while there is one.
+        version_uuid: ZenML's UUID of the version it was started for; None for other runs and those of the UI.
+    """
 
     id: str
     job: str
@@ -50,6 +57,7 @@ class Run:
     ended: datetime | None
     pid: int | None = None
     progress: Progress | None = None
+    version_uuid: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -59,11 +67,13 @@ class Run:
 def list_runs(services: Services, limit: int = 20) -> list[Run]:
     """The newest runs first. Runs whose process is gone are marked as failed on the way."""
     with open_instance(services.settings) as instance:
+        # What was launched comes first: in the other order a run that gets known in between is in neither.
+        launched = _launched(services, instance)
         records = instance.get_run_records(limit=limit)
         if [record for record in records if _settle(services, instance, record.dagster_run)]:
             records = instance.get_run_records(limit=limit)
-        launched = _launched(services, instance)
-    runs = [*launched, *(_run(services, record) for record in records)]
+    found = {run.id: run for run in (*launched, *(_run(services, record) for record in records))}
+    runs = found.values()
     return sorted(runs, key=lambda run: run.started or datetime.now(UTC), reverse=True)[:limit]
 
 
@@ -73,11 +83,39 @@ def show_run(services: Services, run_id: str) -> Run:
     Raises:
         NotFoundError: no run has that id.
     """
+    if (run := _known(services, run_id)) is not None:
+        return run
     matching = [run for run in list_runs(services, limit=500) if run.id.startswith(run_id)]
     if len(matching) != 1:
         what = "several runs begin with that" if matching else "no run has that id"
         raise NotFoundError(f"run {run_id!r}", [f"{what}; `fair-dagster run list` shows them"])
     return matching[0]
+
+
+def _known(services: Services, run_id: str) -> Run | None:
+    """The run with exactly that id, however long ago it was; None when there is none."""
+    with open_instance(services.settings) as instance:
+        record = instance.get_run_record_by_id(run_id)
+        if record is None:
+            paths = [path for path in _process_files(services) if path.parent.name == run_id]
+            launched = next((run for path in paths if (run := _launched_run(instance, path))), None)
+            # Dagster may have got to know it in between.
+            record = None if launched else instance.get_run_record_by_id(run_id)
+            if record is None:
+                return launched
+        if _settle(services, instance, record.dagster_run):
+            record = instance.get_run_record_by_id(run_id) or record
+        return _run(services, record)
+
+
+def going(services: Services, partition: str) -> list[str]:
+    """Ids of the runs of a partition that go on, those included whose process Dagster does not know yet."""
+    waiting_too = [*_OPEN, dg.DagsterRunStatus.QUEUED]
+    with open_instance(services.settings) as instance:
+        launched = [run.id for run in _launched(services, instance) if run.partition == partition and not run.finished]
+        found = instance.get_runs(dg.RunsFilter(statuses=waiting_too, tags={_PARTITION: partition}))
+        known = [run.run_id for run in found if not _settle(services, instance, run)]
+    return [*known, *(run_id for run_id in launched if run_id not in known)]
 
 
 def failure_cause(services: Services, run_id: str) -> str:
@@ -120,7 +158,7 @@ def stop_run(services: Services, run_id: str) -> Run:
 
     Raises:
         NotFoundError: no such run.
-        RefusedError: it has ended already, or runs on another machine.
+        RefusedError: it has ended already, runs on another machine, or inside a process that does more than this run.
     """
     run = show_run(services, run_id)
     if run.finished:
@@ -129,9 +167,10 @@ def stop_run(services: Services, run_id: str) -> Run:
     if process is None or not process.alive:
         raise RefusedError(f"stopping run {run.id}", ["its process is not on this machine; stop it in the UI"])
     folder = launch_folder(services.settings, run.id)
-    of_its_own = (folder / LAUNCH_FILE).is_file()
-    if of_its_own:
-        (folder / _STOPPED_FILE).touch()
+    if not (folder / LAUNCH_FILE).is_file():
+        inside = f"it has no process of its own, it is executed inside process {process.pid}; wait, or end it there"
+        raise RefusedError(f"stopping run {run.id}", [inside])
+    (folder / _STOPPED_FILE).touch()
     with open_instance(services.settings) as instance:
         if known := instance.get_run_by_id(run.id):
             # What ends from now on was stopped, it did not fail.
@@ -140,54 +179,59 @@ def stop_run(services: Services, run_id: str) -> Run:
     deadline = time.monotonic() + _STOP_SECONDS
     while process.alive and time.monotonic() < deadline:
         time.sleep(0.1)
-    if process.alive and of_its_own:
+    if process.alive:
         process.kill_group()
     return show_run(services, run.id)
 
 
 def _run(services: Services, record: dg.RunRecord) -> Run:
     run = record.dagster_run
-    partition = run.tags.get("dagster/partition")
     process = _process(run.tags)
     return Run(
         id=run.run_id,
         job=run.job_name,
         status=run.status.value,
-        partition=partition,
+        partition=run.tags.get(_PARTITION),
         model=run.tags.get(keys.TAG_MODEL),
         started=_moment(record.start_time) or record.create_timestamp,
         ended=_moment(record.end_time),
         pid=process.pid if process else None,
         progress=progress_of(services.settings, run.run_id) if run.status in _OPEN else None,
+        version_uuid=run.tags.get(keys.TAG_ZENML_VERSION),
     )
 
 
 def _launched(services: Services, instance: dg.DagsterInstance) -> list[Run]:
     """Runs whose process has been started and has not told Dagster yet, or ended before it could."""
-    found = []
-    for path in (services.settings.home / "runs" / "launched").glob(f"*/{PROCESS_FILE}"):
-        launch: dict[str, Any] = json.loads(path.with_name(LAUNCH_FILE).read_text())
-        # Alive is asked before known: in the other order a run that gets known in between looks as if it had died.
-        process = Process.parse(path.read_text())
-        alive = process is not None and process.alive
-        if instance.has_run(launch["run_id"]):
-            # From now on the run's tags say it, and the next listing has less to look at.
-            path.unlink(missing_ok=True)
-            continue
-        ended = "CANCELED" if path.with_name(_STOPPED_FILE).exists() else "FAILURE"
-        found.append(
-            Run(
-                id=launch["run_id"],
-                job=launch["job"],
-                status="STARTING" if alive else ended,
-                partition=launch["partition"],
-                model=launch["tags"].get(keys.TAG_MODEL),
-                started=datetime.fromisoformat(launch["started"]),
-                ended=None,
-                pid=process.pid if process and alive else None,
-            )
-        )
-    return found
+    return [run for path in _process_files(services) if (run := _launched_run(instance, path))]
+
+
+def _process_files(services: Services) -> Iterator[Path]:
+    return (services.settings.runs_path / "launched").glob(f"*/{PROCESS_FILE}")
+
+
+def _launched_run(instance: dg.DagsterInstance, path: Path) -> Run | None:
+    """The run of a process file; None when Dagster knows it."""
+    launch: dict[str, Any] = json.loads(path.with_name(LAUNCH_FILE).read_text())
+    # Alive is asked before known: in the other order a run that gets known in between looks as if it had died.
+    process = Process.parse(path.read_text())
+    alive = process is not None and process.alive
+    if instance.has_run(launch["run_id"]):
+        # From now on the run's tags say it, and the next listing has less to look at.
+        path.unlink(missing_ok=True)
+        return None
+    ended = "CANCELED" if path.with_name(_STOPPED_FILE).exists() else "FAILURE"
+    return Run(
+        id=launch["run_id"],
+        job=launch["job"],
+        status="STARTING" if alive else ended,
+        partition=launch["partition"],
+        model=launch["tags"].get(keys.TAG_MODEL),
+        started=datetime.fromisoformat(launch["started"]),
+        ended=None,
+        pid=process.pid if process and alive else None,
+        version_uuid=launch["tags"].get(keys.TAG_ZENML_VERSION),
+    )
 
 
 def _settle(services: Services, instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
@@ -206,9 +250,9 @@ def _settle(services: Services, instance: dg.DagsterInstance, run: dg.DagsterRun
         instance.report_run_canceled(current)
     else:
         instance.report_run_failed(current, f"its process {process.pid} was killed")
-    partition = run.tags.get("dagster/partition")
+    partition = run.tags.get(_PARTITION)
     if partition and run.job_name.startswith("finetune__"):
-        allocations.end_runs(services, partition, "its process was killed")
+        allocations.end_runs(services, partition, run.tags.get(keys.TAG_ZENML_VERSION), "its process was killed")
     return True
 
 
