@@ -9,6 +9,7 @@ import pytest
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import PipelineError, RefusedError
 from fair_dagster.fair import Fair
+from fair_dagster.flows import allocations, finetunes
 from fair_dagster.processes import Process
 from fair_dagster.started import Started
 from tests.e2e.conftest import ENDLESS, RAISING, ask, training, until
@@ -105,3 +106,31 @@ def test_a_run_that_is_stopped_before_dagster_knows_it_is_cancelled_too(fair: Fa
     assert zenml_statuses(fair, started) == []
     with pytest.raises(PipelineError, match="stopped"):
         started.wait()
+
+
+def test_a_version_is_not_deleted_in_the_first_seconds_of_its_finetune(fair: Fair) -> None:
+    """ZenML has no run yet then, and would give the number to the next request; the log outlives the version."""
+    started = fair.finetune(ask("hasty", **ENDLESS))
+    assert zenml_statuses(fair, started) == []
+    with pytest.raises(RefusedError, match=f"being trained by the Dagster run {started.run_id}"):
+        fair.delete(started.subject)
+    training(fair, started)
+    fair.stop(started.run_id)
+    fair.delete(started.subject)
+    assert "hasty" not in fair.models(), "a model goes with its last version"
+    assert fair.logs(started.run_id)
+    assert fair.run(started.run_id).status == "CANCELED"
+
+
+def test_a_finetune_whose_number_went_to_another_request_trains_neither(fair: Fair) -> None:
+    """The version is deleted in ZenML's own dashboard, which knows nothing of Dagster's runs."""
+    started = fair.finetune(ask("renumbered"))
+    version = fair.version(started.subject)
+    fair.services.versions.delete(version.name, version.number)
+    owner = allocations.allocate(fair.services, finetunes.check(fair.services, ask("renumbered", epochs=3)))
+    assert owner.id == version.id
+    with pytest.raises(PipelineError, match="was deleted"):
+        started.wait()
+    assert zenml_statuses(fair, started) == []
+    assert fair.logs(started.run_id)
+    fair.delete(owner.id)
