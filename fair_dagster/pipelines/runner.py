@@ -21,7 +21,7 @@ from fair_dagster.pipelines.entrypoints import offer_models
 from fair_dagster.pipelines.environment import prepare
 from fair_dagster.pipelines.files import write_json
 from fair_dagster.pipelines.run_records import describe_error
-from fair_dagster.processes import leave
+from fair_dagster.processes import collect_rarely, leave
 from fair_dagster.settings import Settings
 
 PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
@@ -131,4 +131,5 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    collect_rarely()
     leave(main())
