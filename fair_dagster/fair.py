@@ -5,7 +5,6 @@ Dagster run, so that the UI shows what the command line did.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item, ItemKey
-from fair_dagster.domain.errors import FairError, NotFoundError
-from fair_dagster.domain.requests import FinetuneRequest
+from fair_dagster.domain.errors import NotFoundError
 from fair_dagster.domain.slugs import split_version_id
-from fair_dagster.domain.versions import Stage, VersionRecord
-from fair_dagster.flows import allocations, base_models, datasets, finetunes, local_models, predictions
+from fair_dagster.domain.versions import VersionRecord
+from fair_dagster.flows import base_models, datasets, finetunes, predictions
 from fair_dagster.flows import catalog as catalog_flow
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.finetunes import Ask
@@ -69,12 +67,12 @@ class Fair:
             NotFoundError: no such folder.
             RefusedError: it is not valid; every reason is named.
         """
-        from fair_dagster import keys
+        from fair_dagster.acts import register_base_model
 
         folder = base_models.find_folder(self.settings.models, name)
         base_models.require(self.services, folder, strict=strict)
         slug = base_models.slug_of_folder(folder)
-        self._execute(keys.BASE_MODELS_JOB, assets=[keys.base_model(slug).path])
+        register_base_model(self.services, slug)
         return self.base_model(slug)
 
     def base_models(self, *, all_versions: bool = False) -> list[Item]:
@@ -97,20 +95,10 @@ class Fair:
         Raises:
             RefusedError: the item, its chips or its labels cannot be used; every reason is named.
         """
-        from fair_dagster import keys
-        from fair_dagster.instance import add_partition, delete_partition
+        from fair_dagster.acts import register_dataset
 
         slug = datasets.check(self.services, item_path).slug
-        config = {"ops": {keys.DATASETS_OP: {"config": {"item": str(item_path.resolve())}}}}
-        added = add_partition(self.settings, keys.DATASETS_PARTITIONS_NAME, slug)
-        try:
-            self._execute(keys.DATASETS_JOB, partition=slug, config=config)
-        except Exception:
-            # The error that led here is the one to be told: a disk that is full may refuse this as well.
-            with suppress(FairError):
-                if added:
-                    delete_partition(self.settings, keys.DATASETS_PARTITIONS_NAME, slug)
-            raise
+        register_dataset(self.services, slug, item_path)
         return self.dataset(slug)
 
     def datasets(self, *, all_versions: bool = False) -> list[Item]:
@@ -127,38 +115,15 @@ class Fair:
         Raises:
             RefusedError: with every reason at once; nothing was left behind.
         """
-        return self._start_finetune(finetunes.check(self.services, ask))
+        from fair_dagster.acts import start_finetune
+
+        return start_finetune(self.services, finetunes.check(self.services, ask))
 
     def rerun(self, version_id: str) -> Started:
         """Train a version's configuration again, as a new version of the same model."""
-        name, number = _version(version_id)
-        return self._start_finetune(finetunes.check_rerun(self.services, name, number))
+        from fair_dagster.acts import start_finetune
 
-    def _start_finetune(self, request: FinetuneRequest) -> Started:
-        from fair_dagster import keys
-        from fair_dagster.execution import Launch, start
-        from fair_dagster.instance import add_partition, delete_partition
-
-        version = allocations.allocate(self.services, request)
-        partitions = keys.finetunes_name(request.base_model)
-        launch = Launch(
-            keys.finetune_job(request.base_model),
-            partition=version.id,
-            tags={
-                keys.TAG_MODEL: request.model_name,
-                keys.TAG_VERSION: version.id,
-                keys.TAG_ZENML_VERSION: version.uuid,
-            },
-        )
-        try:
-            add_partition(self.settings, partitions, version.id)
-            process = start(self.settings, launch)
-        except Exception:
-            allocations.withdraw(self.services, version)
-            with suppress(FairError):
-                delete_partition(self.settings, partitions, version.id)
-            raise
-        return Started(launch.run_id, version.id, self.services, process)
+        return start_finetune(self.services, finetunes.check_rerun(self.services, *_version(version_id)))
 
     # Versions
 
@@ -185,7 +150,9 @@ class Fair:
             NotFoundError: no such version.
             RefusedError: it cannot be published; nothing has changed.
         """
-        return self.item(self._staged(version_id, "production").id)
+        from fair_dagster.acts import change_stage
+
+        return self.item(change_stage(self.services, *_version(version_id), "production").id)
 
     def archive(self, version_id: str) -> VersionRecord:
         """Take a version out of use; its item, when it has one, is deprecated.
@@ -193,18 +160,9 @@ class Fair:
         Raises:
             NotFoundError: no such version.
         """
-        return self._staged(version_id, "archived")
+        from fair_dagster.acts import change_stage
 
-    def _staged(self, version_id: str, stage: Stage) -> VersionRecord:
-        name, number = _version(version_id)
-        before = self.versions(name)
-        version = local_models.set_stage(self.services, name, number, stage)
-        try:
-            self._publish(version)
-        except Exception:
-            local_models.undo_stage(self.services, name, number, before)
-            raise
-        return version
+        return change_stage(self.services, *_version(version_id), "archived")
 
     def delete(self, version_id: str) -> None:
         """Delete a version: its item and artifacts from the catalog, itself from ZenML, its partition from Dagster.
@@ -215,55 +173,9 @@ class Fair:
             NotFoundError: no such version.
             RefusedError: it is being trained.
         """
-        from fair_dagster import keys
-        from fair_dagster.instance import delete_partition
-        from fair_dagster.runs import going
+        from fair_dagster.acts import delete_version
 
-        name, number = _version(version_id)
-        version = self.services.versions.get(name, number)
-        allocations.require_at_rest(self.services, version, going(self.services, version.id))
-        self._recompute(name, without=version.uuid)
-        try:
-            self.services.versions.delete(name, number)
-        except Exception:
-            self._recompute(name)
-            raise
-        if request := FinetuneRequest.of(version):
-            delete_partition(self.settings, keys.finetunes_name(request.base_model), version.id)
-            allocations.forget(self.services, version.id, version.uuid)
-        allocations.delete_empty_model(self.services, name)
-
-    def _publish(self, version: VersionRecord) -> None:
-        """Recompute the family as the partition of ``version``, or by name where that would claim too much.
-
-        That is when its base model is not here, or when the version is not one that the catalog holds.
-        """
-        from fair_dagster import keys
-        from fair_dagster.instance import add_partition
-
-        request = FinetuneRequest.of(version)
-        slugs = {base_models.slug_of_folder(f) for f in base_models.usable_folders(self.settings.models)}
-        in_catalog = version.stage == "production" or self._is_published(version)
-        if request is None or request.base_model not in slugs or not in_catalog:
-            self._recompute(version.name)
-            return
-        add_partition(self.settings, keys.finetunes_name(request.base_model), version.id)
-        self._execute(keys.publish_job(request.base_model), partition=version.id)
-
-    def _is_published(self, version: VersionRecord) -> bool:
-        item = self.services.catalog.get(ItemKey(items.LOCAL_MODELS, version.id))
-        return item is not None and item["properties"].get(items.ZENML_UID) == version.uuid
-
-    def _recompute(self, name: str, *, without: str = "") -> None:
-        from fair_dagster import keys
-
-        config = {
-            "ops": {
-                "configured_family": {"config": {"family": name}},
-                "gather_family": {"config": {"without": without}},
-            }
-        }
-        self._execute(keys.RECOMPUTE_JOB, config=config)
+        delete_version(self.services, *_version(version_id))
 
     # Predictions
 
@@ -281,22 +193,11 @@ class Fair:
             NotFoundError: no such model.
             RefusedError: parameters or images cannot be used; every reason is named.
         """
-        from fair_dagster import keys
-        from fair_dagster.execution import Launch, start
+        from fair_dagster.acts import start_prediction
 
-        prepared = predictions.prepare(self.services, model, images, overrides or {}, output)
-        config = {
-            "model": prepared.model,
-            "config_path": str(prepared.config_path),
-            "output": str(prepared.output),
-            "result_path": str(prepared.result_path),
-        }
-        launch = Launch(
-            keys.PREDICT_JOB,
-            config={"ops": {"predict_images": {"config": config}}},
-            tags={keys.TAG_MODEL: prepared.model},
+        return start_prediction(
+            self.services, predictions.prepare(self.services, model, images, overrides or {}, output)
         )
-        return Started(launch.run_id, str(prepared.output), self.services, start(self.settings, launch))
 
     # Runs
 
@@ -353,9 +254,9 @@ class Fair:
 
     def refresh_collections(self) -> None:
         """Recompute the collection documents from their items, and check every item: an asset check a collection."""
-        from fair_dagster import keys
+        from fair_dagster.acts import refresh_collections
 
-        self._execute(keys.COLLECTIONS_JOB)
+        refresh_collections(self.services)
 
     def validate_catalog(self, *, strict: bool = False) -> dict[str, list[catalog_flow.Finding]]:
         """What is wrong with each item, by collection."""
@@ -367,19 +268,6 @@ class Fair:
     def _items(self, collection: str, all_versions: bool) -> list[Item]:
         found = self.services.catalog.items(collection)
         return [item for item in found if all_versions or items.is_active(item)]
-
-    def _execute(
-        self,
-        job: str,
-        *,
-        partition: str | None = None,
-        config: Mapping[str, Any] | None = None,
-        assets: Sequence[Sequence[str]] = (),
-    ) -> str:
-        from fair_dagster.execution import Launch, execute
-
-        launch = Launch(job, partition=partition, config=config or {}, assets=assets)
-        return execute(self.settings, launch)
 
 
 def _version(version_id: str) -> tuple[str, int]:

@@ -1,0 +1,165 @@
+"""What changes something, executed as Dagster runs: register, finetune, change a stage, delete, predict.
+
+Callers have checked what is asked for. Each function leaves ZenML, the catalog and Dagster in step when it fails.
+``Fair`` puts these into a user's words; what a run does stands in ``flows``.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fair_dagster import keys
+from fair_dagster.domain import items
+from fair_dagster.domain.changes import ItemKey
+from fair_dagster.domain.errors import FairError
+from fair_dagster.domain.requests import FinetuneRequest
+from fair_dagster.domain.versions import Stage, VersionRecord
+from fair_dagster.execution import Launch, execute, start
+from fair_dagster.flows import allocations, base_models, local_models
+from fair_dagster.flows.predictions import Prediction
+from fair_dagster.flows.services import Services
+from fair_dagster.instance import add_partition, delete_partition
+from fair_dagster.runs import going
+from fair_dagster.started import Started
+
+
+def register_base_model(services: Services, slug: str) -> None:
+    _execute(services, keys.BASE_MODELS_JOB, assets=[keys.base_model(slug).path])
+
+
+def register_dataset(services: Services, slug: str, item_path: Path) -> None:
+    """Publish the dataset ``slug`` that ``item_path`` describes, as the partition of that name."""
+    config = {"ops": {keys.DATASETS_OP: {"config": {"item": str(item_path.resolve())}}}}
+    added = add_partition(services.settings, keys.DATASETS_PARTITIONS_NAME, slug)
+    try:
+        _execute(services, keys.DATASETS_JOB, partition=slug, config=config)
+    except Exception:
+        # The error that led here is the one to be told: a disk that is full may refuse this as well.
+        with suppress(FairError):
+            if added:
+                delete_partition(services.settings, keys.DATASETS_PARTITIONS_NAME, slug)
+        raise
+
+
+def start_finetune(services: Services, request: FinetuneRequest) -> Started:
+    """Let ZenML allocate a version for ``request`` and start the run that fills it."""
+    version = allocations.allocate(services, request)
+    partitions = keys.finetunes_name(request.base_model)
+    launch = Launch(
+        keys.finetune_job(request.base_model),
+        partition=version.id,
+        tags={
+            keys.TAG_MODEL: request.model_name,
+            keys.TAG_VERSION: version.id,
+            keys.TAG_ZENML_VERSION: version.uuid,
+        },
+    )
+    try:
+        add_partition(services.settings, partitions, version.id)
+        process = start(services.settings, launch)
+    except Exception:
+        allocations.withdraw(services, version)
+        with suppress(FairError):
+            delete_partition(services.settings, partitions, version.id)
+        raise
+    return Started(launch.run_id, version.id, services, process)
+
+
+def change_stage(services: Services, name: str, number: int, stage: Stage) -> VersionRecord:
+    """Change a version's stage in ZenML and let the catalog follow; when it cannot, ZenML is set back.
+
+    Raises:
+        NotFoundError: no such version.
+        RefusedError: a promotion of what cannot be published; nothing has changed.
+    """
+    before = services.versions.list(name)
+    version = local_models.set_stage(services, name, number, stage)
+    try:
+        _publish(services, version)
+    except Exception:
+        local_models.undo_stage(services, name, number, before)
+        raise
+    return version
+
+
+def delete_version(services: Services, name: str, number: int) -> None:
+    """Delete a version from the catalog, then from ZenML, then from Dagster; with its last version a model goes too.
+
+    Raises:
+        NotFoundError: no such version.
+        RefusedError: it is being trained.
+    """
+    version = services.versions.get(name, number)
+    allocations.require_at_rest(services, version, going(services, version.id))
+    _recompute(services, name, without=version.uuid)
+    try:
+        services.versions.delete(name, number)
+    except Exception:
+        _recompute(services, name)
+        raise
+    if request := FinetuneRequest.of(version):
+        delete_partition(services.settings, keys.finetunes_name(request.base_model), version.id)
+        allocations.forget(services, version.id, version.uuid)
+    allocations.delete_empty_model(services, name)
+
+
+def start_prediction(services: Services, prepared: Prediction) -> Started:
+    """Start a prediction that has been checked. The subject is the GeoJSON file."""
+    config = {
+        "model": prepared.model,
+        "config_path": str(prepared.config_path),
+        "output": str(prepared.output),
+        "result_path": str(prepared.result_path),
+    }
+    launch = Launch(
+        keys.PREDICT_JOB,
+        config={"ops": {"predict_images": {"config": config}}},
+        tags={keys.TAG_MODEL: prepared.model},
+    )
+    return Started(launch.run_id, str(prepared.output), services, start(services.settings, launch))
+
+
+def refresh_collections(services: Services) -> None:
+    _execute(services, keys.COLLECTIONS_JOB)
+
+
+def _publish(services: Services, version: VersionRecord) -> None:
+    """Recompute the family as the partition of ``version``, or by name where that would claim too much.
+
+    That is when its base model is not here, or when the version is not one that the catalog holds.
+    """
+    request = FinetuneRequest.of(version)
+    slugs = {base_models.slug_of_folder(f) for f in base_models.usable_folders(services.settings.models)}
+    in_catalog = version.stage == "production" or _is_published(services, version)
+    if request is None or request.base_model not in slugs or not in_catalog:
+        _recompute(services, version.name)
+        return
+    add_partition(services.settings, keys.finetunes_name(request.base_model), version.id)
+    _execute(services, keys.publish_job(request.base_model), partition=version.id)
+
+
+def _is_published(services: Services, version: VersionRecord) -> bool:
+    item = services.catalog.get(ItemKey(items.LOCAL_MODELS, version.id))
+    return item is not None and item["properties"].get(items.ZENML_UID) == version.uuid
+
+
+def _recompute(services: Services, name: str, *, without: str = "") -> None:
+    config = {
+        "ops": {
+            "configured_family": {"config": {"family": name}},
+            "gather_family": {"config": {"without": without}},
+        }
+    }
+    _execute(services, keys.RECOMPUTE_JOB, config=config)
+
+
+def _execute(
+    services: Services,
+    job: str,
+    *,
+    partition: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    assets: Sequence[Sequence[str]] = (),
+) -> None:
+    execute(services.settings, Launch(job, partition=partition, config=config or {}, assets=assets))
