@@ -50,20 +50,6 @@ def training_config(
     if chips is None or labels is None or weights is None or module is None:
         raise RefusedError(f"finetune of {request.model_name!r}", missing)
     class_names = [c["name"] for c in items.classes(base_model)]
-    offered: dict[str, Config] = {
-        "train_model": {
-            "model_name": request.model_name,
-            "base_model_id": request.base_model,
-            "dataset_id": request.dataset,
-        },
-        "evaluate_model": {"class_names": class_names},
-    }
-    steps: dict[str, Config] = {}
-    for step, values in offered.items():
-        taken = values if step_parameters is None else step_parameters.get(step, ())
-        steps[step] = {"parameters": {name: value for name, value in values.items() if name in taken}}
-        if experiment_tracker:
-            steps[step]["experiment_tracker"] = experiment_tracker
     config: Config = {
         "run_name": version_id(request.model_name, number) + "-{date}-{time}",
         "enable_cache": False,
@@ -75,7 +61,7 @@ def training_config(
             "hyperparameters": hyperparameters.resolve(base_model, request.overrides, items.TRAINING),
         },
         "model": {"name": request.model_name, "version": number},
-        "steps": steps,
+        "steps": _steps(request, class_names, step_parameters, experiment_tracker),
         "tags": [
             f"model:{request.model_name}",
             f"base-model:{version_id(request.base_model, request.base_model_version)}",
@@ -86,6 +72,30 @@ def training_config(
     if docker := docker_settings(base_model, items.TRAINING):
         config["settings"] = {"docker": docker}
     return config
+
+
+def _steps(
+    request: FinetuneRequest,
+    class_names: Sequence[str],
+    taken: Mapping[str, Sequence[str]] | None,
+    experiment_tracker: str | None,
+) -> Config:
+    """What the steps of the contract are told; of it, each gets what it takes."""
+    offered: dict[str, Config] = {
+        "train_model": {
+            "model_name": request.model_name,
+            "base_model_id": request.base_model,
+            "dataset_id": request.dataset,
+        },
+        "evaluate_model": {"class_names": list(class_names)},
+    }
+    steps: Config = {}
+    for step, values in offered.items():
+        names = values if taken is None else taken.get(step, ())
+        steps[step] = {"parameters": {name: value for name, value in values.items() if name in names}}
+        if experiment_tracker:
+            steps[step]["experiment_tracker"] = experiment_tracker
+    return steps
 
 
 def rerun_config(config: Mapping[str, Any], number: int) -> Config:

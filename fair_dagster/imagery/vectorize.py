@@ -126,7 +126,7 @@ def _border(frame: Frame) -> Any:
 
 def _regions(classes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], list[int]]:
     """Connected regions (4 neighbours) numbered from 1, int32 [H, W], and the class of each."""
-    from scipy import ndimage  # type: ignore[import-untyped, unused-ignore]
+    from scipy import ndimage
 
     regions = np.zeros(classes.shape, dtype=np.int32)
     class_of: list[int] = []
@@ -140,8 +140,8 @@ def _regions(classes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], list[int]]:
 def _merged(parts: list[_Part]) -> list[_Part]:
     """Parts that meet across a chip border, joined; the confidence is the area-weighted mean."""
     import shapely
-    from scipy.sparse import coo_array  # type: ignore[import-untyped, unused-ignore]
-    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped, unused-ignore]
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
     if not parts:
         return []
