@@ -126,3 +126,13 @@ def test_a_rerun_differs_in_nothing_but_its_version() -> None:
     assert {key: value for key, value in again.items() if key not in {"model", "run_name"}} == {
         key: value for key, value in config.items() if key not in {"model", "run_name"}
     }
+
+
+def test_the_order_of_promotion_outlives_a_rollback_and_an_archive() -> None:
+    first = published(version(1, "production"))
+    second = published(version(1, "archived"), version(2, "production"), before=list(first.values()))
+    third = published(version(1, "production"), version(2, "archived"), before=list(second.values()))
+
+    archived = published(version(1, "archived"), version(2, "archived"), before=list(third.values()))
+
+    assert [key.id for key in targets(archived["ramp-nepal-v2"]["links"], SUCCESSOR)] == ["ramp-nepal-v1"]
