@@ -1,5 +1,7 @@
 """The ZenML run of each training configuration, and the model version it filled."""
 
+from typing import Any
+
 import dagster as dg
 
 from fair_dagster import keys
@@ -19,7 +21,7 @@ def finetuned_model_asset(slug: str) -> dg.AssetsDefinition:
         code_version="1",
         description=f"Finetunes of `{slug}`, trained by ZenML in a process of their own.",
     )
-    def finetuned_model(training_config):  # type: ignore[no-untyped-def]
+    def finetuned_model(training_config: Any) -> Any:
         return run_training(start=training_config)
 
     return finetuned_model

@@ -1,5 +1,7 @@
 """The promoted versions in the catalog: a recompute of the family that the version belongs to."""
 
+from typing import Any
+
 import dagster as dg
 
 from fair_dagster import keys
@@ -20,7 +22,7 @@ def local_model_asset(slug: str) -> dg.AssetsDefinition:
         code_version=items.SCHEMA_VERSION,
         description=f"Finetunes of `{slug}` that were promoted to production, as STAC items.",
     )
-    def local_model(finetuned_model):  # type: ignore[no-untyped-def]
+    def local_model(finetuned_model: Any) -> Any:
         gathered = gather_family(family_of_partition(start=finetuned_model))
         return apply_publication(gathered, publish_artifacts(gathered))
 

@@ -2,8 +2,6 @@
 
 import dagster as dg
 
-from fair_dagster.domain import items
-
 OWNER = "team:fair"
 
 BASE_MODELS_GROUP = "base_models"
@@ -27,7 +25,6 @@ TAG_MODEL = "fair/model"
 TAG_VERSION = "fair/version"
 TAG_ZENML_VERSION = "fair/zenml_version_id"
 """ZenML's UUID of the version that a run was started for; its number, and so its partition, may get another owner."""
-TAG_KIND = "fair/kind"
 TAG_PROCESS = "fair/process"
 
 
@@ -49,9 +46,6 @@ def local_model(slug: str) -> dg.AssetKey:
 
 def collection(collection_id: str) -> dg.AssetKey:
     return dg.AssetKey(["collections", collection_id.replace("-", "_")])
-
-
-COLLECTION_KEYS = {collection_id: collection(collection_id) for collection_id in items.COLLECTIONS}
 
 
 def finetunes_name(slug: str) -> str:

@@ -117,10 +117,6 @@ class ModelVersions:
         with self._calls():
             self._client.delete_model(self._model(name).id)
 
-    def artifacts(self, name: str, number: int) -> dict[str, str]:
-        """URI in the artifact store by artifact name; the newest where a name was written twice."""
-        return dict(self.get(name, number).artifacts)
-
     def list(self, name: str) -> Records:
         """Every version of a model, lowest number first; empty for a model without versions.
 

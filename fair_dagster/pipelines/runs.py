@@ -17,7 +17,6 @@ from fair_dagster.pipelines.run_records import (
     RunRecord,
     StepRecord,
     describe_exception,
-    first_cause,
     select_lines,
 )
 from fair_dagster.settings import Settings
@@ -128,16 +127,6 @@ class Runs:
             for step_row in self._row(run).steps.values():
                 merged.update(step_row.run_metadata)
             return merged
-
-    def failure_cause(self, run: str) -> str | None:
-        """Why a run failed: the first failed step, its exception and where; None when nothing failed."""
-        with self._calls():
-            row = self._row(run)
-            failed = first_cause(self._steps(row))
-            if failed is not None:
-                return f"step {failed[0]} failed with {failed[1]}"
-            info = row.exception_info
-            return describe_exception(info.source, info.message, info.traceback) if info else None
 
     def list(
         self,
