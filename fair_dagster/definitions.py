@@ -16,13 +16,18 @@ from fair_dagster.flows.base_models import slug_of_folder, usable_folders
 from fair_dagster.jobs import asset_jobs
 from fair_dagster.resources import FairResource
 from fair_dagster.settings import Settings
+from sensors.merges import merge_sensors
+from sensors.model_stages import stage_sensors
+from sensors.run_failures import failure_sensors
+from sensors.schedules import schedules
 
 
 def build_defs(
     *, settings: Settings | None = None, resource_overrides: Mapping[str, Any] | None = None
 ) -> dg.Definitions:
     """All definitions, for the base model folders that are there now."""
-    found = usable_folders((settings or Settings()).models)
+    settings = settings or Settings()
+    found = usable_folders(settings.models)
     slugs = [slug_of_folder(folder) for folder in found]
     resources = {"fair": FairResource(), "pipes": dg.PipesSubprocessClient()}
     return dg.Definitions(
@@ -36,6 +41,12 @@ def build_defs(
         ],
         asset_checks=collection_checks(),
         jobs=asset_jobs(slugs),
+        sensors=[
+            *merge_sensors(settings, slugs),
+            *stage_sensors(settings, slugs),
+            *failure_sensors(settings),
+        ],
+        schedules=schedules(settings),
         resources=resources | dict(resource_overrides or {}),
         # One run is one process: training has a child process of its own, and the rest takes milliseconds.
         executor=dg.in_process_executor,

@@ -49,7 +49,7 @@ def execute(settings: Settings, launch: Launch) -> str:
     from fair_dagster.definitions import build_defs
 
     # Without it a `Fair` with settings of its own would write where the environment points.
-    fair = FairResource(values=settings.model_dump(mode="json", exclude_none=True))
+    fair = FairResource(values=settings.plain())
     job = build_defs(settings=settings, resource_overrides={"fair": fair}).resolve_job_def(launch.job)
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with open_instance(settings) as instance:

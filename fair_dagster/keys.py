@@ -20,12 +20,24 @@ DATASETS_OP = "datasets"
 COLLECTIONS_JOB = "refresh_collections"
 RECOMPUTE_JOB = "recompute_family"
 PREDICT_JOB = "predict"
+SYNC_JOB = "sync_base_model"
+
+MERGES_SENSOR = "merges"
+STAGES_SENSOR = "model_stages"
+FAILURES_SENSOR = "run_failures"
+RECONCILIATION_SCHEDULE = "reconciliation"
+
+TRAINING_POOL = "training"
+"""Concurrency pool of everything that trains; its limit stands in the instance."""
 
 TAG_MODEL = "fair/model"
 TAG_VERSION = "fair/version"
 TAG_ZENML_VERSION = "fair/zenml_version_id"
 """ZenML's UUID of the version that a run was started for; its number, and so its partition, may get another owner."""
 TAG_PROCESS = "fair/process"
+TAG_CAUSE = "fair/cause"
+"""Why a sensor started a run, for people: a commit, a change of stage."""
+TAG_COMMIT = "fair/commit"
 
 
 def base_model(slug: str) -> dg.AssetKey:

@@ -5,8 +5,9 @@ Paths of local state are derived from ``home`` here and nowhere else.
 
 import json
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +28,14 @@ class Settings(BaseSettings):
     )
     allow_pickle: bool = Field(default=False, description="Let pipelines load weights that are pickles.")
     experiment_tracker: str | None = Field(default=None, description="ZenML experiment tracker of a finetune.")
+    models_repo: str = Field(default="", description="Git repository whose branch holds models/: a path or URL.")
+    models_branch: str = Field(default="main", description="The branch of that repository.")
+    sensor_interval: int = Field(default=30, ge=1, description="Seconds between two ticks of a sensor.")
+    reconcile_cron: str = Field(default="0 3 * * *", description="When the catalog is compared with what should be.")
+    reconcile_repair: bool = Field(default=False, description="Let the schedule repair what it finds.")
+    dagster_url: str = Field(default="", description="Where the Dagster UI answers; asked to reload new folders.")
+    alert_webhook: SecretStr | None = Field(default=None, description="URL that failed runs are posted to.")
+    alert_secret: SecretStr | None = Field(default=None, description="Signs what is posted there.")
 
     def model_post_init(self, _: object) -> None:
         # Frozen applies to callers; here the two derived defaults are filled in.
@@ -34,13 +43,17 @@ class Settings(BaseSettings):
         object.__setattr__(self, "models", self.models.expanduser().resolve())
 
     def environment(self) -> dict[str, str]:
-        """The ``FAIR_*`` variables under which another process reads equal settings."""
-        values = self.model_dump(mode="json", exclude_none=True)
+        """The ``FAIR_*`` variables under which another process reads equal settings, without the secrets."""
         prefix = str(self.model_config["env_prefix"])
         return {
             f"{prefix}{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-            for name, value in values.items()
+            for name, value in self.plain().items()
         }
+
+    def plain(self) -> dict[str, Any]:
+        """The settings as JSON, without the secrets: those stay in the environment that they came from."""
+        secrets = {name for name in type(self).model_fields if isinstance(getattr(self, name), SecretStr)}
+        return self.model_dump(mode="json", exclude_none=True, exclude=secrets)
 
     @property
     def catalog_path(self) -> Path:

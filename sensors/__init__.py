@@ -1,1 +1,1 @@
-"""Sensors and schedules. They decide which families to recompute; what a recompute does stands in `flows`."""
+"""Sensors and schedules, a module per cause. Thin: what they decide stands in ``fair_dagster``."""

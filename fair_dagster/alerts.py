@@ -1,0 +1,1 @@
+"""Telling a webhook what went wrong."""

@@ -1,0 +1,1 @@
+"""Why a Dagster run did not succeed, in one sentence for people."""
