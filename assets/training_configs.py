@@ -5,6 +5,7 @@ import yaml
 
 from fair_dagster import keys
 from fair_dagster.flows import allocations, finetunes
+from fair_dagster.metadata import request_lineage
 from fair_dagster.resources import FairResource
 
 
@@ -34,6 +35,7 @@ def training_config_asset(slug: str) -> dg.AssetsDefinition:
             metadata={
                 "path": dg.MetadataValue.path(str(path)),
                 "configuration": dg.MetadataValue.md(f"```yaml\n{text}```"),
+                **request_lineage(request),
                 "base_model": f"{request.base_model} version {request.base_model_version}",
                 "dataset": f"{request.dataset} version {request.dataset_version}",
                 "overrides": dg.MetadataValue.json(dict(request.overrides)),

@@ -18,6 +18,7 @@ from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import base_models, datasets, finetunes, predictions
 from fair_dagster.flows import catalog as catalog_flow
 from fair_dagster.flows import items as item_flow
+from fair_dagster.flows import lineage as lineage_flow
 from fair_dagster.flows.finetunes import Ask
 from fair_dagster.flows.services import Services
 from fair_dagster.settings import Settings
@@ -251,6 +252,15 @@ class Fair:
             RefusedError: the patch touches managed fields; each is named.
         """
         return item_flow.patch(self.services, name, change)
+
+    def lineage(self, name: str, *, published_only: bool = False) -> lineage_flow.Found:
+        """Where an item, a finetuned model, a version or the file of a prediction comes from, and what came of it.
+
+        Raises:
+            NotFoundError: nothing has that name.
+            ServiceError: ZenML cannot be asked; ``published_only`` does without it.
+        """
+        return lineage_flow.lineage(self.services, name, published_only=published_only)
 
     def refresh_collections(self) -> None:
         """Recompute the collection documents from their items, and check every item: an asset check a collection."""

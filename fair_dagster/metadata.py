@@ -7,8 +7,11 @@ from typing import Any
 
 import dagster as dg
 
+from fair_dagster.domain import items
 from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
-from fair_dagster.domain.lineage import lineage_markdown
+from fair_dagster.domain.lineage_views import made_from
+from fair_dagster.domain.requests import FinetuneRequest
+from fair_dagster.flows import lineage
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.filenames import PREVIEW_FILE
 
@@ -28,7 +31,7 @@ def item_metadata(services: Services, item: Item) -> Metadata:
         "item": dg.MetadataValue.path(services.catalog.href(key)),
         "version": str(properties.get("version")),
         "deprecated": bool(properties.get("deprecated", False)),
-        "lineage": dg.MetadataValue.md(lineage_markdown(item)),
+        "lineage": dg.MetadataValue.md(lineage.item_markdown(services, item)),
     }
     if files:
         metadata["files"] = dg.MetadataValue.table(files)
@@ -67,11 +70,21 @@ def load_plotting() -> None:
     loss_plot({"train_loss": (1.0, 0.5)})
 
 
-def training_metadata(result: Mapping[str, Any], folder: Path) -> Metadata:
-    """What a training left: run, times, metrics, loss plot, a prediction over imagery."""
+def request_lineage(request: FinetuneRequest) -> Metadata:
+    """The exact versions that a training starts from."""
+    parents = {
+        (items.BASE_MODELS, request.base_model): str(request.base_model_version),
+        (items.DATASETS, request.dataset): str(request.dataset_version),
+    }
+    return {"lineage": dg.MetadataValue.md(made_from(parents))}
+
+
+def training_metadata(result: Mapping[str, Any], folder: Path, request: FinetuneRequest) -> Metadata:
+    """What a training left: parents, run, times, metrics, loss plot, a prediction over imagery."""
     from fair_dagster.imagery.pictures import loss_plot
 
     metadata: Metadata = {
+        **request_lineage(request),
         "zenml_run": str(result.get("run_name", "")),
         "zenml_run_id": str(result.get("run_id", "")),
         "files": dg.MetadataValue.path(str(folder)),

@@ -109,7 +109,7 @@ def run_training(
 ) -> dg.Output[None]:
     """Run the version's YAML by ZenML in a process of its own; its log streams into this step."""
     services, partition = fair.services, context.partition_key
-    owner = allocations.require_owner(services, partition, context.run.tags.get(keys.TAG_ZENML_VERSION)).uuid
+    owner = allocations.require_owner(services, partition, context.run.tags.get(keys.TAG_ZENML_VERSION))
     command, result_path = finetunes.training_command(services, partition)
     result_path.unlink(missing_ok=True)
     progress = {PROGRESS_VARIABLE: str(progress_file(services.settings, context.run_id))}
@@ -123,13 +123,13 @@ def run_training(
         result = finetunes.read_result(result_path)
         if not result:
             # Killed: ZenML learns of it from us. Only here does this process pay for importing ZenML.
-            allocations.end_runs(services, partition, owner, "its process was killed")
+            allocations.end_runs(services, partition, owner.uuid, "its process was killed")
         raise _cause(result, partition) from error
     result = finetunes.read_result(result_path)
     if result.get("error"):
         raise _cause(result, partition)
     plotting.join()
-    return dg.Output(None, metadata=training_metadata(result, result_path.parent))
+    return dg.Output(None, metadata=training_metadata(result, result_path.parent, owner.request))
 
 
 def _cause(result: dict[str, object], partition: str) -> PipelineError:
@@ -162,6 +162,7 @@ def predict_images(
         metadata={
             keys.TAG_MODEL: config.model,
             "output": dg.MetadataValue.path(config.output),
+            "lineage": dg.MetadataValue.md(predictions.model_used(prediction)),
             **predictions.describe(prediction),
         },
     )

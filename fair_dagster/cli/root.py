@@ -38,6 +38,7 @@ NOUNS: Mapping[str, Noun] = {
     "predict": Noun("finetune", "predict", "Draw features on images with a model of the catalog."),
     "rerun": Noun("finetune", "rerun", "Train a version's configuration again and compare."),
     "item": Noun("item", "item", "Show and patch a STAC item."),
+    "lineage": Noun("lineage", "lineage", "Where a model comes from and what came of it."),
     "catalog": Noun("catalog", "catalog", "Validate and show the catalog."),
     "demo": Noun("demo", "demo", "The whole story, from a base model to a drawn map."),
     "ui": Noun("start", "ui", "Start the Dagster UI."),

@@ -15,6 +15,7 @@ import yaml
 
 from fair_dagster.domain import items
 from fair_dagster.domain.artifacts import multihash
+from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import NotFoundError, RefusedError, StorageError
 from fair_dagster.domain.training_config import prediction_config
 from fair_dagster.flows import items as item_flow
@@ -22,6 +23,9 @@ from fair_dagster.flows.code import code_problems
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.chips import inspect_chips
 from fair_dagster.pipelines.files import write_bytes
+
+CONFIG_FILE = "prediction.yaml"
+RESULT_FILE = "result.json"
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,7 @@ def check(services: Services, model: str, images: Path, overrides: Mapping[str, 
     try:
         item = item_flow.find(services, model, (items.LOCAL_MODELS, items.BASE_MODELS))
         problems += code_problems(services.settings, item)
-        config = prediction_config(item, str(images.resolve()), overrides, str(output.resolve())) | {
-            "model": item["id"]
-        }
+        config = prediction_config(item, str(images.resolve()), overrides, str(output.resolve())) | _used(item)
         problems += _model_problems(config)
     except RefusedError as error:
         problems += error.problems
@@ -78,6 +80,14 @@ def check(services: Services, model: str, images: Path, overrides: Mapping[str, 
     if problems:
         raise RefusedError(f"prediction with {model!r}", problems)
     return config
+
+
+def _used(item: Item) -> dict[str, Any]:
+    """Exactly which version of the model it is: the id alone would not do, since ids of base models move."""
+    properties = item["properties"]
+    uid = properties.get(items.ZENML_UID) or properties.get(items.UID) or ""
+    version = str(properties.get("version", ""))
+    return {"model": item["id"], "item": {"collection": item["collection"], "version": version, "uid": str(uid)}}
 
 
 def _model_problems(config: Mapping[str, Any]) -> list[str]:
@@ -101,13 +111,13 @@ def prepare(
     target = output or default_output(services, model)
     config = check(services, model, images, overrides, target)
     folder = services.settings.runs_path / f"predict-{uuid.uuid4().hex[:12]}"
-    path = folder / "prediction.yaml"
+    path = folder / CONFIG_FILE
     write_bytes(path, yaml.safe_dump(config, sort_keys=False).encode())
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{target} cannot be written: {error.strerror or error}") from error
-    return Prediction(str(config["model"]), path, target.resolve(), folder / "result.json")
+    return Prediction(str(config["model"]), path, target.resolve(), folder / RESULT_FILE)
 
 
 def from_config(model: str, config_path: str, output: str, result_path: str) -> Prediction:
@@ -120,3 +130,10 @@ def describe(prediction: Prediction) -> dict[str, Any]:
     features = json.loads(prediction.output.read_text())["features"]
     names = Counter(str(feature["properties"].get("label", "?")) for feature in features)
     return {"features": len(features), **{f"features/{name}": count for name, count in names.items()}}
+
+
+def model_used(prediction: Prediction) -> str:
+    """The model of a prediction with its exact version, as its configuration keeps it, in Markdown."""
+    config = yaml.safe_load(prediction.config_path.read_text())
+    item = config.get("item") or {}
+    return f"- `{item.get('collection', '')}` **{config['model']}** (version {item.get('version', 'unknown')})"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.domain.versions import STAGES, Stage, VersionRecord, stage_of
+from fair_dagster.domain.versions import REQUEST_KEY, STAGES, Stage, VersionRecord, stage_of
 from fair_dagster.pipelines.client import all_pages, aware, one_of, open_client, zenml_errors, zenml_moment
 from fair_dagster.settings import Settings
 
@@ -125,6 +125,16 @@ class ModelVersions:
         """
         with self._calls():
             return self._records(name, self._rows(self._model(name)))
+
+    def requested_with(self, slug: str) -> Records:
+        """Versions whose finetune request holds the name ``slug``, in one listing; without artifacts and runs.
+
+        ZenML compares the request as text, so a version may be among them that holds the name elsewhere.
+        """
+        with self._calls():
+            asked = [f'{REQUEST_KEY}:contains:"{slug}"']
+            rows = all_pages(self._client.list_model_versions, run_metadata=asked, sort_by="asc:created", hydrate=True)
+        return [_record(row, row.model.name, {}, ()) for row in rows]
 
     @contextlib.contextmanager
     def _calls(self) -> Iterator[None]:

@@ -1,0 +1,205 @@
+"""Reading what lineage is made of: items, versions in ZenML, and the predictions that this installation has run.
+
+What the graph is and looks like stands in ``domain.lineage`` and ``domain.lineage_views``.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fair_dagster.domain import items, lineage_views
+from fair_dagster.domain import lineage as graphs
+from fair_dagster.domain.changes import Item, ItemKey
+from fair_dagster.domain.errors import CatalogError, NotFoundError, RefusedError
+from fair_dagster.domain.lineage import Lineage, Node, Prediction
+from fair_dagster.domain.slugs import slug_problems, split_version_id
+from fair_dagster.domain.staleness import Stale, parents_of, stale_models
+from fair_dagster.domain.versions import VersionRecord
+from fair_dagster.flows import items as item_flow
+from fair_dagster.flows.predictions import CONFIG_FILE, RESULT_FILE
+from fair_dagster.flows.services import Services
+
+_PREDICTION_SUFFIXES = (".geojson", ".json", ".yaml")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The part of the graph around what was asked for.
+
+    Attributes:
+        roots: keys of it; several for the name of a finetuned model, a version each.
+        others: other versions of the same base model or dataset, which have a lineage of their own.
+        unread: files of predictions that could not be read, and so are not in the graph.
+    """
+
+    graph: Lineage
+    roots: tuple[str, ...]
+    others: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
+def lineage(services: Services, name: str, *, published_only: bool = False) -> Found:
+    """The lineage of an item, a finetuned model, one of its versions, or the file of a prediction.
+
+    Args:
+        published_only: leave out what only ZenML knows, and do not ask it.
+
+    Raises:
+        NotFoundError: nothing has that name.
+        ServiceError: ZenML cannot be asked.
+    """
+    predictions, unread = read_predictions(services)
+    published = [item for collection in items.COLLECTIONS for item in services.catalog.items(collection)]
+    if name.endswith(_PREDICTION_SUFFIXES) or "/" in name:
+        output = _output(predictions, services, name)
+        graph = graphs.lineage(published, (), predictions)
+        roots = [f"{graphs.PREDICTIONS}/{output}"]
+    else:
+        start = _item(published, name)
+        versions = [] if published_only else _versions(services, name, start)
+        graph = graphs.lineage(published, versions, predictions)
+        roots = [str(ItemKey(start["collection"], start["id"]))] if start else _family(graph, name)
+    if not roots:
+        _refuse(services, name)
+    others = [] if len(roots) > 1 else _siblings(graph, roots[0])
+    return Found(graph.around(roots), tuple(roots), tuple(others), unread)
+
+
+def stale(services: Services) -> list[Stale]:
+    """The active finetuned models of the catalog with a superseded parent."""
+    return stale_models(item for collection in items.COLLECTIONS for item in services.catalog.items(collection))
+
+
+def item_markdown(services: Services, item: Item) -> str:
+    """The lineage of an item for a materialization: parents, and how many items were made from it. Without ZenML.
+
+    Items that cannot be read are the business of the collection's checks: here they leave the rest untold.
+    """
+    key = str(ItemKey(item["collection"], item["id"]))
+    try:
+        return lineage_views.markdown(graphs.lineage(_near(services, item)), key)
+    except CatalogError as error:
+        return f"{lineage_views.markdown(graphs.lineage([item]), key)}\n- relatives are not told: {error}"
+
+
+def _near(services: Services, item: Item) -> list[Item]:
+    """``item`` with its parents, the other versions of its family, and the models made from it."""
+    near = [item, *(parent for key in parents_of(item) for parent in services.catalog.family(*key))]
+    if item["collection"] != items.LOCAL_MODELS:
+        family = (item["collection"], split_version_id(item["id"])[0])
+        near += [other for other in services.catalog.family(*family) if other["id"] != item["id"]]
+        near += [child for child in services.catalog.items(items.LOCAL_MODELS) if family in parents_of(child)]
+    return near
+
+
+def read_predictions(services: Services) -> tuple[list[Prediction], tuple[str, ...]]:
+    """What was predicted here, oldest first, and the files that cannot be read."""
+    found, unread = [], []
+    paths = services.settings.runs_path.glob(f"predict-*/{CONFIG_FILE}")
+    for _, path in sorted((path.stat().st_mtime, path) for path in paths):
+        try:
+            found.append(_prediction(path))
+        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+            unread.append(str(path))
+    return found, tuple(unread)
+
+
+def _prediction(path: Path) -> Prediction:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    config: dict[str, Any] = yaml.load(path.read_text(), loader)  # noqa: S506 - a safe one either way
+    item = config.get("item") or {}
+    collection = str(item.get("collection", items.LOCAL_MODELS))
+    output = str(config["output"])
+    return Prediction(
+        output=output,
+        model=ItemKey(collection, str(config["model"])),
+        version=str(item.get("version", "")),
+        uid=str(item.get("uid", "")),
+        model_uri=str(config.get("model_uri", "")),
+        state=_outcome(path.with_name(RESULT_FILE), Path(output)),
+    )
+
+
+def _outcome(result: Path, output: Path) -> str:
+    if not result.is_file():
+        return "not finished"
+    status = str(json.loads(result.read_text()).get("status"))
+    return "gone" if status == "completed" and not output.is_file() else status
+
+
+def _output(predictions: Iterable[Prediction], services: Services, name: str) -> str:
+    """The prediction that wrote, or was told by, the file ``name``."""
+    path = Path(name).expanduser().resolve()
+    if path.name == CONFIG_FILE and path.is_file():
+        return _prediction(path).output
+    if any(prediction.output == str(path) for prediction in predictions):
+        return str(path)
+    problem = f"no prediction of this installation wrote {path}; {services.settings.runs_path} holds what it has run"
+    raise NotFoundError(f"prediction {name!r}", [problem])
+
+
+def _item(published: Iterable[Item], name: str) -> Item | None:
+    """The item called ``name``; of a base model or dataset the active one is found by its version id, too."""
+    slug, number = split_version_id(name)
+    active = None
+    for item in published:
+        if item["id"] == name:
+            return item
+        if number is not None and item["id"] == slug and item["collection"] != items.LOCAL_MODELS:
+            active = item if items.number_of(item) == number else active
+    return active
+
+
+def _versions(services: Services, name: str, start: Item | None) -> Sequence[VersionRecord]:
+    """The versions in ZenML that belong into the graph: of a published one everything stands in the catalog."""
+    if start is None:
+        try:
+            return services.versions.list(split_version_id(name)[0]) if not slug_problems(name.lower()) else ()
+        except NotFoundError:
+            return ()
+    if start["collection"] == items.LOCAL_MODELS:
+        return ()
+    return services.versions.requested_with(split_version_id(start["id"])[0])
+
+
+def _family(graph: Lineage, name: str) -> list[str]:
+    """The version ``name``, or all versions of the finetuned model ``name``."""
+    held = [node for node in graph.nodes.values() if node.collection == items.LOCAL_MODELS]
+    exact = [node for node in held if node.id == name]
+    chosen = exact or [node for node in held if split_version_id(node.id)[0] == name]
+    chosen.sort(key=lambda node: split_version_id(node.id)[1] or 0)
+    return [node.key for node in chosen if node.state != graphs.MISSING]
+
+
+def _siblings(graph: Lineage, root: str) -> list[str]:
+    node = graph.nodes[root]
+    slug = split_version_id(node.id)[0]
+    if node.collection not in (items.BASE_MODELS, items.DATASETS):
+        return []
+    found = [
+        other
+        for other in graph.nodes.values()
+        if other.collection == node.collection and split_version_id(other.id)[0] == slug and other.key != root
+    ]
+    found.sort(key=lambda other: (len(other.version), other.version))
+    return [_counted(graph, other) for other in found]
+
+
+def _counted(graph: Lineage, node: Node) -> str:
+    users = len(graph.children(node.key))
+    return f"{node.collection}/{node.id} (version {node.version}, {node.state}, used by {users})"
+
+
+def _refuse(services: Services, name: str) -> None:
+    """Say that nothing has that name, with names that are like it."""
+    try:
+        item_flow.find(services, name)
+    except NotFoundError as error:
+        raise NotFoundError(
+            error.subject, [*error.problems, "nor is there such a model or version in ZenML"]
+        ) from error
+    raise RefusedError(f"lineage of {name!r}", ["it was written this moment; ask again"])
