@@ -11,6 +11,7 @@ from assets.collections import collection_assets
 from assets.datasets import datasets
 from assets.finetuned_models import finetuned_model_asset
 from assets.local_models import local_model_asset
+from assets.staleness import staleness_checks
 from assets.training_configs import training_config_asset
 from fair_dagster.flows.base_models import slug_of_folder, usable_folders
 from fair_dagster.jobs import asset_jobs
@@ -39,7 +40,7 @@ def build_defs(
             *(local_model_asset(slug) for slug in slugs),
             *collection_assets(slugs),
         ],
-        asset_checks=collection_checks(),
+        asset_checks=[*collection_checks(), *staleness_checks()],
         jobs=asset_jobs(slugs),
         sensors=[
             *merge_sensors(settings, slugs),

@@ -8,10 +8,13 @@ from typing import Any
 
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import NotFoundError, PipelineError, RefusedError
+from fair_dagster.domain.lineage import lineage
+from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.base_models import Validation
 from fair_dagster.flows.catalog import Finding
 from fair_dagster.flows.comparison import compare
+from fair_dagster.flows.lineage import Found
 from fair_dagster.pipelines.run_records import LogLine
 from fair_dagster.settings import Settings
 from tests.factories import EPOCH, base_model, dataset, version
@@ -66,6 +69,7 @@ class FakeFair:
     findings: dict[str, list[Finding]] = field(default_factory=dict)
     invalid: frozenset[str] = frozenset()
     error: BaseException | None = None
+    unread: tuple[str, ...] = ()
     asked: list[tuple[Any, ...]] = field(default_factory=list)
 
     @property
@@ -187,6 +191,13 @@ class FakeFair:
 
     def href(self, item: Item) -> str:
         return f"/catalog/{item['collection']}/{item['id']}.json"
+
+    def lineage(self, name: str, *, published_only: bool = False) -> Found:
+        self._ask("lineage", name, published_only)
+        published = [base_model("ramp"), dataset("banepa")]
+        graph = lineage(published, self.records)
+        roots = [key for key, node in graph.nodes.items() if name in (node.id, split_version_id(node.id)[0])]
+        return Found(graph.around(roots), tuple(roots), unread=self.unread)
 
     def refresh_collections(self) -> None:
         self._ask("refresh_collections")

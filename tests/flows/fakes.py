@@ -68,6 +68,11 @@ class FakeVersions:
     def families(self) -> tuple[str, ...]:
         return tuple(sorted(self._models))
 
+    def requested_with(self, slug: str) -> Records:
+        self._check("requested_with")
+        records = [version for versions in self._models.values() for version in versions]
+        return [record for record in records if slug in (record.request or {}).values()]
+
     def set_stage(self, name: str, number: int, stage: Stage) -> VersionRecord:
         self._check("set_stage")
         for version in self.list(name):
