@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fair_dagster.domain.changes import Item
+from fair_dagster.domain.coverage import Knowledge
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import Stage, VersionRecord
+from fair_dagster.domain.vocabulary import Vocabulary
 
 SQUARE = {
     "type": "Polygon",
@@ -123,3 +125,15 @@ def version(
         updated=created,
         metadata=logged,
     )
+
+
+KNOWLEDGE = Knowledge(
+    Vocabulary(
+        features=frozenset({"building", "road"}),
+        tasks=frozenset({"semantic-segmentation"}),
+        geometries=frozenset({"polygon", "line"}),
+        combinations=frozenset({("building", "semantic-segmentation", "polygon")}),
+    ),
+    country_of=lambda longitude, latitude: "NP" if (80 < longitude < 88 and 26 < latitude < 31) else None,
+)
+"""A world of one country, a rectangle around Nepal."""

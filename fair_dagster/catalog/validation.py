@@ -21,9 +21,10 @@ from referencing.jsonschema import DRAFT7
 
 from fair_dagster.catalog.problems import lines_of
 from fair_dagster.catalog.schema_cache import STAC_HOST, MissingSchemaError, SchemaCache
-from fair_dagster.catalog.schemas import Kind, is_own, vocabulary
+from fair_dagster.catalog.schemas import Kind, is_own, own_schemas, vocabulary
 from fair_dagster.domain import item_rules, items
 from fair_dagster.domain.changes import Item
+from fair_dagster.domain.migrations import schema_version
 from fair_dagster.domain.vocabulary import Vocabulary
 from fair_dagster.settings import Settings
 
@@ -62,16 +63,18 @@ class Validator:
         """Validate ``item``, which may be a contributor's file or an item from a store.
 
         Args:
-            item: STAC Item JSON; links may be spelled ``catalog://`` and structural links may be missing.
+            item: STAC Item JSON; links may be spelled ``catalog://`` and structural links may be missing. It is
+                held against the version of our schemas that it says it follows, or the first one.
             kind: what the item is meant to be.
             strict: count schemas that could not be had as problems.
         """
         subject, warnings = _as_checked(item)
+        own = items.schema_uri(kind, schema_version(subject))
         problems = self._errors(_CORE, subject)
-        problems += self._errors(own_schema_uri(kind), subject)
+        problems += self._errors(own, subject) if own in own_schemas() else [_unknown_version(subject, kind)]
         not_checked = []
         for uri in _extensions(subject):
-            if uri == own_schema_uri(kind):
+            if uri == own:
                 continue
             try:
                 found = self._errors(uri, subject)
@@ -123,9 +126,11 @@ class Validator:
         return compiler(schema, registry=registry, format_checker=_formats())
 
 
-def own_schema_uri(kind: Kind) -> str:
-    """The ``$id`` of the newest schema for ``kind``."""
-    return items.schema_uri(kind)
+def _unknown_version(item: Item, kind: Kind) -> str:
+    return (
+        f"properties.fair:schema_version: there is no version {schema_version(item)!r} of the schema for a {kind}; "
+        f"the newest that this release knows is {items.SCHEMA_VERSION!r}"
+    )
 
 
 def _as_checked(item: Item) -> tuple[Item, list[str]]:

@@ -13,6 +13,7 @@ from fair_dagster.domain.vocabulary import Vocabulary
 
 CATEGORY = "fair:category"
 COVERAGE = "fair:coverage"
+DERIVED = frozenset({CATEGORY, COVERAGE})
 GLOBAL = "global"
 
 CountryOf = Callable[[float, float], str | None]
@@ -40,7 +41,7 @@ def coverage(bbox: Sequence[float] | None, country_of: CountryOf) -> str:
     """``global``, or the country of the bbox's centre.
 
     ``global`` are an item without a bbox, one whose bbox spans more than half of the world either way (its centre is
-    an accident of the map), and one whose centre is in no country: the high seas, Antarctica.
+    an accident of the map), and one whose centre is in no country: the high seas.
 
     Args:
         bbox: ``[west, south, east, north]`` in degrees, or with two heights between; west of the antimeridian and east

@@ -17,7 +17,8 @@ LOCAL_MODELS = "local-models"
 DATASETS = "datasets"
 COLLECTIONS = (BASE_MODELS, LOCAL_MODELS, DATASETS)
 
-SCHEMA_VERSION = "1.0.0"
+SCHEMA_VERSION = "1.1.0"
+"""The newest version of our item schemas: the one that items are written in."""
 SCHEMA_ROOT = "https://hotosm.github.io/fair-dagster/schemas"
 
 UID = "fair:digest"

@@ -9,6 +9,7 @@ from typing import Any
 from fair_dagster.domain import items
 from fair_dagster.domain.artifacts import PublishedArtifact
 from fair_dagster.domain.changes import Item, ItemKey
+from fair_dagster.domain.coverage import Knowledge, derived_properties
 from fair_dagster.domain.links import DERIVED_FROM, link_to
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord
@@ -49,8 +50,39 @@ def local_item(
     base_model: Item,
     dataset: Item,
     artifacts: Mapping[str, PublishedArtifact],
+    *,
+    knowledge: Knowledge,
 ) -> Item:
-    """The item body of ``version``; ``artifacts`` maps asset keys (``model`` …) to what was published."""
+    """The item body of ``version``, as the newest schema wants it.
+
+    Args:
+        artifacts: what was published, by asset key (``model`` …).
+        knowledge: for the properties that are derived from others.
+    """
+    extensions = [
+        *_EXTENSIONS,
+        *(e for e in base_model.get("stac_extensions", []) if "/fair-" not in e.lower()),
+    ]
+    body: Item = {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": sorted({*extensions, items.schema_uri("local-model")}),
+        "id": request.model_name,
+        "collection": items.LOCAL_MODELS,
+        "geometry": dataset.get("geometry"),
+        "bbox": dataset.get("bbox"),
+        "properties": _properties(version, request, base_model, dataset),
+        "links": [
+            link_to(DERIVED_FROM, ItemKey(items.BASE_MODELS, base_model["id"]), "Base model"),
+            link_to(DERIVED_FROM, ItemKey(items.DATASETS, dataset["id"]), "Dataset"),
+        ],
+        "assets": _assets(base_model, artifacts),
+    }
+    body["properties"] |= derived_properties(body, knowledge)
+    return body
+
+
+def _properties(version: VersionRecord, request: FinetuneRequest, base_model: Item, dataset: Item) -> dict[str, Any]:
     parent, record = base_model["properties"], version.training
     title = request.title or f"{request.model_name} version {version.number}"
     hyperparameters = dict(parent.get("mlm:hyperparameters", {}))
@@ -77,25 +109,7 @@ def local_item(
         properties["fair:split"] = dict(record.split)
     if record.wall_seconds is not None:
         properties["fair:training_wall_seconds"] = record.wall_seconds
-    extensions = [
-        *_EXTENSIONS,
-        *(e for e in base_model.get("stac_extensions", []) if "/fair-" not in e.lower()),
-    ]
-    return {
-        "type": "Feature",
-        "stac_version": "1.1.0",
-        "stac_extensions": sorted({*extensions, items.schema_uri("local-model")}),
-        "id": request.model_name,
-        "collection": items.LOCAL_MODELS,
-        "geometry": dataset.get("geometry"),
-        "bbox": dataset.get("bbox"),
-        "properties": properties,
-        "links": [
-            link_to(DERIVED_FROM, ItemKey(items.BASE_MODELS, base_model["id"]), "Base model"),
-            link_to(DERIVED_FROM, ItemKey(items.DATASETS, dataset["id"]), "Dataset"),
-        ],
-        "assets": _assets(base_model, artifacts),
-    }
+    return properties
 
 
 def _described(base_model: Item, dataset: Item) -> str:

@@ -44,7 +44,8 @@ MIGRATIONS: tuple[Migration, ...] = (Migration("1.0.0", "1.1.0", _name_category_
 
 def schema_version(item: Item) -> str:
     """The version of our schemas that an item follows: what it says, or what it declares, or the first one."""
-    said = item["properties"].get("fair:schema_version")
+    properties = item.get("properties")
+    said = properties.get("fair:schema_version") if isinstance(properties, dict) else None
     if said is not None:
         return str(said)
     declared = [match["version"] for uri in _extensions(item) if (match := _DECLARED.fullmatch(uri))]
@@ -92,7 +93,27 @@ def current(item: Item, knowledge: Knowledge) -> Item:
         RefusedError: as ``migrate``.
     """
     migrated = migrate(item, knowledge)
-    return migrated | {"properties": migrated["properties"] | derived_properties(migrated, knowledge)}
+    # One that only declares the newest schema says so from now on.
+    derived = {"fair:schema_version": items.SCHEMA_VERSION} | derived_properties(migrated, knowledge)
+    return migrated | {"properties": migrated["properties"] | derived}
+
+
+def declared_as(item: Item, kind: str, knowledge: Knowledge, version: str | None = None) -> Item:
+    """A contributor's item with the derived properties, declaring the version of our schema that it follows.
+
+    It is held against that version, so that a folder written for a former one goes on working; it is published in the
+    newest. The version comes from what the item declares: ``fair:schema_version`` is not the contributor's to write.
+    """
+    plain = item | {"properties": {k: v for k, v in item["properties"].items() if k != "fair:schema_version"}}
+    own = items.schema_uri(kind, version or schema_version(plain))
+    others = {uri for uri in _extensions(item) if not _is_of(kind, uri)}
+    properties = plain["properties"] | derived_properties(item, knowledge)
+    return plain | {"stac_extensions": sorted({*others, own}), "properties": properties}
+
+
+def _is_of(kind: str, uri: str) -> bool:
+    match = _DECLARED.fullmatch(uri)
+    return match is not None and match["kind"] == kind
 
 
 def _chain(item: Item, start: str, to: str, migrations: Sequence[Migration]) -> list[Migration]:

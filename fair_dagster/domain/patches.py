@@ -29,6 +29,8 @@ _MANAGED_PROPERTIES = frozenset(
         "license",
         "fair:base_model",
         "fair:base_model_version",
+        "fair:category",
+        "fair:coverage",
         "fair:dataset",
         "fair:dataset_version",
         "fair:digest",

@@ -126,11 +126,14 @@ def local_family(
     versions: Sequence[VersionRecord],
     published: Sequence[Item],
     content: Callable[[VersionRecord], Item],
+    kept: Callable[[Item], Item] | None = None,
 ) -> Family:
     """The family of a finetuned model as ZenML has it now.
 
-    ``content`` builds the item body of one promoted version. Published items whose ZenML version is gone are not in
-    the result, so that the difference removes them.
+    Args:
+        content: builds the item body of one promoted version.
+        kept: what becomes of a published item whose ZenML version is gone. Left out, it is not in the result, so that
+            the difference removes it; given, it stays, unless a version with its number has taken over its id.
     """
     known = {release.uid: release.rank for release in published_releases(published)}
     promoted = [version for version in versions if was_promoted(version, frozenset(known))]
@@ -147,7 +150,26 @@ def local_family(
         if active and others and rank <= max(others):
             rank = max(others) + 1
         releases.append(Release(version.number, version.uuid, active, rank, content(version)))
+    if kept is not None:
+        releases += _left_behind(versions, releases, published, kept)
     return Family(items.LOCAL_MODELS, slug, tuple(releases))
+
+
+def _left_behind(
+    versions: Sequence[VersionRecord],
+    releases: Sequence[Release],
+    published: Sequence[Item],
+    kept: Callable[[Item], Item],
+) -> list[Release]:
+    """Published releases that ZenML knows nothing of any more. The one in production, if there is one, stays active."""
+    uids = {version.uuid for version in versions}
+    numbers = {release.number for release in releases}
+    produced = any(release.active for release in releases)
+    return [
+        replace(release, content=kept(release.content), active=release.active and not produced)
+        for release in published_releases(published)
+        if release.uid not in uids and release.number not in numbers
+    ]
 
 
 def release_family(

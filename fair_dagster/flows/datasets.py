@@ -14,7 +14,9 @@ from fair_dagster.catalog.schemas import vocabulary
 from fair_dagster.domain import items
 from fair_dagster.domain.artifacts import PublishedArtifact
 from fair_dagster.domain.changes import ChangeSet, Item
+from fair_dagster.domain.coverage import DERIVED
 from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.migrations import current, declared_as
 from fair_dagster.domain.slugs import slug_problems
 from fair_dagster.domain.vocabulary import label_task
 from fair_dagster.flows.base_models import read_item
@@ -51,7 +53,7 @@ def create(services: Services, spec: DatasetSpec) -> Item:
     data = inspect(spec.chips, spec.labels, spec.keywords)
     problems = [*slug_problems(spec.slug), *data.problems]
     problems += [f"keywords {problem}" for problem in vocabulary().keyword_problems(spec.keywords)]
-    item = _item(spec, data)
+    item = declared(services, _item(spec, data), items.SCHEMA_VERSION)
     if not problems:
         problems += services.validator.validate(item, kind="dataset").problems
     if problems:
@@ -118,7 +120,7 @@ def check(services: Services, item_path: Path) -> CheckedDataset:
     Raises:
         RefusedError: the item is not valid, or its chips or labels cannot be used; every reason is named.
     """
-    item = declared(read_item(item_path))
+    item = declared(services, read_item(item_path))
     report = services.validator.validate(item, kind="dataset")
     sources = {key: _source(item, key, item_path.parent) for key in (CHIPS, LABELS)}
     problems = [*report.problems, *slug_problems(str(item.get("id", "")), "dataset id")]
@@ -148,10 +150,15 @@ def register(services: Services, item_path: Path, expected: str | None = None) -
     return publish(services, items.DATASETS, str(item["id"]), incoming)
 
 
-def declared(item: Item) -> Item:
-    extensions = sorted({*item.get("stac_extensions", []), items.schema_uri("dataset")})
+def declared(services: Services, item: Item, version: str | None = None) -> Item:
+    """A dataset's item with our extension declared and the links left to the catalog.
+
+    Args:
+        version: of our schema; what the item itself declares when left out.
+    """
     links = [link for link in item.get("links", []) if link.get("rel") in {"source", "about", "license", "via"}]
-    return item | {"stac_extensions": extensions, "links": links, "collection": items.DATASETS}
+    told = declared_as(item, "dataset", services.knowledge, version)
+    return told | {"links": links, "collection": items.DATASETS}
 
 
 def _source(item: Item, key: str, base: Path) -> Path | None:
@@ -169,7 +176,7 @@ def _source(item: Item, key: str, base: Path) -> Path | None:
 def _digest(item: Item, described: dict[str, PublishedArtifact]) -> str:
     """Identity of a release: what the item says and what its files hold, without where they are and when."""
     # `dataset create` dates an item with the moment it is described, which is no content.
-    volatile = {"created", "updated", "datetime", "version", "deprecated"}
+    volatile = {"created", "updated", "datetime", "version", "deprecated"} | DERIVED
     said = {key: value for key, value in item["properties"].items() if key not in volatile}
     assets = {
         key: [described[key].checksum, described[key].size] if key in described else asset.get("href")
@@ -186,8 +193,7 @@ def _content(services: Services, item: Item, sources: Mapping[str, Path | None],
             name = source.name if source.is_file() else key
             target = f"{items.DATASETS}/{item['id']}/{release}/{name}"
             assets[key] |= services.artifacts.publish(source, target).fields()
-    properties = item["properties"] | {"fair:schema_version": items.SCHEMA_VERSION}
-    return item | {"assets": assets, "properties": properties}
+    return current(item | {"assets": assets}, services.knowledge)
 
 
 def _item(spec: DatasetSpec, data: Inspection) -> Item:
@@ -211,28 +217,26 @@ def _item(spec: DatasetSpec, data: Inspection) -> Item:
         "label:description": f"{title}: outlines of {', '.join(mapped)}",
         "providers": [{"name": spec.provider or "unknown", "roles": ["producer"]}],
     }
-    return declared(
-        {
-            "type": "Feature",
-            "stac_version": "1.1.0",
-            "stac_extensions": [
-                "https://stac-extensions.github.io/label/v1.0.1/schema.json",
-                "https://stac-extensions.github.io/file/v2.1.0/schema.json",
-                "https://stac-extensions.github.io/version/v1.2.0/schema.json",
-            ],
-            "id": spec.slug,
-            "geometry": data.geometry,
-            "bbox": list(data.bbox) if data.bbox is not None else None,
-            "properties": properties,
-            "links": [],
-            "assets": {
-                CHIPS: {"href": str(spec.chips.resolve()), "roles": ["data"], "title": "Image chips"},
-                LABELS: {
-                    "href": str(spec.labels.resolve()),
-                    "type": "application/geo+json",
-                    "roles": ["labels"],
-                    "title": "Labels",
-                },
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [
+            "https://stac-extensions.github.io/label/v1.0.1/schema.json",
+            "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+            "https://stac-extensions.github.io/version/v1.2.0/schema.json",
+        ],
+        "id": spec.slug,
+        "geometry": data.geometry,
+        "bbox": list(data.bbox) if data.bbox is not None else None,
+        "properties": properties,
+        "links": [],
+        "assets": {
+            CHIPS: {"href": str(spec.chips.resolve()), "roles": ["data"], "title": "Image chips"},
+            LABELS: {
+                "href": str(spec.labels.resolve()),
+                "type": "application/geo+json",
+                "roles": ["labels"],
+                "title": "Labels",
             },
-        }
-    )
+        },
+    }

@@ -6,7 +6,8 @@ change ZenML and then take this same road.
 
 import contextlib
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -25,6 +26,7 @@ from fair_dagster.domain.local_items import (
     THUMBNAIL_ASSET,
     local_item,
 )
+from fair_dagster.domain.migrations import current
 from fair_dagster.domain.publication import desired_items, local_family, was_promoted
 from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
 from fair_dagster.domain.slugs import version_id
@@ -43,13 +45,15 @@ class Gathered:
     """A family as it is: published items first, ZenML second.
 
     In this order a promotion in between is either seen in ZenML or makes ``apply`` fail with a conflict, never lost.
-    ``without`` is the UUID of a version that is about to be deleted and counts as gone.
+    ``without`` is the UUID of a version that is about to be deleted and counts as gone. ``keep_gone`` says that items
+    whose ZenML version is gone stay, as they do in a backfill.
     """
 
     slug: str
     published: tuple[Item, ...]
     versions: tuple[VersionRecord, ...]
     without: str = ""
+    keep_gone: bool = False
 
     @property
     def promoted(self) -> tuple[VersionRecord, ...]:
@@ -168,9 +172,10 @@ def apply_publication(services: Services, gathered: Gathered, artifacts: Mapping
         if request is None:
             raise RefusedError(version.id, ["it holds no finetune request"])
         base_model, dataset = parents(services, request)
-        return local_item(version, request, base_model, dataset, artifacts[version.uuid])
+        return local_item(version, request, base_model, dataset, artifacts[version.uuid], knowledge=services.knowledge)
 
-    family = local_family(gathered.slug, gathered.versions, gathered.published, content)
+    kept = partial(current, knowledge=services.knowledge) if gathered.keep_gone else None
+    family = local_family(gathered.slug, gathered.versions, gathered.published, content, kept)
     changes = diff(gathered.published, desired_items(family))
     for change in changes.changes:
         if change.item is not None:
@@ -182,11 +187,15 @@ def apply_publication(services: Services, gathered: Gathered, artifacts: Mapping
     return changes
 
 
-def recompute(services: Services, slug: str, without: str = "") -> ChangeSet:
-    """The whole road in one call."""
+def recompute(services: Services, slug: str, without: str = "", *, keep_gone: bool = False) -> ChangeSet:
+    """The whole road in one call.
+
+    Args:
+        keep_gone: as in ``Gathered``.
+    """
 
     def once() -> ChangeSet:
-        gathered = gather_family(services, slug, without)
+        gathered = replace(gather_family(services, slug, without), keep_gone=keep_gone)
         return apply_publication(services, gathered, publish_artifacts(services, gathered))
 
     return services.retried(once)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import ChangeSet, Item
 from fair_dagster.domain.drift import diff
 from fair_dagster.domain.errors import FairError
+from fair_dagster.domain.migrations import current
 from fair_dagster.domain.publication import (
     Family,
     desired_items,
@@ -90,7 +91,13 @@ def retire(services: Services, collection: str, slug: str) -> ChangeSet:
 
 
 def republish(services: Services, collection: str, slug: str) -> ChangeSet:
-    """Recompute the family from what the catalog holds: repairs links and deprecation."""
+    """Recompute the family from what the catalog holds: repairs links, deprecation and what is derived.
+
+    Items of a former schema version, active or not, are migrated in place.
+
+    Raises:
+        RefusedError: an item is of a schema version that this release does not know.
+    """
 
     def decide() -> ChangeSet:
         published = services.catalog.family(collection, slug)
@@ -100,7 +107,8 @@ def republish(services: Services, collection: str, slug: str) -> ChangeSet:
 
 
 def _changes(services: Services, family: Family, published: list[Item]) -> ChangeSet:
-    desired = desired_items(family)
+    releases = (replace(release, content=current(release.content, services.knowledge)) for release in family.releases)
+    desired = desired_items(replace(family, releases=tuple(releases)))
     children = _children(services, family) if _ids_moved(published, desired) else []
     relinked = relink_parents(children, {(family.collection, family.slug): desired})
     return diff([*published, *children], [*desired, *relinked])

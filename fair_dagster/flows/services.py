@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fair_dagster.catalog.store import CatalogStore, open_store
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import ChangeSet, Item
+from fair_dagster.domain.coverage import Knowledge
 from fair_dagster.domain.errors import ConflictError, RefusedError
 from fair_dagster.settings import Settings
 from fair_dagster.storage.local import LocalArtifacts
@@ -46,6 +47,14 @@ class Services:
         from fair_dagster.catalog.validation import Validator
 
         return Validator(self.settings)
+
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """What properties are derived from beside the item: the vocabulary, and countries."""
+        from fair_dagster.catalog.schemas import vocabulary
+        from fair_dagster.imagery.countries import country_of
+
+        return Knowledge(vocabulary(), country_of)
 
     @cached_property
     def versions(self) -> "ModelVersions":

@@ -8,13 +8,13 @@ from fair_dagster.domain.publication import desired_items, local_family, release
 from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
 from fair_dagster.domain.training_config import rerun_config, training_config
 from fair_dagster.domain.versions import VersionRecord
-from tests.factories import base_model, dataset, finetune_request, version
+from tests.factories import KNOWLEDGE, base_model, dataset, finetune_request, version
 
 
 def content(record: VersionRecord) -> Item:
     request = FinetuneRequest.of(record)
     assert request is not None
-    return local_item(record, request, base_model(), dataset(), {})
+    return local_item(record, request, base_model(), dataset(), {}, knowledge=KNOWLEDGE)
 
 
 def published(*versions: VersionRecord, before: list[Item] | None = None) -> dict[str, Item]:

@@ -21,7 +21,7 @@ from fair_dagster.domain.publication import (
 )
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord
-from tests.factories import base_model, dataset, version
+from tests.factories import KNOWLEDGE, base_model, dataset, version
 
 Catalog = dict[ItemKey, Item]
 
@@ -80,7 +80,7 @@ class LocalModels(RuleBasedStateMachine):
         def content(record: VersionRecord) -> Item:
             request = FinetuneRequest.of(record)
             assert request is not None
-            return local_item(record, request, base_model(), dataset(), {})
+            return local_item(record, request, base_model(), dataset(), {}, knowledge=KNOWLEDGE)
 
         return local_family("ramp-nepal", list(self.versions.values()), self.published(), content)
 
@@ -175,7 +175,7 @@ class BaseModels(RuleBasedStateMachine):
         self.titles: dict[str, str] = {}
         self.content = ""
         self.number_of_content: dict[str, int] = {}
-        self.child = local_item(version(), FinetuneRequest.of(version()), base_model(), dataset(), {})  # type: ignore[arg-type]
+        self.child = local_item(version(), FinetuneRequest.of(version()), base_model(), dataset(), {}, knowledge=KNOWLEDGE)  # type: ignore[arg-type]
 
     def published(self) -> list[Item]:
         return list(self.catalog.values())
