@@ -1,4 +1,4 @@
-"""The check that finds finetuned models whose base model or dataset has a newer version; what that is, the domain says."""
+"""The check that finds finetuned models whose base model or dataset has a newer version. The rule is the domain's."""
 
 import dagster as dg
 

@@ -157,8 +157,9 @@ def _item(published: Iterable[Item], name: str) -> Item | None:
 def _versions(services: Services, name: str, start: Item | None) -> Sequence[VersionRecord]:
     """The versions in ZenML that belong into the graph: of a published one everything stands in the catalog."""
     if start is None:
+        slug = split_version_id(name)[0]
         try:
-            return services.versions.list(split_version_id(name)[0]) if not slug_problems(name.lower()) else ()
+            return () if slug_problems(slug) else services.versions.list(slug)
         except NotFoundError:
             return ()
     if start["collection"] == items.LOCAL_MODELS:
