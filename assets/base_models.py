@@ -22,11 +22,12 @@ def base_model_asset(folder: Path) -> dg.AssetsDefinition:
         group_name=keys.BASE_MODELS_GROUP,
         kinds={"stac", "python"},
         owners=[keys.OWNER],
-        code_version=folder_digest(folder).removeprefix("sha256:")[:16],
+        code_version=keys.code_version(folder_digest(folder)),
         description=f"The base model `{slug}`, contributed as `models/{folder.name}/`.",
     )
     def base_model(context: dg.AssetExecutionContext, fair: FairResource) -> dg.MaterializeResult[None]:
-        changes = base_models.register(fair.services, folder)
+        # By name: where base models follow a branch, another checkout may have become current since loading.
+        changes = base_models.register(fair.services, fair.services.settings.models / folder.name)
         for change in changes.changes:
             context.log.info(f"{change.action} {change.key}: {change.reason}")
         item = fair.services.catalog.get(ItemKey(items.BASE_MODELS, slug))

@@ -30,6 +30,7 @@ def build_defs(
     settings = settings or Settings()
     found = usable_folders(settings.models)
     slugs = [slug_of_folder(folder) for folder in found]
+    jobs = asset_jobs(slugs)
     resources = {"fair": FairResource(), "pipes": dg.PipesSubprocessClient()}
     return dg.Definitions(
         assets=[
@@ -41,9 +42,9 @@ def build_defs(
             *collection_assets(slugs),
         ],
         asset_checks=[*collection_checks(), *staleness_checks()],
-        jobs=asset_jobs(slugs),
+        jobs=jobs,
         sensors=[
-            *merge_sensors(settings, slugs),
+            *merge_sensors(settings, jobs),
             *stage_sensors(settings, slugs),
             *failure_sensors(settings),
         ],

@@ -12,6 +12,7 @@ from fair_dagster.ops import (
     gather_family,
     predict_images,
     publish_artifacts,
+    sync_folder,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ def recompute_family() -> None:
 @dg.job(name=keys.PREDICT_JOB, description="Draw features on images with any model of the catalog.")
 def predict() -> None:
     predict_images()
+
+
+@dg.job(
+    name=keys.SYNC_JOB,
+    description="Bring one base model in step with its folder at the head of the branch: register or retire it.",
+)
+def sync_base_model() -> None:
+    sync_folder()
 
 
 def asset_jobs(slugs: Sequence[str]) -> "list[dg.JobDefinition | UnresolvedAssetJobDefinition]":
@@ -65,4 +74,4 @@ def asset_jobs(slugs: Sequence[str]) -> "list[dg.JobDefinition | UnresolvedAsset
                 description=f"Recompute the published finetunes of {slug}.",
             ),
         ]
-    return [*jobs, recompute_family, predict]
+    return [*jobs, recompute_family, predict, sync_base_model]

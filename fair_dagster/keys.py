@@ -38,10 +38,17 @@ TAG_PROCESS = "fair/process"
 TAG_CAUSE = "fair/cause"
 """Why a sensor started a run, for people: a commit, a change of stage."""
 TAG_COMMIT = "fair/commit"
+TAG_REFUSED = "fair/refused"
+"""On a run that failed because of what it was given: trying it again would end the same."""
 
 
 def base_model(slug: str) -> dg.AssetKey:
     return dg.AssetKey(["base_models", slug])
+
+
+def code_version(digest: str) -> str:
+    """The code version of a base model whose folder has ``digest``."""
+    return digest.removeprefix("sha256:")[:16]
 
 
 def training_config(slug: str) -> dg.AssetKey:

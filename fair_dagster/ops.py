@@ -6,16 +6,18 @@ They take names and partition keys, call a flow, and put what it did into metada
 import threading
 
 import dagster as dg
+from dagster._core.definitions.data_version import CODE_VERSION_TAG
 from dagster._core.errors import DagsterPipesExecutionError  # Dagster raises it, and exports it nowhere.
 
 from fair_dagster import keys
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import ItemKey
-from fair_dagster.domain.errors import ConflictError, PipelineError
+from fair_dagster.domain.errors import ConflictError, PipelineError, RefusedError
 from fair_dagster.domain.slugs import split_version_id
-from fair_dagster.flows import allocations, finetunes, local_models, predictions
+from fair_dagster.flows import allocations, finetunes, local_models, merges, predictions
 from fair_dagster.flows.run_files import progress_file
 from fair_dagster.metadata import changes_metadata, item_metadata, load_plotting, training_metadata
+from fair_dagster.pipelines.contract import folder_digest
 from fair_dagster.pipelines.environment import zenml_environment
 from fair_dagster.pipelines.metadata import PROGRESS_VARIABLE
 from fair_dagster.resources import FairResource
@@ -31,6 +33,12 @@ class GatherConfig(dg.Config):
     """``without``: the UUID of a version that is about to be deleted."""
 
     without: str = ""
+
+
+class SyncConfig(dg.Config):
+    """A folder under ``models/``, by its name."""
+
+    folder: str
 
 
 class PredictionConfig(dg.Config):
@@ -138,6 +146,26 @@ def _cause(result: dict[str, object], partition: str) -> PipelineError:
         step = f" in step {result['step']!r}" if result.get("step") else ""
         return PipelineError(f"training of {partition!r} failed{step}: {error}")
     return PipelineError(f"training of {partition!r} was killed before it could say why; see the step's log")
+
+
+@dg.op(tags={"dagster/kind": "stac"})
+def sync_folder(context: dg.OpExecutionContext, config: SyncConfig, fair: FairResource) -> None:
+    """Register a folder of the branch's head, or retire its base model when the folder is gone."""
+    try:
+        synced = merges.sync(fair.services, config.folder)
+    except RefusedError as error:
+        context.instance.add_run_tags(context.run_id, {keys.TAG_REFUSED: error.subject})
+        raise
+    for change in synced.changes.changes:
+        context.log.info(f"{change.action} {change.key}: {change.reason}")
+    metadata = changes_metadata(synced.changes)
+    tags = {}
+    if synced.folder is not None:
+        item = fair.services.catalog.get(ItemKey(items.BASE_MODELS, synced.slug))
+        metadata |= item_metadata(fair.services, item) if item else {}
+        tags = {CODE_VERSION_TAG: keys.code_version(folder_digest(synced.folder))}
+    # An event of the asset, which the code location may not know yet: it shows there once that has reloaded.
+    context.log_event(dg.AssetMaterialization(keys.base_model(synced.slug), metadata=metadata, tags=tags))
 
 
 @dg.op(tags={"dagster/kind": "onnx"})

@@ -1,4 +1,292 @@
 """The git repository that base models are contributed in: its branch, its commits, checkouts of them.
 
-Knows files and commits, not base models.
+Knows files and commits, not base models. Everything is kept under ``FAIR_HOME/repository``: a bare mirror of the one
+branch, a checkout for each content of ``models/``, and ``current``, a link to the checkout that counts. A user's
+own clone is read and never written. No code of the repository runs here: no hooks, no submodules, no external
+protocols.
 """
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from fair_dagster.domain.errors import RefusedError, ServiceError
+from fair_dagster.settings import Settings
+
+MODELS = "models"
+WATCHED = (MODELS, "schemas")
+
+_SHA = re.compile(r"[0-9a-f]{40,64}")
+_BAD_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/.]|[/.]$|\.lock$")
+_CREDENTIALS = re.compile(r"://[^/@\s]+@")
+# What git would take for the repository that a process stands in, e.g. inside a hook.
+_FOREIGN = frozenset(
+    "GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES "
+    "GIT_COMMON_DIR GIT_PREFIX GIT_NAMESPACE GIT_SHALLOW_FILE GIT_CEILING_DIRECTORIES".split()
+)
+# The branch's head under a name that no choice of branch can collide with.
+_HEAD = "refs/fair/head"
+# Asking for the head takes a request, and a tick of a sensor may take a minute in all.
+_ASK_TIMEOUT = 15.0
+TICK_TIMEOUT = 40.0
+_LOCAL_TIMEOUT = 60.0
+_KEPT_CHECKOUTS = 3
+_KEPT_SECONDS = 7 * 24 * 3600.0
+"""A training imports from the checkout that it began with."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    sha: str
+    subject: str
+
+
+class Repository:
+    """The branch ``FAIR_MODELS_BRANCH`` of ``FAIR_MODELS_REPO``.
+
+    Args:
+        timeout: seconds that asking the remote side may take.
+
+    Raises:
+        RefusedError: the settings name no repository, or one that git would take for an option.
+    """
+
+    def __init__(self, settings: Settings, *, timeout: float = TICK_TIMEOUT) -> None:
+        if problems := _problems(settings.models_repo, settings.models_branch):
+            raise RefusedError("the repository of base models", problems)
+        self._url = settings.models_repo
+        self._ref = f"refs/heads/{settings.models_branch}"
+        self._branch = settings.models_branch
+        self._timeout = timeout
+        self._root = settings.repository_path
+        self._mirror = self._root / "mirror.git"
+
+    def fetch(self) -> str:
+        """Bring the mirror in step with the branch and return the commit at its head.
+
+        Raises:
+            ServiceError: the repository cannot be reached, or has no such branch; the mirror is as it was.
+        """
+        with _locked(self._root):
+            self._prepare()
+            asked = self._git("ls-remote", "--", self._url, self._ref, timeout=min(_ASK_TIMEOUT, self._timeout))
+            listed = asked.decode(errors="replace")
+            heads = [line.split("\t")[0] for line in listed.splitlines() if line.split("\t")[-1] == self._ref]
+            if not heads:
+                raise ServiceError(
+                    f"{redacted(self._url)} has no branch {self._branch!r}, or no commit on it: "
+                    "push one, or set FAIR_MODELS_BRANCH"
+                )
+            if heads[0] != self._head():
+                # The branch may move anywhere, also back; a shallow clone is as good as a whole one.
+                refspec = f"+{self._ref}:{_HEAD}"
+                options = ("--no-tags", "--no-recurse-submodules", "--update-shallow", "--no-write-fetch-head")
+                self._git("fetch", "--quiet", *options, "--", self._url, refspec, timeout=self._timeout)
+            return self._head() or heads[0]
+
+    def knows(self, commit: str) -> bool:
+        """Whether the mirror holds ``commit``; after a force-push or a lost mirror it may not."""
+        return bool(_SHA.fullmatch(commit)) and self._try("cat-file", "-e", f"{commit}^{{commit}}") is not None
+
+    def changed(self, old: str, new: str) -> list[str]:
+        """The watched paths in which two commits differ; a renamed file counts under both of its names."""
+        return _names(self._git("diff", "--no-renames", "--name-only", "-z", old, new, "--", *WATCHED))
+
+    def paths(self, commit: str) -> list[str]:
+        """The watched files of a commit."""
+        return _names(self._git("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, "--", *WATCHED))
+
+    def ever(self, commit: str) -> list[str]:
+        """The paths under ``models/`` that a commit or one before it touched, as far as the history is there."""
+        return _names(self._git("log", "--no-renames", "--name-only", "-z", "--format=", commit, "--", MODELS))
+
+    def last_change(self, commit: str, path: str) -> Commit:
+        """The commit that touched ``path`` last; ``commit`` itself where the history does not reach so far."""
+        for arguments in (("log", "-1", "--format=%H %s", commit, "--", path), ("log", "-1", "--format=%H %s", commit)):
+            if found := self._git(*arguments).decode(errors="replace").strip():
+                sha, _, subject = found.partition(" ")
+                return Commit(sha, subject)
+        return Commit(commit, "")
+
+    def checkout(self, commit: str) -> Path:
+        """Make ``models/`` of a commit current, and return the folder that holds it.
+
+        A commit with the same base models as the current one gets no checkout of its own.
+
+        Raises:
+            ServiceError: git or the disk refuses; what was current stays so.
+        """
+        with _locked(self._root):
+            current = current_checkout(self._root)
+            if current and self._tree(current.name) == self._tree(commit) and (current / MODELS).is_dir():
+                return current
+            folder = self._root / "commits" / commit
+            if not (folder / MODELS).is_dir():
+                self._fill(folder, commit)
+            link = self._root / ".current"
+            link.unlink(missing_ok=True)
+            link.symlink_to(Path("commits") / commit)
+            link.replace(self._root / "current")
+            # The time at which a checkout was current last decides how long it is kept.
+            os.utime(folder)
+            if current:
+                os.utime(current)
+            _prune(folder)
+            return folder
+
+    def _fill(self, folder: Path, commit: str) -> None:
+        kind = self._try("cat-file", "-t", f"{commit}:{MODELS}")
+        if kind is not None and kind.strip() != b"tree":
+            raise ServiceError(f"{MODELS!r} is not a folder at commit {commit}: nothing can be read from it")
+        partial = folder.with_name(f".{commit}")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        if kind is None:
+            # The last base model was removed; git keeps no empty folder.
+            (partial / MODELS).mkdir()
+        else:
+            index = {"GIT_INDEX_FILE": str(partial / ".index")}
+            tree = f"--work-tree={partial}"
+            self._git(tree, "checkout", "--quiet", "--force", commit, "--", MODELS, folder=partial, extra=index)
+            (partial / ".index").unlink(missing_ok=True)
+            _remove_links_outside(partial / MODELS)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+
+    def _tree(self, commit: str) -> bytes | None:
+        """What tells two contents of ``models/`` apart; None when the mirror cannot say."""
+        if not self.knows(commit):
+            return None
+        return self._try("rev-parse", "--verify", "--quiet", f"{commit}:{MODELS}") or b"none"
+
+    def _head(self) -> str | None:
+        found = self._try("rev-parse", "--verify", "--quiet", f"{_HEAD}^{{commit}}")
+        return found.decode().strip() if found else None
+
+    def _prepare(self) -> None:
+        if not (self._mirror / "HEAD").is_file():
+            self._git("init", "--quiet", "--bare", "--template=", str(self._mirror), mirror=False)
+
+    def _try(self, *arguments: str) -> bytes | None:
+        """What git prints, or None when it exits with an error."""
+        done = self._run(arguments, _LOCAL_TIMEOUT)
+        return done.stdout if done.returncode == 0 else None
+
+    def _git(
+        self,
+        *arguments: str,
+        timeout: float = _LOCAL_TIMEOUT,
+        mirror: bool = True,
+        folder: Path | None = None,
+        extra: dict[str, str] | None = None,
+    ) -> bytes:
+        done = self._run(arguments, timeout, mirror=mirror, folder=folder, extra=extra)
+        if done.returncode != 0:
+            said = redacted(done.stderr.decode(errors="replace")).strip().splitlines()
+            lines = [line for line in said if line.startswith(("fatal:", "error:"))] or said[-1:] or ["no reason given"]
+            raise ServiceError(f"git could not read {redacted(self._url)}: {'; '.join(lines[:3])}")
+        return done.stdout
+
+    def _run(
+        self,
+        arguments: tuple[str, ...],
+        timeout: float,
+        *,
+        mirror: bool = True,
+        folder: Path | None = None,
+        extra: dict[str, str] | None = None,
+    ) -> "subprocess.CompletedProcess[bytes]":
+        safe = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.autocrlf=false", "gc.auto=0")
+        options = [part for setting in safe for part in ("-c", setting)]
+        where = [f"--git-dir={self._mirror}"] if mirror else []
+        command = ["git", "--literal-pathspecs", *options, *where, *arguments]
+        environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+        environment |= {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh", "LC_ALL": "C"}
+        try:
+            return subprocess.run(
+                command,
+                cwd=folder or self._root,
+                env=environment | (extra or {}),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                # Without a terminal ssh cannot ask for a password either.
+                start_new_session=True,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ServiceError(
+                f"git did not answer within {timeout:.0f} s for {redacted(self._url)}; "
+                "the first fetch of a large repository is done by: fair-dagster base-model sync"
+            ) from error
+        except OSError as error:
+            raise ServiceError(f"git cannot be started: {error.strerror or error}; install it") from error
+
+
+def current_checkout(root: Path) -> Path | None:
+    """The checkout that base models are read from; None before the first."""
+    link = root / "current"
+    return link.resolve() if link.is_symlink() and (link / MODELS).is_dir() else None
+
+
+def redacted(text: str) -> str:
+    """``text`` without the user names and passwords of its URLs."""
+    return _CREDENTIALS.sub("://***@", text)
+
+
+def _problems(url: str, branch: str) -> list[str]:
+    problems = []
+    if not url:
+        problems.append("FAIR_MODELS_REPO is not set: name a clone, a bare repository or a URL")
+    if url.startswith("-"):
+        problems.append("FAIR_MODELS_REPO begins with '-', which git would take for an option")
+    if not branch or _BAD_BRANCH.search(branch):
+        problems.append(f"FAIR_MODELS_BRANCH {branch!r} is not the name of a branch")
+    return problems
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """One process fetches and checks out at a time."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / ".lock", timeout=_LOCAL_TIMEOUT):
+            yield
+    except Timeout as error:
+        raise ServiceError(f"another process has been busy with {root} for a minute; try again") from error
+    except OSError as error:
+        raise ServiceError(f"{root} cannot be written: {error.strerror or error}") from error
+
+
+def _names(output: bytes) -> list[str]:
+    """NUL-separated paths; bytes that are no UTF-8 stay as surrogates."""
+    return sorted({os.fsdecode(name) for name in output.split(b"\0") if name})
+
+
+def _remove_links_outside(models: Path) -> None:
+    """Remove the links that lead out of their base model's folder: a checkout holds nothing but its commit."""
+    if models.is_symlink():
+        models.unlink()
+        models.mkdir()
+    for path in models.rglob("*"):
+        if path.is_symlink():
+            home = models / path.relative_to(models).parts[0]
+            if path == home or not path.resolve().is_relative_to(home.resolve()):
+                path.unlink()
+
+
+def _prune(current: Path) -> None:
+    """Remove checkouts that nothing can be running from any more."""
+    others = [path for path in current.parent.iterdir() if path != current]
+    newest = sorted(others, key=lambda path: path.lstat().st_mtime, reverse=True)
+    for path in newest[_KEPT_CHECKOUTS:]:
+        if time.time() - path.lstat().st_mtime > _KEPT_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)

@@ -4,13 +4,16 @@ Paths of local state are derived from ``home`` here and nowhere else.
 """
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+_REMOTE = re.compile(r"^([a-z][a-z0-9+.-]*://|[^/:]+:(?!//))")
+_CREDENTIALS = re.compile(r"://[^/@]+@")
 
 
 class Settings(BaseSettings):
@@ -40,19 +43,47 @@ class Settings(BaseSettings):
     def model_post_init(self, _: object) -> None:
         # Frozen applies to callers; here the two derived defaults are filled in.
         object.__setattr__(self, "home", self.home.expanduser().resolve())
+        if self.models_repo and not _REMOTE.match(self.models_repo):
+            object.__setattr__(self, "models_repo", str(Path(self.models_repo).expanduser().resolve()))
+        if self.models_repo and "models" not in self.model_fields_set:
+            object.__setattr__(self, "models", self.repository_path / "current" / "models")
+        # Of the repository's current checkout this leaves the commit, so that a run keeps the one it began with.
         object.__setattr__(self, "models", self.models.expanduser().resolve())
 
-    def environment(self) -> dict[str, str]:
-        """The ``FAIR_*`` variables under which another process reads equal settings, without the secrets."""
+    @model_validator(mode="after")
+    def _one_source_of_models(self) -> Self:
+        if self.models_repo and not self.follows_branch:
+            raise ValueError(
+                f"FAIR_MODELS ({self.models}) and FAIR_MODELS_REPO are both set, and base models come from one place: "
+                "unset one of them"
+            )
+        return self
+
+    @property
+    def follows_branch(self) -> bool:
+        """Whether base models come from checkouts of a repository's branch, not from a folder of the user's."""
+        return bool(self.models_repo) and self.models.is_relative_to(self.repository_path)
+
+    def environment(self, *, pinned: bool = True) -> dict[str, str]:
+        """The ``FAIR_*`` variables under which another process reads equal settings, without the secrets.
+
+        Args:
+            pinned: the other process keeps to the commit that base models are read from now. Without it, it follows
+                the branch: what a process needs that lives longer than a run.
+        """
         prefix = str(self.model_config["env_prefix"])
+        left_out = {"models"} if self.follows_branch and not pinned else set()
         return {
             f"{prefix}{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in self.plain().items()
+            if name not in left_out
         }
 
     def plain(self) -> dict[str, Any]:
         """The settings as JSON, without the secrets: those stay in the environment that they came from."""
         secrets = {name for name in type(self).model_fields if isinstance(getattr(self, name), SecretStr)}
+        if _CREDENTIALS.search(self.models_repo):
+            secrets.add("models_repo")
         return self.model_dump(mode="json", exclude_none=True, exclude=secrets)
 
     @property
@@ -70,6 +101,11 @@ class Settings(BaseSettings):
     @property
     def zenml_path(self) -> Path:
         return self.home / "zenml"
+
+    @property
+    def repository_path(self) -> Path:
+        """A mirror of the repository of base models, and checkouts of it."""
+        return self.home / "repository"
 
     @property
     def schema_cache_path(self) -> Path:

@@ -32,7 +32,11 @@ def open_fair() -> "Fair":
         return Fair()
     except ValidationError as error:
         problems = [
-            f"FAIR_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}" for problem in error.errors()
+            # A problem of several variables names them itself.
+            f"FAIR_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
+            if problem["loc"]
+            else problem["msg"].removeprefix("Value error, ")
+            for problem in error.errors()
         ]
         raise RefusedError("configuration by FAIR_* variables", problems) from error
 

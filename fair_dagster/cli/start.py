@@ -41,7 +41,7 @@ def ui(session: Session, port: int, host: str) -> None:
     click.echo(f"The Dagster UI opens at http://{host}:{port} in some 20 seconds; Ctrl-C ends it.")
     command = ui_command(host, port)
     sys.stdout.flush()
-    os.execve(command[0], command, ui_environment(session))  # noqa: S606 - no shell is wanted
+    os.execve(command[0], command, ui_environment(session, host, port))  # noqa: S606 - no shell is wanted
 
 
 def ui_command(host: str, port: int) -> list[str]:
@@ -50,13 +50,16 @@ def ui_command(host: str, port: int) -> list[str]:
     return [sys.executable, "-m", "dagster", "dev", *target]
 
 
-def ui_environment(session: Session) -> dict[str, str]:
+def ui_environment(session: Session, host: str = _HOST, port: int = _PORT) -> dict[str, str]:
     """The environment that leads the UI, its daemon and the runs they start to this installation."""
     settings = session.fair.settings
     # A DAGSTER_HOME of the user's own is what the runs are recorded in as well.
     instance = os.environ.get("DAGSTER_HOME", str(settings.dagster_path))
     quiet = {"PYTHONWARNINGS": "ignore:Function `dev_command` is superseded"}
-    return {**os.environ, **settings.environment(), **quiet, "DAGSTER_HOME": instance}
+    # It outlives many commits: not pinned. Its sensor asks the UI to load new base model folders.
+    reachable = _HOST if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
+    own = {"FAIR_DAGSTER_URL": settings.dagster_url or f"http://{reachable}:{port}"}
+    return {**os.environ, **settings.environment(pinned=False), **own, **quiet, "DAGSTER_HOME": instance}
 
 
 def _port_problem(host: str, port: int) -> str | None:

@@ -21,6 +21,11 @@ def slug_problems(slug: str, what: str = "slug") -> list[str]:
     return problems
 
 
+def folder_slug(name: str) -> str:
+    """The slug of a base model folder: ``texture_segmentation`` holds ``texture-segmentation``."""
+    return name.replace("_", "-")
+
+
 def version_id(slug: str, number: int) -> str:
     """The id of version ``number`` of ``slug``: ``ramp-nepal`` and 3 give ``ramp-nepal-v3``."""
     return f"{slug}-v{number}"

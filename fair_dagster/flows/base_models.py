@@ -9,7 +9,8 @@ import orjson
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import ChangeSet, Item
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.domain.slugs import slug_problems
+from fair_dagster.domain.migrations import current, declared_as
+from fair_dagster.domain.slugs import folder_slug, slug_problems
 from fair_dagster.flows.releases import Incoming, publish, release_folder
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.contract import check_folder, folder_digest, shipped_files
@@ -56,7 +57,7 @@ def usable_folders(models: Path) -> list[Path]:
 
 def slug_of_folder(folder: Path) -> str:
     """``models/texture_segmentation`` holds ``texture-segmentation``."""
-    return folder.name.replace("_", "-")
+    return folder_slug(folder.name)
 
 
 def find_folder(models: Path, name: str) -> Path:
@@ -123,7 +124,7 @@ def validate(services: Services, folder: Path, *, strict: bool = False) -> Valid
         if not any(ITEM_FILE in problem for problem in problems):
             problems += [f"{ITEM_FILE} {problem}" for problem in error.problems]
     else:
-        report = services.validator.validate(declared(item), kind="base-model", strict=strict)
+        report = services.validator.validate(declared(services, item), kind="base-model", strict=strict)
         problems += report.problems
         warnings += report.warnings
         not_checked = report.not_checked
@@ -166,11 +167,11 @@ def require(services: Services, folder: Path, *, strict: bool = False) -> None:
         raise RefusedError(found.subject, problems)
 
 
-def declared(item: Item) -> Item:
+def declared(services: Services, item: Item) -> Item:
     """A contributor's item with our extension declared and the links left to the catalog."""
-    extensions = sorted({*item.get("stac_extensions", []), items.schema_uri("base-model")})
     own = [link for link in item.get("links", []) if link.get("rel") in {"about", "cite-as", "license", "via"}]
-    return item | {"stac_extensions": extensions, "links": own, "collection": items.BASE_MODELS}
+    told = declared_as(item, "base-model", services.knowledge)
+    return told | {"links": own, "collection": items.BASE_MODELS}
 
 
 def _is_relative(href: str) -> bool:
@@ -211,5 +212,4 @@ def _content(services: Services, folder: Path, item: Item, release: str) -> Item
             target = f"{items.BASE_MODELS}/{slug}/{release}/{name}"
             files = shipped_files(folder) if Path(href) == Path() else None
             assets[key] |= services.artifacts.publish(folder / href, target, files).fields()
-    properties = item["properties"] | {"fair:schema_version": items.SCHEMA_VERSION}
-    return declared(item) | {"assets": assets, "properties": properties}
+    return current(declared(services, item) | {"assets": assets}, services.knowledge)

@@ -7,6 +7,7 @@ item itself must say is checked with the catalog's schemas, not here.
 import ast
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +93,7 @@ def folder_digest(folder: Path) -> str:
     for path in shipped_files(folder):
         content = path.read_bytes()
         # Lengths keep a name from running into the content after it.
-        for part in (path.relative_to(folder).as_posix().encode(), content):
+        for part in (os.fsencode(path.relative_to(folder).as_posix()), content):
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
     return f"sha256:{digest.hexdigest()}"

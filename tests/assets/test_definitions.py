@@ -32,6 +32,7 @@ JOBS = [
     "refresh_collections",
     "register_base_models",
     "register_dataset",
+    "sync_base_model",
 ]
 
 

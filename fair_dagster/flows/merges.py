@@ -1,0 +1,223 @@
+"""Bringing base models in step with the branch that they are contributed on.
+
+``look`` finds the folders whose runs are due, ``sync`` is what such a run does. Neither applies a difference between
+two commits: both compare what the branch's head holds with what the catalog holds, so that order and repetition do
+not matter.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fair_dagster.domain import items, merges
+from fair_dagster.domain.changes import Change, ChangeSet
+from fair_dagster.domain.errors import CatalogError, RefusedError, ServiceError
+from fair_dagster.domain.merges import Cursor, Opened, Outcome
+from fair_dagster.domain.slugs import folder_slug, slug_problems, split_version_id
+from fair_dagster.flows import base_models
+from fair_dagster.flows.releases import retire
+from fair_dagster.flows.services import Services
+from fair_dagster.pipelines.contract import folder_digest
+from fair_dagster.repository import MODELS, Commit, Repository, current_checkout
+
+MOST_RUNS = 50
+"""A tick asks for no more runs than these; the others wait for the next."""
+_ROUNDS = 8
+
+Ended = Callable[[str], tuple[Outcome, datetime | None]]
+"""How the run with a key ended, and when; the moment is aware."""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """A run that is due: one folder, and the commit that is its cause."""
+
+    folder: str
+    slug: str
+    commit: Commit
+    key: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at the branch found.
+
+    Args:
+        models: the folder that base models are read from now.
+        schemas: the commit that touched ``schemas/``, when the items have to be checked anew.
+        remarks: what an operator should know.
+        cursor: what the next look starts from.
+    """
+
+    head: str
+    models: Path
+    merges: tuple[Merge, ...]
+    schemas: Commit | None
+    remarks: tuple[str, ...]
+    cursor: Cursor
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What bringing one folder in step did. ``folder`` is None when the base model was retired."""
+
+    slug: str
+    folder: Path | None
+    changes: ChangeSet
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What the catalog holds of a slug: digest of the active release, and a stamp that moves with every change."""
+
+    digest: str | None
+    stamp: str
+
+
+def look(services: Services, repository: Repository, cursor: Cursor, ended: Ended, *, limit: int = MOST_RUNS) -> Look:
+    """Fetch the branch, make its head current, and find the folders that are not in step with it.
+
+    Raises:
+        ServiceError: the repository cannot be read; the caller keeps its cursor.
+    """
+    head = repository.fetch()
+    models = repository.checkout(head) / MODELS
+    at_head = frozenset(folder.name for folder in base_models.folders(models))
+    changed = repository.changed(cursor.commit, head) if repository.knows(cursor.commit) else None
+    remarks: list[str] = []
+    if changed is None:
+        touched = at_head | _removed(services, repository, head, at_head, remarks)
+        schemas = merges.touches_schemas(repository.paths(head))
+    else:
+        touched = merges.touched_folders(changed)
+        schemas = merges.touches_schemas(changed)
+    attempts, still_open = _open_runs(cursor, ended)
+    candidates = {merges.stands_for(folder, at_head) for folder in {*touched, *cursor.waiting, *attempts}}
+    if unnamed := {folder for folder in candidates if not merges.is_text(folder)}:
+        remarks += [f"models/{folder!a} is left out: its name is not UTF-8" for folder in sorted(unnamed)]
+    due: list[Merge] = []
+    waiting: list[str] = []
+    for folder in sorted(candidates - unnamed):
+        standing = _standing(services, folder_slug(folder))
+        if _in_step(models, folder, folder in at_head, standing):
+            continue
+        if len(due) == limit:
+            waiting.append(folder)
+            continue
+        commit = repository.last_change(head, f"{MODELS}/{folder}")
+        key = merges.run_key(folder, commit.sha, standing.stamp, attempts.get(folder, 1))
+        due.append(Merge(folder, folder_slug(folder), commit, key))
+    opened = still_open | {merge.folder: Opened(merge.key, attempts.get(merge.folder, 1)) for merge in due}
+    return Look(
+        head=head,
+        models=models,
+        merges=tuple(due),
+        schemas=repository.last_change(head, "schemas") if schemas else None,
+        remarks=tuple(remarks),
+        cursor=replace(cursor, commit=head, waiting=tuple(waiting), opened=opened),
+    )
+
+
+def _open_runs(cursor: Cursor, ended: Ended) -> tuple[dict[str, int], dict[str, Opened]]:
+    """The folders whose run has to be repeated, with the number of the attempt, and those to be awaited further."""
+    attempts: dict[str, int] = {}
+    awaited: dict[str, Opened] = {}
+    for folder, run in cursor.opened.items():
+        outcome, moment = ended(run.key)
+        if outcome == "unknown":
+            # Asked for, and never recorded: the same key again cannot start it twice.
+            attempts[folder] = run.attempt
+        elif outcome == "lost" and merges.is_due(run.attempt, moment, datetime.now(UTC)):
+            attempts[folder] = run.attempt + 1
+        elif outcome in {"going", "lost"}:
+            awaited[folder] = run
+    return attempts, awaited
+
+
+def _removed(
+    services: Services, repository: Repository, head: str, at_head: Collection[str], remarks: list[str]
+) -> frozenset[str]:
+    """The folders that the branch once had, whose base models are still active.
+
+    Without a commit to compare with, only its history tells a base model that was removed from the branch from one that
+    was registered from elsewhere. The latter is left alone.
+    """
+    slugs = {folder_slug(folder) for folder in at_head}
+    active = {name for name in services.catalog.ids(items.BASE_MODELS) if split_version_id(name)[1] is None} - slugs
+    if not active:
+        return frozenset()
+    known = {folder_slug(folder): folder for folder in merges.touched_folders(repository.ever(head))}
+    if strangers := sorted(active - known.keys()):
+        remarks.append(f"left alone, for the branch's history does not know them: {', '.join(strangers)}")
+    return frozenset(known[slug] for slug in active if slug in known)
+
+
+def _standing(services: Services, slug: str) -> _Standing:
+    if slug_problems(slug):
+        return _Standing(None, "none")
+    try:
+        family = services.catalog.family(items.BASE_MODELS, slug)
+    except CatalogError:
+        # The run says what is wrong with the item; the other folders are not held up by it.
+        return _Standing("unreadable", "unreadable")
+    digests = [str(item["properties"].get(items.UID)) for item in family if items.is_active(item)]
+    stamps = [str(item["properties"].get("updated", "")) for item in family]
+    return _Standing(digests[0] if digests else None, max(stamps, default="none"))
+
+
+def _in_step(models: Path, folder: str, at_head: bool, standing: _Standing) -> bool:
+    if not at_head:
+        return standing.digest is None
+    return folder_digest(models / folder) == standing.digest
+
+
+def sync(services: Services, folder: str) -> Synced:
+    """Register a folder of the current checkout, or retire its base model when it is not there any more.
+
+    When another commit became current meanwhile, this is done again: the last of two runs at once must not leave what
+    the first of two commits held.
+
+    Raises:
+        RefusedError: the folder is not valid, or another one has its slug; every reason is named.
+        ServiceError: there is no checkout yet, so that nothing can be known to be removed.
+    """
+    done: list[Change] = []
+    for _ in range(_ROUNDS):
+        checkout = _require_checkout(services)
+        settings = services.settings.model_copy(update={"models": checkout / MODELS})
+        synced = _sync_once(replace(services, settings=settings), folder)
+        done += synced.changes.changes
+        if current_checkout(services.settings.repository_path) == checkout:
+            break
+    return replace(synced, changes=ChangeSet(tuple(done)))
+
+
+def _require_checkout(services: Services) -> Path:
+    checkout = current_checkout(services.settings.repository_path)
+    if checkout is None:
+        raise ServiceError(
+            f"there is no checkout of the branch in {services.settings.repository_path}; "
+            "fair-dagster base-model sync makes one"
+        )
+    return checkout
+
+
+def _sync_once(services: Services, folder: str) -> Synced:
+    models = services.settings.models
+    slug = folder_slug(folder)
+    same = sorted(path.name for path in base_models.folders(models) if base_models.slug_of_folder(path) == slug)
+    if not same:
+        return Synced(slug, None, ChangeSet() if slug_problems(slug) else retire(services, items.BASE_MODELS, slug))
+    usable = [path for path in base_models.usable_folders(models) if path.name in same]
+    chosen = models / (folder if folder in same else same[0])
+    if len(same) > 1 and chosen not in usable:
+        raise RefusedError(
+            f"models/{chosen.name}",
+            [f"its slug {slug!r} is that of {_names(same, chosen.name)} as well: rename one of them"],
+        )
+    return Synced(slug, chosen, base_models.register(services, chosen))
+
+
+def _names(folders: Iterable[str], but: str) -> str:
+    return " and ".join(f"models/{name}" for name in folders if name != but)
