@@ -1,1 +1,108 @@
-"""Why a Dagster run did not succeed, in one sentence for people."""
+"""Why a Dagster run did not succeed, in one sentence for people, and the end of what its failed step printed.
+
+Reads the events and captured output of a run; what becomes of the run is the business of ``runs`` and ``failures``.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
+
+from fair_dagster.domain import errors
+from fair_dagster.domain.causes import SEE_LOG, telling_lines
+from fair_dagster.flows.run_files import OUTPUT_FILE, STOPPED_FILE, launch_folder
+from fair_dagster.settings import Settings
+
+_OUTPUT_CHARACTERS = 2000
+_TAIL_BYTES = 64_000
+
+
+@dataclass(frozen=True)
+class FailedStep:
+    """The step that failed first. ``log_key`` is where its output was captured; empty when it was not."""
+
+    key: str
+    error: SerializableErrorInfo | None
+    log_key: Sequence[str] = ()
+
+
+def failure_cause(settings: Settings, instance: dg.DagsterInstance, run_id: str) -> str:
+    """Why a run did not succeed: our own error in the first failed step, else its innermost, or its last output."""
+    run = instance.get_run_by_id(run_id)
+    stopped = run is None and (launch_folder(settings, run_id) / STOPPED_FILE).exists()
+    if stopped or (run is not None and run.status == dg.DagsterRunStatus.CANCELED):
+        return "it was stopped"
+    step = failed_step(instance, run_id)
+    if step is not None and step.error is not None:
+        return _with_log(told(step.error), _captured(instance, step))
+    for record in _events(instance, run_id, dg.DagsterEventType.RUN_FAILURE):
+        event = record.event_log_entry.dagster_event
+        if event is not None and event.message:
+            return str(event.message)
+    return output_of(settings, run_id)[-_OUTPUT_CHARACTERS:].strip() or "it left no trace of a cause"
+
+
+def failed_step(instance: dg.DagsterInstance, run_id: str) -> FailedStep | None:
+    """The step that failed first; None when the run ended otherwise."""
+    failures = _events(instance, run_id, dg.DagsterEventType.STEP_FAILURE)
+    if not failures:
+        return None
+    event = failures[0].event_log_entry.dagster_event
+    if event is None or event.step_key is None:
+        return None
+    return FailedStep(event.step_key, event.step_failure_data.error, _log_key(instance, run_id, event.step_key))
+
+
+def log_tail(settings: Settings, instance: dg.DagsterInstance, run_id: str, lines: int) -> list[str]:
+    """The last lines that the failed step printed, or the process of the run where no step failed."""
+    step = failed_step(instance, run_id)
+    printed = _captured(instance, step) if step is not None else ""
+    return (printed or output_of(settings, run_id)).rstrip().splitlines()[-lines:]
+
+
+def output_of(settings: Settings, run_id: str) -> str:
+    """What the process of a run printed; empty for one that has no process of its own."""
+    output = launch_folder(settings, run_id) / OUTPUT_FILE
+    return output.read_text(errors="replace") if output.is_file() else ""
+
+
+def told(error: SerializableErrorInfo) -> str:
+    """The sentence of an error that Dagster kept: of ours it is the outermost, which knows most."""
+    chain = [error]
+    while chain[-1].cause is not None:
+        chain.append(chain[-1].cause)
+    ours = [link for link in chain if isinstance(getattr(errors, link.cls_name or "", None), type)]
+    chosen = (ours or chain[-1:])[0]
+    # Dagster puts the class, with its module for ours, before the message.
+    return re.sub(rf"^([\w.]+\.)?{re.escape(chosen.cls_name or '')}: ", "", chosen.message.strip())
+
+
+def _with_log(cause: str, printed: str) -> str:
+    """A cause that only points to the log, with what stands there."""
+    if not cause.endswith(SEE_LOG):
+        return cause
+    lines = telling_lines(printed)
+    return cause.removesuffix(SEE_LOG) + "the last it printed:\n" + "\n".join(lines) if lines else cause
+
+
+def _captured(instance: dg.DagsterInstance, step: FailedStep) -> str:
+    """The end of the step's standard error, or of its standard output when there is nothing."""
+    if not step.log_key:
+        return ""
+    data = instance.compute_log_manager.get_log_data(step.log_key)
+    return ((data.stderr or b"").strip() or data.stdout or b"")[-_TAIL_BYTES:].decode(errors="replace")
+
+
+def _log_key(instance: dg.DagsterInstance, run_id: str, step_key: str) -> Sequence[str]:
+    for record in _events(instance, run_id, dg.DagsterEventType.LOGS_CAPTURED):
+        event = record.event_log_entry.dagster_event
+        captured = event.logs_captured_data if event is not None else None
+        if captured is not None and step_key in (captured.step_keys or ()):
+            return instance.compute_log_manager.build_log_key_for_run(run_id, captured.file_key)
+    return ()
+
+
+def _events(instance: dg.DagsterInstance, run_id: str, event_type: dg.DagsterEventType) -> Sequence[dg.EventLogRecord]:
+    return instance.get_records_for_run(run_id, of_type=event_type).records

@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from fair_dagster.causes import failure_cause, output_of
 from fair_dagster.domain.errors import NotFoundError
 from fair_dagster.flows import allocations
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import open_instance
 from fair_dagster.pipelines.run_records import LogLine, select_lines
-from fair_dagster.runs import Run, output_of, show_run
+from fair_dagster.runs import Run, show_run
 
 
 def logs(
@@ -39,20 +40,22 @@ def logs(
 def _dagster_lines(services: Services, run: Run) -> list[LogLine]:
     with open_instance(services.settings) as instance:
         entries = instance.all_logs(run.id)
-    if not entries:
-        # It ended before Dagster knew it: what it printed is all there is.
-        return [LogLine(None, "ERROR", run.started, line) for line in output_of(services, run.id).splitlines()]
-    return [
-        LogLine(
-            entry.step_key,
-            _level(entry),
-            datetime.fromtimestamp(entry.timestamp, UTC),
-            entry.user_message or (entry.dagster_event.message if entry.dagster_event else "") or "",
-        )
-        for entry in entries
-        # Dagster's own bookkeeping: what was loaded, what was stored.
-        if int(entry.level) > logging.DEBUG
-    ]
+        if not entries:
+            # It ended before Dagster knew it: what it printed is all there is.
+            printed = output_of(services.settings, run.id).splitlines()
+            return [LogLine(None, "ERROR", run.started, line) for line in printed]
+        cause = failure_cause(services.settings, instance, run.id) if run.status == "FAILURE" else ""
+    # Dagster's own bookkeeping is left out: what was loaded, what was stored.
+    return [_line(entry, cause) for entry in entries if int(entry.level) > logging.DEBUG]
+
+
+def _line(entry: dg.EventLogEntry, cause: str) -> LogLine:
+    event = entry.dagster_event
+    message = entry.user_message or (event.message if event else "") or ""
+    if event is not None and event.is_step_failure and cause:
+        # Dagster says only that the step failed.
+        message = f"{message}\n{cause}"
+    return LogLine(entry.step_key, _level(entry), datetime.fromtimestamp(entry.timestamp, UTC), message)
 
 
 def _level(entry: dg.EventLogEntry) -> str:

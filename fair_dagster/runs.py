@@ -5,24 +5,22 @@ Reads the Dagster instance and the files of a run; starting runs is the business
 
 import json
 import os
-import re
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_shared.error import SerializableErrorInfo
+from dagster._core.errors import DagsterUserCodeUnreachableError  # Dagster raises it, and exports it nowhere.
 
-from fair_dagster import keys
-from fair_dagster.domain import errors
+from fair_dagster import causes, keys
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.execution import LAUNCH_FILE, OUTPUT_FILE, PROCESS_FILE
+from fair_dagster.execution import LAUNCH_FILE, PROCESS_FILE, process_of
 from fair_dagster.flows import allocations
-from fair_dagster.flows.run_files import Progress, launch_folder, progress_of
+from fair_dagster.flows.run_files import STOPPED_FILE, Progress, launch_folder, progress_of
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import open_instance
 from fair_dagster.processes import Process
@@ -35,8 +33,6 @@ _OPEN = (
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 )
-_STOPPED_FILE = "stopped"
-"""Left in the folder of a run that was stopped before Dagster knew it."""
 
 
 @dataclass(frozen=True)
@@ -119,38 +115,12 @@ def going(services: Services, partition: str) -> list[str]:
 
 
 def failure_cause(services: Services, run_id: str) -> str:
-    """Why a run did not succeed: our own error in the first failed step, else its innermost, or its last output."""
+    """Why a run did not succeed; one whose process is gone counts as failed from now on."""
     with open_instance(services.settings) as instance:
         run = instance.get_run_by_id(run_id)
-        if run is not None and _settle(services, instance, run):
-            run = instance.get_run_by_id(run_id)
-        stopped = run is None and (launch_folder(services.settings, run_id) / _STOPPED_FILE).exists()
-        if stopped or (run is not None and run.status == dg.DagsterRunStatus.CANCELED):
-            return "it was stopped"
-        for entry in instance.all_logs(run_id):
-            event = entry.dagster_event
-            if event is not None and event.is_step_failure and event.step_failure_data.error is not None:
-                return _told(event.step_failure_data.error)
-            if event is not None and event.is_failure and event.message:
-                return str(event.message)
-    return output_of(services, run_id)[-2000:].strip() or "it left no trace of a cause"
-
-
-def _told(error: SerializableErrorInfo) -> str:
-    """The sentence of an error that Dagster kept: of ours it is the outermost, which knows most."""
-    chain = [error]
-    while chain[-1].cause is not None:
-        chain.append(chain[-1].cause)
-    ours = [link for link in chain if isinstance(getattr(errors, link.cls_name or "", None), type)]
-    chosen = (ours or chain[-1:])[0]
-    # Dagster puts the class, with its module for ours, before the message.
-    return re.sub(rf"^([\w.]+\.)?{re.escape(chosen.cls_name or '')}: ", "", chosen.message.strip())
-
-
-def output_of(services: Services, run_id: str) -> str:
-    """What the process of a run printed; empty for one that has no process of its own."""
-    output = launch_folder(services.settings, run_id) / OUTPUT_FILE
-    return output.read_text(errors="replace") if output.is_file() else ""
+        if run is not None:
+            _settle(services, instance, run)
+        return causes.failure_cause(services.settings, instance, run_id)
 
 
 def stop_run(services: Services, run_id: str) -> Run:
@@ -158,35 +128,60 @@ def stop_run(services: Services, run_id: str) -> Run:
 
     Raises:
         NotFoundError: no such run.
-        RefusedError: it has ended already, runs on another machine, or inside a process that does more than this run.
+        RefusedError: it has ended already, cannot be reached from here, or is inside a process that does more than it.
     """
     run = show_run(services, run_id)
     if run.finished:
         raise RefusedError(f"stopping run {run.id}", [f"it has ended already: {run.status}"])
     process = Process.of(run.pid) if run.pid is not None else None
-    if process is None or not process.alive:
+    if process is None:
+        _stop_by_dagster(services, run)
+        return show_run(services, run.id)
+    if not process.alive:
         raise RefusedError(f"stopping run {run.id}", ["its process is not on this machine; stop it in the UI"])
     folder = launch_folder(services.settings, run.id)
     if not (folder / LAUNCH_FILE).is_file():
         inside = f"it has no process of its own, it is executed inside process {process.pid}; wait, or end it there"
         raise RefusedError(f"stopping run {run.id}", [inside])
-    (folder / _STOPPED_FILE).touch()
+    (folder / STOPPED_FILE).touch()
     with open_instance(services.settings) as instance:
         if known := instance.get_run_by_id(run.id):
             # What ends from now on was stopped, it did not fail.
             instance.report_run_canceling(known)
     os.kill(process.pid, signal.SIGINT)
-    deadline = time.monotonic() + _STOP_SECONDS
-    while process.alive and time.monotonic() < deadline:
-        time.sleep(0.1)
-    if process.alive:
+    if not _wait(lambda: not process.alive):
         process.kill_group()
     return show_run(services, run.id)
 
 
+def _stop_by_dagster(services: Services, run: Run) -> None:
+    """Stop a run that Dagster's daemon or UI started: it waits in the queue, or its code server has its process."""
+    with open_instance(services.settings) as instance:
+        try:
+            reached = instance.run_coordinator.cancel_run(run.id)
+        except DagsterUserCodeUnreachableError:
+            reached = False
+        if not reached:
+            unreachable = (
+                "the code server that started it cannot be reached; start it, or mark the run as canceled in the UI"
+            )
+            raise RefusedError(f"stopping run {run.id}", [unreachable])
+        _wait(lambda: (known := instance.get_run_by_id(run.id)) is None or known.is_finished)
+
+
+def _wait(over: Callable[[], bool]) -> bool:
+    """Wait until something is over; False when it is not after ``_STOP_SECONDS``."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    while not over():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def _run(services: Services, record: dg.RunRecord) -> Run:
     run = record.dagster_run
-    process = _process(run.tags)
+    process = process_of(run)
     return Run(
         id=run.run_id,
         job=run.job_name,
@@ -220,7 +215,7 @@ def _launched_run(instance: dg.DagsterInstance, path: Path) -> Run | None:
         # From now on the run's tags say it, and the next listing has less to look at.
         path.unlink(missing_ok=True)
         return None
-    ended = "CANCELED" if path.with_name(_STOPPED_FILE).exists() else "FAILURE"
+    ended = "CANCELED" if path.with_name(STOPPED_FILE).exists() else "FAILURE"
     return Run(
         id=launch["run_id"],
         job=launch["job"],
@@ -236,7 +231,7 @@ def _launched_run(instance: dg.DagsterInstance, path: Path) -> Run | None:
 
 def _settle(services: Services, instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Dagster learns nothing from a process that was killed: say it, and say it to ZenML. True when there was need."""
-    process = _process(run.tags)
+    process = process_of(run)
     if run.status not in _OPEN or process is None or process.alive:
         return False
     # The process may have ended well since its status was read.
@@ -254,10 +249,6 @@ def _settle(services: Services, instance: dg.DagsterInstance, run: dg.DagsterRun
     if partition and run.job_name.startswith("finetune__"):
         allocations.end_runs(services, partition, run.tags.get(keys.TAG_ZENML_VERSION), "its process was killed")
     return True
-
-
-def _process(tags: Mapping[str, str]) -> Process | None:
-    return Process.parse(tags.get(keys.TAG_PROCESS, ""))
 
 
 def _moment(timestamp: float | None) -> datetime | None:

@@ -1,9 +1,49 @@
-"""Tells a webhook about failed runs, with their cause."""
+"""Tells a webhook about failed runs, with their cause, and ZenML that their trainings have ended."""
 
 import dagster as dg
 
+from fair_dagster import keys
+from fair_dagster.domain.errors import ServiceError
+from fair_dagster.domain.failures import Queue
+from fair_dagster.failures import read_failures, start_queue, webhook, work_off
+from fair_dagster.resources import FairResource
 from fair_dagster.settings import Settings
 
 
 def failure_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    return []
+    """The one sensor over failed runs.
+
+    Not a ``run_failure_sensor``: that moves on when its function raises, and the alert would be lost.
+    """
+
+    @dg.sensor(
+        name=keys.FAILURES_SENSOR,
+        minimum_interval_seconds=settings.sensor_interval,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Posts failed runs to FAIR_ALERT_WEBHOOK, and ends their trainings in ZenML.",
+    )
+    def run_failures(context: dg.SensorEvaluationContext, fair: FairResource) -> dg.SensorResult:
+        queue = Queue.parse(context.cursor)
+        if queue is None:
+            return _said("beginning now: earlier failures are not told", start_queue(context.instance))
+        origin = context.code_location_origin
+        send_alert = webhook(fair.services)
+        worked = work_off(
+            fair.services,
+            context.instance,
+            read_failures(context.instance, queue),
+            send_alert,
+            origin.location_name if origin else None,
+        )
+        if worked.problems and worked.queue == queue:
+            # Only a tick that leaves nothing to remember may fail: Dagster forgets the cursor of a failed one.
+            raise ServiceError("; ".join(worked.problems))
+        told = [f"told of {len(worked.told)} failed runs"] if worked.told else []
+        unset = ["FAIR_ALERT_WEBHOOK is not set: nobody is told"] if send_alert is None else []
+        return _said("; ".join([*worked.problems, *told, *unset]) or "no run has failed", worked.queue)
+
+    return [run_failures]
+
+
+def _said(reason: str, queue: Queue) -> dg.SensorResult:
+    return dg.SensorResult(skip_reason=reason, cursor=queue.dump())

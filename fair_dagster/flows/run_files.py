@@ -6,6 +6,9 @@ from pathlib import Path
 
 from fair_dagster.settings import Settings
 
+OUTPUT_FILE = "output.log"
+STOPPED_FILE = "stopped"
+"""Left in the folder of a run that was stopped before Dagster knew it."""
 Progress = tuple[int, int, str]
 """How far a run is: done, total, and of what (``epoch``, ``chip``)."""
 

@@ -15,7 +15,7 @@ import pytest
 
 from fair_dagster import keys, runs
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.execution import LAUNCH_FILE, PROCESS_FILE, Launch
+from fair_dagster.execution import LAUNCH_FILE, PROCESS_FILE, Launch, process_tag
 from fair_dagster.fair import Fair
 from fair_dagster.flows.run_files import launch_folder
 from fair_dagster.flows.services import Services
@@ -101,11 +101,12 @@ def ended() -> Process:
 
 def record(services: Services, process: Process, uuid: str | None = None, **fields: Any) -> str:
     """A finetune that goes on, as Dagster knows it; its id."""
-    tags = {"dagster/partition": PARTITION, keys.TAG_PROCESS: str(process)}
+    run_id = str(uuid4())
+    tags = {"dagster/partition": PARTITION, keys.TAG_PROCESS: process_tag(run_id, process)}
     if uuid:
         tags[keys.TAG_ZENML_VERSION] = uuid
     run = dg.DagsterRun(
-        **{"job_name": FINETUNE, "run_id": str(uuid4()), "status": dg.DagsterRunStatus.STARTED, "tags": tags} | fields
+        **{"job_name": FINETUNE, "run_id": run_id, "status": dg.DagsterRunStatus.STARTED, "tags": tags} | fields
     )
     with open_instance(services.settings) as instance:
         instance.add_run(run)
