@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Records = list[VersionRecord]
 Ids = list[str]
 _LINKS_A_CALL = 200
+_MODELS_A_CALL = 200
 
 
 class ModelVersions:
@@ -69,7 +70,7 @@ class ModelVersions:
             NotFoundError: no such model or number; the message lists what exists.
         """
         with self._calls():
-            return self._records(name, [self._version(name, number)])[0]
+            return self._records([self._version(name, number)])[0]
 
     def families(self, updated_since: datetime | None = None) -> tuple[str, ...]:
         """Names of all models, or of those of which a version was made or changed at or after a moment.
@@ -124,7 +125,7 @@ class ModelVersions:
             NotFoundError: no such model.
         """
         with self._calls():
-            return self._records(name, self._rows(self._model(name)))
+            return self._records(self._rows(self._model(name)))
 
     def requested_with(self, slug: str) -> Records:
         """Versions whose finetune request holds the name ``slug``, in one listing; without artifacts and runs.
@@ -135,6 +136,20 @@ class ModelVersions:
             asked = [f'{REQUEST_KEY}:contains:"{slug}"']
             rows = all_pages(self._client.list_model_versions, run_metadata=asked, sort_by="asc:created", hydrate=True)
         return [_record(row, row.model.name, {}, ()) for row in rows]
+
+    def list_many(self, names: Sequence[str]) -> dict[str, Records]:
+        """Every version of many models, in a handful of calls. A model that ZenML does not know is left out."""
+        found: dict[str, Records] = {}
+        with self._calls():
+            for start in range(0, len(names), _MODELS_A_CALL):
+                chosen = one_of(names[start : start + _MODELS_A_CALL])
+                models = {row.id: row.name for row in all_pages(self._client.list_models, name=chosen)}
+                found |= {name: [] for name in models.values()}
+                if models:
+                    filters = {"model": one_of(models), "sort_by": "asc:number", "hydrate": True}
+                    for record in self._records(all_pages(self._client.list_model_versions, **filters)):
+                        found[record.name].append(record)
+        return found
 
     @contextlib.contextmanager
     def _calls(self) -> Iterator[None]:
@@ -175,7 +190,7 @@ class ModelVersions:
                 [f"ZenML keeps one demoted version a model, now v{demoted[0]}: archive v{row.number}"],
             )
 
-    def _records(self, name: str, rows: Sequence[Any]) -> Records:
+    def _records(self, rows: Sequence[Any]) -> Records:
         """Records with artifacts and runs, in two calls for up to 200 versions instead of two a version."""
         artifacts: dict[UUID, dict[str, str]] = defaultdict(dict)
         runs: dict[UUID, Ids] = defaultdict(Ids)
@@ -187,7 +202,7 @@ class ModelVersions:
                 artifacts[link.model_version][artifact.artifact.name] = artifact.uri
             for link in all_pages(self._client.list_model_version_pipeline_run_links, **filters):
                 runs[link.model_version].append(str(link.pipeline_run.id))
-        return [_record(row, name, artifacts[row.id], runs[row.id]) for row in rows]
+        return [_record(row, row.model.name, artifacts[row.id], runs[row.id]) for row in rows]
 
 
 def _record(row: Any, name: str, artifacts: Mapping[str, str], run_ids: Sequence[str]) -> VersionRecord:

@@ -65,6 +65,10 @@ class FakeVersions:
             raise NotFoundError(f"model {name!r}", ["there is no such model"])
         return list(self._models[name])
 
+    def list_many(self, names: Sequence[str]) -> dict[str, Records]:
+        self._check("list_many")
+        return {name: list(self._models[name]) for name in names if name in self._models}
+
     def families(self) -> tuple[str, ...]:
         return tuple(sorted(self._models))
 
