@@ -151,7 +151,8 @@ def _decide(record: dg.RunRecord | None, queue: Queue, location: str | None) -> 
         return Telling.DROP
     since = queue.retrying.get(run.run_id)
     return telling(
-        will_retry=run.tags.get(_WILL_RETRY) == "true",
+        # Dagster announces a retry of runs of the command line as well, and then cannot start it.
+        will_retry=run.tags.get(_WILL_RETRY) == "true" and origin is not None,
         retried=_RETRIED_AS in run.tags,
         known_since=datetime.fromisoformat(since) if since else None,
         now=datetime.now(UTC),

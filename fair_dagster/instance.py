@@ -9,16 +9,8 @@ from pathlib import Path
 import dagster as dg
 
 from fair_dagster.domain.errors import ServiceError
+from fair_dagster.instance_config import ONE_MACHINE
 from fair_dagster.settings import Settings
-
-_CONFIG = """\
-# Dagster's own settings for one machine. Written once; yours to change.
-telemetry:
-  enabled: false
-# Dagster's invitation to sign up for mail.
-nux:
-  enabled: false
-"""
 
 
 def prepare_instance(settings: Settings) -> None:
@@ -31,7 +23,7 @@ def prepare_instance(settings: Settings) -> None:
         settings.dagster_path.mkdir(parents=True, exist_ok=True)
         config = settings.dagster_path / "dagster.yaml"
         if not config.exists():
-            config.write_text(_CONFIG)
+            config.write_text(ONE_MACHINE)
     except OSError as error:
         raise ServiceError(
             f"Dagster's folder {settings.dagster_path} cannot be made: {error.strerror or error}"

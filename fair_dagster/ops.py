@@ -3,6 +3,7 @@
 They take names and partition keys, call a flow, and put what it did into metadata. What they do stands in ``flows``.
 """
 
+import re
 import threading
 
 import dagster as dg
@@ -11,6 +12,7 @@ from dagster._core.errors import DagsterPipesExecutionError  # Dagster raises it
 
 from fair_dagster import keys
 from fair_dagster.domain import items
+from fair_dagster.domain.causes import SEE_LOG
 from fair_dagster.domain.changes import ItemKey
 from fair_dagster.domain.errors import ConflictError, PipelineError, RefusedError
 from fair_dagster.domain.slugs import split_version_id
@@ -111,7 +113,7 @@ def apply_publication(
     return dg.Output(None, metadata=metadata)
 
 
-@dg.op(ins=_START, tags={"dagster/kind": "zenml"})
+@dg.op(ins=_START, tags={"dagster/kind": "zenml"}, pool=keys.TRAINING_POOL)
 def run_training(
     context: dg.OpExecutionContext, fair: FairResource, pipes: dg.PipesSubprocessClient
 ) -> dg.Output[None]:
@@ -132,7 +134,7 @@ def run_training(
         if not result:
             # Killed: ZenML learns of it from us. Only here does this process pay for importing ZenML.
             allocations.end_runs(services, partition, owner.uuid, "its process was killed")
-        raise _cause(result, partition) from error
+        raise _cause(result, partition, error) from error
     result = finetunes.read_result(result_path)
     if result.get("error"):
         raise _cause(result, partition)
@@ -140,12 +142,19 @@ def run_training(
     return dg.Output(None, metadata=training_metadata(result, result_path.parent, owner.request))
 
 
-def _cause(result: dict[str, object], partition: str) -> PipelineError:
-    """The step's own error; a runner that was killed left no result."""
+def _cause(result: dict[str, object], partition: str, ended: DagsterPipesExecutionError | None = None) -> PipelineError:
+    """The step's own error; without a result all that is known is how the process ended."""
     if error := result.get("error"):
         step = f" in step {result['step']!r}" if result.get("step") else ""
         return PipelineError(f"training of {partition!r} failed{step}: {error}")
-    return PipelineError(f"training of {partition!r} was killed before it could say why; see the step's log")
+    return PipelineError(f"training of {partition!r} {_end(ended)}; {SEE_LOG}")
+
+
+def _end(ended: DagsterPipesExecutionError | None) -> str:
+    code = re.search(r"code (-?\d+)", str(ended))
+    if code is None or int(code[1]) < 0:
+        return "was killed before it could say why"
+    return f"could not begin (exit code {code[1]})"
 
 
 @dg.op(tags={"dagster/kind": "stac"})
@@ -183,7 +192,7 @@ def predict_images(
         pipes.run(context=context, command=prediction.command, env=settings.environment() | progress)
     except DagsterPipesExecutionError as error:
         result = finetunes.read_result(prediction.result_path)
-        cause = result.get("error") or "the process was killed before it could say why"
+        cause = result.get("error") or f"it {_end(error)}; {SEE_LOG}"
         raise PipelineError(f"prediction with {config.model!r} failed: {cause}") from error
     return dg.Output(
         None,

@@ -21,7 +21,7 @@ from fair_dagster.pipelines.entrypoints import offer_models
 from fair_dagster.pipelines.environment import prepare
 from fair_dagster.pipelines.files import write_json
 from fair_dagster.pipelines.run_records import describe_error
-from fair_dagster.processes import collect_rarely, leave
+from fair_dagster.processes import collect_rarely, end_with_parent, leave
 from fair_dagster.settings import Settings
 
 PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command of ``arguments`` and return the exit code."""
     options = _parse(arguments)
     _handle_signals(_interrupt)
+    if PIPES_VARIABLE in os.environ:
+        # Whoever would read the result is the parent; without it this would train into a version that counts as failed.
+        end_with_parent()
     try:
         settings = Settings()
         prepare(settings, verbosity="INFO")
