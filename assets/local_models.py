@@ -1,4 +1,4 @@
-"""The promoted versions in the catalog: a recompute of the family that the version belongs to."""
+"""The promoted versions in the catalog: a recompute of the families that the partitions belong to."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import dagster as dg
 
 from fair_dagster import keys
 from fair_dagster.domain import items
-from fair_dagster.ops import apply_publication, family_of_partition, gather_family, publish_artifacts
+from fair_dagster.ops import apply_publication, families_of_partitions, gather_family, publish_artifacts
 
 
 def local_model_asset(slug: str) -> dg.AssetsDefinition:
@@ -20,10 +20,10 @@ def local_model_asset(slug: str) -> dg.AssetsDefinition:
         kinds={"stac", "zenml"},
         owners=[keys.OWNER],
         code_version=items.SCHEMA_VERSION,
+        backfill_policy=dg.BackfillPolicy.multi_run(keys.PARTITIONS_A_RUN),
         description=f"Finetunes of `{slug}` that were promoted to production, as STAC items.",
     )
     def local_model(finetuned_model: Any) -> Any:
-        gathered = gather_family(family_of_partition(start=finetuned_model))
-        return apply_publication(gathered, publish_artifacts(gathered))
+        return apply_publication(publish_artifacts(gather_family(families_of_partitions(start=finetuned_model))))
 
     return local_model

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     description="Recompute the published items of one finetuned model, e.g. after a version was deleted.",
 )
 def recompute_family() -> None:
-    gathered = gather_family(configured_family())
-    apply_publication(gathered, publish_artifacts(gathered))
+    apply_publication(publish_artifacts(gather_family(configured_family())))
 
 
 @dg.job(name=keys.PREDICT_JOB, description="Draw features on images with any model of the catalog.")

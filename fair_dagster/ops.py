@@ -9,16 +9,17 @@ import threading
 import dagster as dg
 from dagster._core.definitions.data_version import CODE_VERSION_TAG
 from dagster._core.errors import DagsterPipesExecutionError  # Dagster raises it, and exports it nowhere.
+from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from fair_dagster import keys
 from fair_dagster.domain import items
 from fair_dagster.domain.causes import SEE_LOG
-from fair_dagster.domain.changes import ItemKey
-from fair_dagster.domain.errors import ConflictError, PipelineError, RefusedError
+from fair_dagster.domain.changes import ChangeSet, ItemKey
+from fair_dagster.domain.errors import PipelineError, RefusedError
 from fair_dagster.domain.slugs import split_version_id
-from fair_dagster.flows import allocations, finetunes, local_models, merges, predictions
+from fair_dagster.flows import allocations, backfills, finetunes, merges, predictions
 from fair_dagster.flows.run_files import progress_file
-from fair_dagster.metadata import changes_metadata, item_metadata, load_plotting, training_metadata
+from fair_dagster.metadata import Metadata, changes_metadata, item_metadata, load_plotting, training_metadata
 from fair_dagster.pipelines.contract import folder_digest
 from fair_dagster.pipelines.environment import zenml_environment
 from fair_dagster.pipelines.metadata import PROGRESS_VARIABLE
@@ -57,60 +58,69 @@ _START = {"start": dg.In(dg.Nothing)}
 
 
 @dg.op(ins=_START, tags={"dagster/kind": "stac"})
-def family_of_partition(context: dg.OpExecutionContext) -> str:
-    """The finetuned model that the partition is a version of."""
-    return split_version_id(context.partition_key)[0]
+def families_of_partitions(context: dg.OpExecutionContext) -> list[str]:
+    """The finetuned models that the partitions are versions of, each once."""
+    return list(dict.fromkeys(split_version_id(key)[0] for key in context.partition_keys))
 
 
 @dg.op(tags={"dagster/kind": "stac"})
-def configured_family(config: FamilyConfig) -> str:
+def configured_family(config: FamilyConfig) -> list[str]:
     """The finetuned model named by the run's configuration."""
-    return config.family
+    return [config.family]
 
 
 @dg.op(tags={"dagster/kind": "zenml"})
 def gather_family(
-    context: dg.OpExecutionContext, config: GatherConfig, fair: FairResource, family: str
-) -> local_models.Gathered:
-    """Read the family's published items, then its versions and stages from ZenML."""
-    gathered = local_models.gather_family(fair.services, family, config.without)
-    stages = ", ".join(f"v{version.number} {version.stage}" for version in gathered.versions) or "no versions"
-    context.log.info(f"{family}: {stages}; {len(gathered.published)} published items")
-    return gathered
+    context: dg.OpExecutionContext, config: GatherConfig, fair: FairResource, families: list[str]
+) -> backfills.Batch:
+    """Read the published items of each family, then the versions and stages of all from ZenML."""
+    # A backfill is started to bring items to a newer schema; it is not what removes them.
+    keep_gone = BACKFILL_ID_TAG in context.run.tags or len(families) > 1
+    batch = backfills.gather(fair.services, families, without=config.without, keep_gone=keep_gone)
+    context.log.info(backfills.described(batch))
+    return batch
 
 
 @dg.op(tags={"dagster/kind": "artifacts"})
-def publish_artifacts(
-    context: dg.OpExecutionContext, fair: FairResource, gathered: local_models.Gathered
-) -> dict[str, local_models.Artifacts]:
+def publish_artifacts(context: dg.OpExecutionContext, fair: FairResource, batch: backfills.Batch) -> backfills.Batch:
     """Copy models, weights and configurations of promoted versions to the artifact store, once, with checksums."""
-    artifacts = local_models.publish_artifacts(fair.services, gathered)
-    for version in gathered.promoted:
-        size = sum(artifact.size for artifact in artifacts[version.uuid].values())
-        context.log.info(f"{version.id}: {len(artifacts[version.uuid])} artifacts, {size:,} bytes")
-    return dict(artifacts)
+    published = backfills.publish_artifacts(fair.services, batch)
+    files = [artifact for found in published.artifacts.values() for artifact in found.values()]
+    size = sum(artifact.size for artifact in files)
+    context.log.info(f"{len(files)} artifacts of {len(published.artifacts)} versions, {size:,} bytes")
+    return published
 
 
 @dg.op(tags={"dagster/kind": "stac"})
-def apply_publication(
-    context: dg.OpExecutionContext,
-    fair: FairResource,
-    gathered: local_models.Gathered,
-    artifacts: dict[str, local_models.Artifacts],
-) -> dg.Output[None]:
-    """Write the family as it should be into the catalog, in one atomic step."""
-    try:
-        changes = local_models.apply_publication(fair.services, gathered, artifacts)
-    except ConflictError:
-        context.log.info("another writer was faster; reading the family again")
-        changes = local_models.recompute(fair.services, gathered.slug, gathered.without)
-    for change in changes.changes:
-        context.log.info(f"{change.action} {change.key}: {change.reason}")
-    metadata = changes_metadata(changes)
-    if context.has_partition_key:
-        item = fair.services.catalog.get(ItemKey(items.LOCAL_MODELS, context.partition_key))
-        metadata |= item_metadata(fair.services, item) if item else {}
-    return dg.Output(None, metadata=metadata)
+def apply_publication(context: dg.OpExecutionContext, fair: FairResource, batch: backfills.Batch) -> dg.Output[None]:
+    """Write each family as it should be into the catalog, in one atomic step each."""
+    outcome = backfills.apply(fair.services, batch, context.log.info)
+    for changes in outcome.changes.values():
+        for change in changes.changes:
+            context.log.info(f"{change.action} {change.key}: {change.reason}")
+    if not context.has_assets_def:
+        outcome.require_whole()
+        (changes,) = outcome.changes.values()
+        return dg.Output(None, metadata=changes_metadata(changes))
+    told = {
+        key: _partition_metadata(fair, key, outcome.changes[slug])
+        for key in context.partition_keys
+        if (slug := split_version_id(key)[0]) in outcome.changes
+    }
+    if outcome.failures:
+        # The run fails as a whole. What it has done is told here, because a failed step has no output.
+        tags = {CODE_VERSION_TAG: context.assets_def.code_versions_by_key[context.asset_key] or ""}
+        for key, metadata in told.items():
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata, tags=tags))
+        outcome.require_whole()
+    for key, metadata in told.items():
+        context.add_asset_metadata(metadata, context.asset_key, key)
+    return dg.Output(None)
+
+
+def _partition_metadata(fair: FairResource, key: str, changes: ChangeSet) -> Metadata:
+    item = fair.services.catalog.get(ItemKey(items.LOCAL_MODELS, key))
+    return changes_metadata(changes) | (item_metadata(fair.services, item) if item else {})
 
 
 @dg.op(ins=_START, tags={"dagster/kind": "zenml"}, pool=keys.TRAINING_POOL)

@@ -33,6 +33,12 @@ class NotFoundError(RefusedError):
     verdict = "was not found"
 
 
+class PartialError(RefusedError):
+    """Some of many things were done, and these were not. Doing all of it again does only what is missing."""
+
+    verdict = "failed"
+
+
 class CatalogError(FairError):
     """The catalog could not be read or written: disk full, no permission, a file that is no JSON."""
 
