@@ -45,7 +45,7 @@ def build_defs(
         jobs=jobs,
         sensors=[
             *merge_sensors(settings, jobs),
-            *stage_sensors(settings, slugs),
+            *stage_sensors(settings, slugs, jobs),
             *failure_sensors(settings),
         ],
         schedules=schedules(settings),

@@ -1,6 +1,6 @@
 """Dagster resources: thin over the clients that the flows use."""
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import dagster as dg
@@ -20,4 +20,10 @@ class FairResource(dg.ConfigurableResource[Services]):
 
     @cached_property
     def services(self) -> Services:
-        return Services(Settings(**self.values))
+        return shared_services(Settings(**self.values))
+
+
+@lru_cache(maxsize=4)
+def shared_services(settings: Settings) -> Services:
+    """The same clients for equal settings: sensors pay once for opening ZenML and for reading the catalog's index."""
+    return Services(settings)

@@ -17,10 +17,12 @@ import orjson
 from filelock import FileLock, Timeout
 
 from fair_dagster.catalog import documents
+from fair_dagster.catalog.index import FileIndex
 from fair_dagster.catalog.journal import Checkpoint, Journal, no_checkpoint
 from fair_dagster.catalog.layout import Layout, key_problems
 from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
 from fair_dagster.domain.digests import digest_of
+from fair_dagster.domain.entries import Entry
 from fair_dagster.domain.errors import CatalogError, ConflictError, RefusedError
 from fair_dagster.domain.items import COLLECTIONS
 from fair_dagster.domain.links import key_of
@@ -43,6 +45,7 @@ class JsonStore:
         self._layout = Layout(root)
         self._journal = Journal(self._layout.root, checkpoint=checkpoint)
         self._lock_timeout = lock_timeout
+        self._index = FileIndex()
 
     @property
     def root(self) -> Path:
@@ -68,6 +71,13 @@ class JsonStore:
             item = self._read(ItemKey(collection, item_id))
             if item is not None:
                 yield item
+
+    def entries(self, collection: str) -> list[Entry]:
+        """See ``CatalogStore.entries``. Files that have not changed since the last call are not read."""
+        self._recover()
+        folder = str(self._layout.collection_file(collection).parent)
+        names = sorted(_folder_names(Path(folder)))
+        return self._index.entries(f"{folder}/{name}/{name}.json" for name in names)
 
     def href(self, key: ItemKey) -> str:
         """The path of the item's file."""

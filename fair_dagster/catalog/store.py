@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.entries import Entry
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.settings import Settings
 
@@ -30,6 +31,12 @@ class CatalogStore(Protocol):
 
     def items(self, collection: str) -> Iterator[Item]:
         """All items of ``collection`` by id. Each is whole; a writer may come in between two of them."""
+
+    def entries(self, collection: str) -> list[Entry]:
+        """What every item of ``collection`` says of itself in short, by id. Cheap to ask again and again.
+
+        A damaged item is left out, so that a missing entry is no sign of a missing item.
+        """
 
     def apply(self, changes: ChangeSet) -> None:
         """Apply all of ``changes`` or nothing.

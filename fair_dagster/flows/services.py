@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fair_dagster.catalog.validation import Validator
     from fair_dagster.pipelines.model_versions import ModelVersions
     from fair_dagster.pipelines.runs import Runs
+    from fair_dagster.pipelines.stages import Stages
 
 KINDS: dict[str, "Kind"] = {
     items.BASE_MODELS: "base-model",
@@ -61,6 +62,12 @@ class Services:
         from fair_dagster.pipelines.model_versions import ModelVersions
 
         return ModelVersions(self.settings)
+
+    @cached_property
+    def stages(self) -> "Stages":
+        from fair_dagster.pipelines.stages import Stages
+
+        return Stages(self.settings)
 
     @cached_property
     def zenml_runs(self) -> "Runs":

@@ -1,12 +1,13 @@
 """The one way to a ZenML client, and ZenML's errors in our words.
 
-Nothing here knows models or runs. ZenML's client is not thread-safe: use one process a pipeline, and one
-thread at a time for calls.
+Nothing here knows models or runs. ZenML's client is not thread-safe: use one process a pipeline; calls of several
+threads wait for each other here.
 """
 
 import contextlib
 import json
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from zenml.client import Client
 
 PAGE_SIZE = 500
+# Sensors of one code location tick in threads of one process.
+_TURN = threading.RLock()
 
 
 def open_client(settings: Settings) -> "Client":
@@ -39,12 +42,16 @@ def open_client(settings: Settings) -> "Client":
 
 @contextlib.contextmanager
 def zenml_errors() -> Iterator[None]:
-    """Turn what ZenML raises when it cannot work into ``ServiceError``; ``KeyError`` (not found) passes."""
+    """One thread's turn with ZenML. Turns what it raises when it cannot work into ``ServiceError``.
+
+    ``KeyError`` (not found) passes.
+    """
     from requests.exceptions import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        yield
+        with _TURN:
+            yield
     except (FairError, KeyError):
         raise
     except (RequestException, ConnectionError) as error:

@@ -1,0 +1,54 @@
+"""What a catalog's index says of an item: the few fields by which sensors and reports find their way.
+
+Whoever needs more reads the item. Keeping entries up to date is the business of the store.
+"""
+
+from dataclasses import dataclass
+
+from fair_dagster.domain import items
+from fair_dagster.domain.changes import Item
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One item.
+
+    Attributes:
+        uid: ZenML's UUID of a local model, the digest of a base model or dataset; empty where the item has none.
+        family: ``mlm:name`` of a model, the slug of a dataset.
+        schema_version: of our schema; empty where the item names none.
+        base_model, dataset: slugs of the parents of a local model, else empty.
+        base_model_version, dataset_version: their numbers as the item spells them.
+    """
+
+    id: str
+    uid: str
+    number: int
+    deprecated: bool
+    family: str
+    schema_version: str = ""
+    base_model: str = ""
+    base_model_version: str = ""
+    dataset: str = ""
+    dataset_version: str = ""
+
+
+def entry_of(item: Item) -> Entry:
+    properties = item["properties"]
+
+    def text(key: str) -> str:
+        value = properties.get(key)
+        return "" if value is None else str(value)
+
+    return Entry(
+        id=str(item["id"]),
+        uid=text(items.ZENML_UID) or text(items.UID),
+        number=items.number_of(item),
+        deprecated=not items.is_active(item),
+        family=items.name_of(item),
+        schema_version=text("fair:schema_version"),
+        base_model=text("fair:base_model"),
+        base_model_version=text("fair:base_model_version"),
+        dataset=text("fair:dataset"),
+        dataset_version=text("fair:dataset_version"),
+    )
