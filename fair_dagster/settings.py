@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _REMOTE = re.compile(r"^([a-z][a-z0-9+.-]*://|[^/:]+:(?!//))")
-_CREDENTIALS = re.compile(r"://[^/@]+@")
+_CREDENTIALS = re.compile(r"^https?://[^/@]+@")
 
 
 class Settings(BaseSettings):

@@ -48,7 +48,12 @@ def merge_sensors(
         found = merges.look(fair.services, Repository(now), cursor, lambda key: _ended(context.instance, key))
         for remark in found.remarks:
             context.log.warning(remark)
-        return dg.SensorResult(run_requests=_requests(found), cursor=_reloaded(context, settings, now, found).to_json())
+        requests = _requests(found)
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else f"every base model is as {now.models_branch} has it at {found.head[:10]}",
+            cursor=_reloaded(context, settings, now, found).to_json(),
+        )
 
     return [merged]
 

@@ -1,0 +1,79 @@
+"""Where base models come from: a folder of the user's, or checkouts of a branch."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from fair_dagster.settings import PROJECT_ROOT, Settings
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FAIR_MODELS", "FAIR_MODELS_REPO", "FAIR_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def commit(home: Path, name: str) -> Path:
+    models = home / "repository" / "commits" / name / "models"
+    models.mkdir(parents=True)
+    link = home / "repository" / "current"
+    link.unlink(missing_ok=True)
+    link.symlink_to(f"commits/{name}")
+    return models
+
+
+def test_without_a_repository_base_models_are_the_projects_own() -> None:
+    assert Settings().models == PROJECT_ROOT / "models"
+
+
+def test_with_one_they_are_those_of_the_checkout_that_was_current(tmp_path: Path) -> None:
+    first = commit(tmp_path, "aaa")
+    settings = Settings(home=tmp_path, models_repo="/srv/models")
+    assert settings.models == first
+    assert settings.follows_branch
+    second = commit(tmp_path, "bbb")
+    assert settings.models == first
+    assert Settings(home=tmp_path, models_repo="/srv/models").models == second
+
+
+def test_before_the_first_checkout_there_are_none(tmp_path: Path) -> None:
+    assert not Settings(home=tmp_path, models_repo="/srv/models").models.exists()
+
+
+def test_a_child_process_keeps_the_commit_unless_it_is_to_follow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = commit(tmp_path, "aaa")
+    settings = Settings(home=tmp_path, models_repo="/srv/models")
+    second = commit(tmp_path, "bbb")
+    following = settings.environment(pinned=False)
+    assert "FAIR_MODELS" not in following
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    assert Settings().models == first
+    monkeypatch.delenv("FAIR_MODELS")
+    for name, value in following.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().models == second
+
+
+def test_a_folder_and_a_repository_at_once_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="both set"):
+        Settings(home=tmp_path, models=tmp_path / "models", models_repo="/srv/models")
+
+
+def test_a_folder_alone_is_named_to_every_child(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, models=tmp_path)
+    assert settings.environment(pinned=False)["FAIR_MODELS"] == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "remote", ["https://git.example/models.git", "git@git.example:fair/models.git", "ssh://git@git.example/models"]
+)
+def test_a_url_stays_as_it_is_and_a_path_becomes_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Settings(home=tmp_path, models_repo=remote).models_repo == remote
+    assert Settings(home=tmp_path, models_repo="clone").models_repo == str(tmp_path / "clone")
