@@ -6,10 +6,11 @@ import dagster as dg
 
 from fair_dagster import keys
 from fair_dagster.domain import items
+from fair_dagster.domain.changes import ItemKey
+from fair_dagster.flows import backfills
 from fair_dagster.flows import datasets as flow
-from fair_dagster.flows import items as item_flow
-from fair_dagster.flows import releases
 from fair_dagster.metadata import changes_metadata, item_metadata
+from fair_dagster.ops import tell_partitions
 from fair_dagster.resources import FairResource
 
 
@@ -26,15 +27,22 @@ class DatasetConfig(dg.Config):
     kinds={"stac", "geojson"},
     owners=[keys.OWNER],
     code_version=items.SCHEMA_VERSION,
+    backfill_policy=dg.BackfillPolicy.multi_run(keys.PARTITIONS_A_RUN),
     description="Chips and labels that models are finetuned on, a partition a dataset.",
 )
 def datasets(
     context: dg.AssetExecutionContext, config: DatasetConfig, fair: FairResource
 ) -> dg.MaterializeResult[None]:
-    services, slug = fair.services, context.partition_key
+    services, slugs = fair.services, list(context.partition_keys)
     if config.item:
-        changes = flow.register(services, Path(config.item), expected=slug)
+        outcome = backfills.Outcome({slugs[0]: flow.register(services, Path(config.item), expected=slugs[0])}, {})
     else:
-        changes = releases.republish(services, items.DATASETS, slug)
-    item = item_flow.find(services, slug, (items.DATASETS,))
-    return dg.MaterializeResult(metadata=changes_metadata(changes) | item_metadata(services, item))
+        outcome = backfills.republish(services, items.DATASETS, slugs, context.log.info)
+    told = {}
+    for slug, changes in outcome.changes.items():
+        # A dataset that was retired has no active item.
+        item = services.catalog.get(ItemKey(items.DATASETS, slug))
+        told[slug] = changes_metadata(changes) | (item_metadata(services, item) if item else {})
+    tell_partitions(context, told, failed=bool(outcome.failures))
+    outcome.require_whole()
+    return dg.MaterializeResult()

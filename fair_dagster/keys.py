@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from fair_dagster.domain import items
+
 OWNER = "team:fair"
 
 BASE_MODELS_GROUP = "base_models"
@@ -50,8 +52,8 @@ def base_model(slug: str) -> dg.AssetKey:
 
 
 def code_version(digest: str) -> str:
-    """The code version of a base model whose folder has ``digest``."""
-    return digest.removeprefix("sha256:")[:16]
+    """The code version of a base model whose folder has ``digest``: a newer schema makes its item outdated too."""
+    return f"{digest.removeprefix('sha256:')[:16]}-{items.SCHEMA_VERSION}"
 
 
 def training_config(slug: str) -> dg.AssetKey:

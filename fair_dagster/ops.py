@@ -5,6 +5,7 @@ They take names and partition keys, call a flow, and put what it did into metada
 
 import re
 import threading
+from collections.abc import Mapping
 
 import dagster as dg
 from dagster._core.definitions.data_version import CODE_VERSION_TAG
@@ -107,15 +108,24 @@ def apply_publication(context: dg.OpExecutionContext, fair: FairResource, batch:
         for key in context.partition_keys
         if (slug := split_version_id(key)[0]) in outcome.changes
     }
-    if outcome.failures:
-        # The run fails as a whole. What it has done is told here, because a failed step has no output.
-        tags = {CODE_VERSION_TAG: context.assets_def.code_versions_by_key[context.asset_key] or ""}
-        for key, metadata in told.items():
-            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata, tags=tags))
-        outcome.require_whole()
-    for key, metadata in told.items():
-        context.add_asset_metadata(metadata, context.asset_key, key)
+    tell_partitions(dg.AssetExecutionContext(context), told, failed=bool(outcome.failures))
+    outcome.require_whole()
     return dg.Output(None)
+
+
+def tell_partitions(context: dg.AssetExecutionContext, told: Mapping[str, Metadata], *, failed: bool) -> None:
+    """Give each partition of a run the metadata of its materialization.
+
+    Args:
+        failed: the run is about to fail for the sake of others. A failed step materializes nothing, so that what was
+            done is recorded here.
+    """
+    tags = {CODE_VERSION_TAG: context.assets_def.code_versions_by_key[context.asset_key] or ""}
+    for key, metadata in told.items():
+        if failed:
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata, tags=tags))
+        else:
+            context.add_asset_metadata(metadata, context.asset_key, key)
 
 
 def _partition_metadata(fair: FairResource, key: str, changes: ChangeSet) -> Metadata:

@@ -1,7 +1,7 @@
-"""Recomputing many families of finetuned models in one run: read together, written one by one.
+"""Recomputing many families in one run: read together, written one by one.
 
-The three steps are those of ``local_models``, which holds what happens to one family. One that fails does not stop the
-others; a service that is down stops them all.
+The three steps are those of ``local_models``, which holds what happens to one family of finetuned models; datasets take
+one step (``republish``). A family that fails does not stop the others; a service that is down stops them all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import ChangeSet
-from fair_dagster.domain.errors import ConflictError, PartialError, ServiceError
-from fair_dagster.flows import local_models
+from fair_dagster.domain.errors import ConflictError, NotFoundError, PartialError, ServiceError
+from fair_dagster.flows import local_models, releases
 from fair_dagster.flows.local_models import Artifacts, Gathered
 from fair_dagster.flows.services import Services
 
@@ -37,6 +37,10 @@ class Batch:
     artifacts: Mapping[str, Artifacts] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def alone(self) -> bool:
+        return len(self.gathered) + len(self.failures) == 1
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -46,11 +50,38 @@ class Outcome:
     failures: Mapping[str, str]
 
     def require_whole(self) -> None:
-        """Raise ``PartialError`` when a family failed; every one is named."""
+        """Make sure that nothing failed.
+
+        Raises:
+            PartialError: with every family that did.
+        """
         if self.failures:
             known = len(self.failures) + len(self.changes)
             problems = [f"{slug}: {_line(why)}" for slug, why in sorted(self.failures.items())]
             raise PartialError(f"publication of {len(self.failures)} of {known} families", problems)
+
+
+def each(
+    named: Mapping[str, A], act: Callable[[A], B], tell: Tell | None = None, *, alone: bool = False
+) -> tuple[dict[str, B], dict[str, str]]:
+    """``act`` on each: results and failures by name.
+
+    Args:
+        alone: there is only one; its error is raised as it is, because that tells most.
+    """
+    done: dict[str, B] = {}
+    failed: dict[str, str] = {}
+    for count, (name, one) in enumerate(named.items(), start=1):
+        try:
+            done[name] = act(one)
+        except Exception as error:
+            # Whatever is wrong with one is not wrong with the next, unless a service is down.
+            if alone or isinstance(error, ServiceError):
+                raise
+            failed[name] = str(error) or type(error).__name__
+        if tell is not None and not alone and (count % _TOLD_EVERY == 0 or count == len(named)):
+            tell(f"{count} of {len(named)} families, {len(failed)} failed")
+    return done, failed
 
 
 def gather(services: Services, slugs: Sequence[str], *, without: str = "", keep_gone: bool = False) -> Batch:
@@ -67,7 +98,7 @@ def gather(services: Services, slugs: Sequence[str], *, without: str = "", keep_
         one = local_models.gather_family(services, slugs[0], without)
         return Batch({one.slug: replace(one, keep_gone=keep_gone)})
     named = {slug: slug for slug in slugs}
-    published, failures = _each(named, lambda slug: tuple(services.catalog.family(items.LOCAL_MODELS, slug)))
+    published, failures = each(named, lambda slug: tuple(services.catalog.family(items.LOCAL_MODELS, slug)))
     versions = services.versions.list_many(list(published))
     gathered = {
         slug: Gathered(slug, family, tuple(versions.get(slug, ())), keep_gone=keep_gone)
@@ -88,7 +119,9 @@ def described(batch: Batch) -> str:
 
 def publish_artifacts(services: Services, batch: Batch) -> Batch:
     """Copy what promoted versions made and is not there yet."""
-    published, failures = _each(batch.gathered, lambda one: local_models.publish_artifacts(services, one))
+    published, failures = each(
+        batch.gathered, lambda one: local_models.publish_artifacts(services, one), alone=batch.alone
+    )
     artifacts = {uuid: files for family in published.values() for uuid, files in family.items()}
     rest = {slug: batch.gathered[slug] for slug in published}
     return Batch(rest, artifacts, {**batch.failures, **failures})
@@ -104,29 +137,20 @@ def apply(services: Services, batch: Batch, tell: Tell) -> Outcome:
             tell(f"{one.slug}: another writer was faster; reading the family again")
             return local_models.recompute(services, one.slug, one.without, keep_gone=one.keep_gone)
 
-    changes, failures = _each(batch.gathered, write, tell)
+    changes, failures = each(batch.gathered, write, tell, alone=batch.alone)
     return Outcome(changes, {**batch.failures, **failures})
-
-
-def _each(
-    named: Mapping[str, A], act: Callable[[A], B], tell: Tell | None = None
-) -> tuple[dict[str, B], dict[str, str]]:
-    """``act`` on each: results and failures by name. The error of a single one is raised as it is: it tells most."""
-    if len(named) == 1:
-        return {name: act(one) for name, one in named.items()}, {}
-    done: dict[str, B] = {}
-    failed: dict[str, str] = {}
-    for count, (name, one) in enumerate(named.items(), start=1):
-        try:
-            done[name] = act(one)
-        except ServiceError:
-            raise
-        except Exception as error:  # whatever is wrong with one family is not wrong with the next
-            failed[name] = str(error) or type(error).__name__
-        if tell is not None and (count % _TOLD_EVERY == 0 or count == len(named)):
-            tell(f"{count} of {len(named)} families, {len(failed)} failed")
-    return done, failed
 
 
 def _line(text: str) -> str:
     return " ".join(text.split())
+
+
+def republish(services: Services, collection: str, slugs: Sequence[str], tell: Tell) -> Outcome:
+    """Recompute families of base models or datasets from what the catalog holds, one by one."""
+
+    def one(slug: str) -> ChangeSet:
+        if not services.catalog.family(collection, slug):
+            raise NotFoundError(f"{slug!r}", [f"there is no such item in {collection}; register it"])
+        return releases.republish(services, collection, slug)
+
+    return Outcome(*each({slug: slug for slug in slugs}, one, tell, alone=len(slugs) == 1))
