@@ -175,9 +175,15 @@ class Cursor:
         return replace(self, open=opened)
 
     def due(self, limit: int) -> list[str]:
-        """The families to look at now: new ones first, then those that have waited longest."""
-        names = [name for name, kept in self.open.items() if kept.due <= self.tick]
-        return sorted(names, key=lambda name: (self.open[name].attempt > 0, self.open[name].due, name))[:limit]
+        """The families to look at now, those due longest first; half of the places are kept for new ones."""
+        names = sorted(
+            (name for name, kept in self.open.items() if kept.due <= self.tick),
+            key=lambda name: (self.open[name].due, name),
+        )
+        new = [name for name in names if self.open[name].attempt == 0]
+        again = [name for name in names if self.open[name].attempt > 0]
+        half = limit // 2
+        return new[: max(limit - half, limit - len(again))] + again[: max(half, limit - len(new))]
 
     @property
     def waiting(self) -> int:

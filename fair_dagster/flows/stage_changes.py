@@ -5,6 +5,7 @@ slice of the items, for certainty, because the slices come round to everything. 
 whole. Bounded in rows and calls; what is left over stays in the cursor. Starts no run and knows no Dagster.
 """
 
+import bisect
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -102,11 +103,12 @@ def look(
     """
     index = _Index.of(services.catalog.entries(items.LOCAL_MODELS))
     cursor = replace(cursor, tick=cursor.tick + 1)
-    cursor = _watch_deletions(services, cursor, index, limits)
+    cursor = _watch_items(services, cursor, index, limits)
     if cursor.waiting < limits.families * _FULL:
         # Otherwise the families noticed before come first: what the cursor holds stays bounded.
         cursor = _watch_changes(services, cursor, index, limits)
         cursor = _watch_production(services, cursor, index, limits)
+    cursor = _counted(services, cursor)
     return _decide(services, cursor, index, running, _Rules(slugs, limits))
 
 
@@ -142,25 +144,29 @@ def _watch_production(services: Services, cursor: Cursor, index: _Index, limits:
     return cursor.noticed(_noticed(services, cursor, found.rows, index))
 
 
-def _watch_deletions(services: Services, cursor: Cursor, index: _Index, limits: Limits) -> Cursor:
-    """Look up the next slice of the items' versions; quickly all of them when ZenML has fewer versions than before."""
+def _watch_items(services: Services, cursor: Cursor, index: _Index, limits: Limits) -> Cursor:
+    """Look up the next slice of the items' versions; many more of them when ZenML has fewer versions than before."""
     sweep = cursor.sweep
     if cursor.counted is not None and services.stages.count(cursor.counted[0]) < cursor.counted[1]:
         sweep = len(index.by_uid)
     uuids = sorted(index.by_uid)
-    after = [uuid for uuid in uuids if uuid > cursor.checked]
-    take = min(max(sweep, limits.slice), limits.sweep)
-    chosen = (after + [uuid for uuid in uuids if uuid <= cursor.checked])[:take]
-    gone = services.stages.gone(chosen) if chosen else set()
-    counted = (cursor.seen, services.stages.count(cursor.seen)) if cursor.seen else None
-    cursor = replace(
-        cursor,
-        checked=chosen[-1] if chosen else "",
-        sweep=max(sweep - len(chosen), 0),
-        counted=counted,
-    )
-    # Which of a family's versions is gone is compared with all of them, below.
-    return cursor.noticed({index.by_uid[uuid].family: None for uuid in gone})
+    begin = bisect.bisect_right(uuids, cursor.checked)
+    in_turn = (uuids[begin:] + uuids[:begin])[: max(min(sweep, limits.sweep), limits.slice)]
+    whole, quick = in_turn[: limits.slice], in_turn[limits.slice :]
+    rows = services.stages.versions(whole) if whole else ()
+    gone = set(whole) - {row.uuid for row in rows}
+    gone |= services.stages.gone(quick) if quick else set()
+    cursor = replace(cursor, checked=in_turn[-1] if in_turn else cursor.checked, sweep=max(sweep - len(in_turn), 0))
+    # Which of a family's versions are gone is seen when it is compared whole.
+    cursor = cursor.noticed({index.by_uid[uuid].family: None for uuid in gone})
+    return cursor.noticed(_noticed(services, cursor, rows, index))
+
+
+def _counted(services: Services, cursor: Cursor) -> Cursor:
+    """Remember how many versions there are, so that the next tick sees when some have gone."""
+    if cursor.seen is None:
+        return cursor
+    return replace(cursor, counted=(cursor.seen, services.stages.count(cursor.seen)))
 
 
 def _noticed(services: Services, cursor: Cursor, rows: Sequence[StageRow], index: _Index) -> dict[str, datetime | None]:

@@ -63,8 +63,17 @@ class Stages:
             page = self._client.list_model_versions(created=f"lte:{zenml_moment(created_until)}", size=1)
             return int(page.total)
 
+    def versions(self, uuids: Sequence[str]) -> tuple[StageRow, ...]:
+        """Those of the versions ``uuids`` that ZenML has."""
+        found: list[StageRow] = []
+        with self._calls():
+            for start in range(0, len(uuids), IDS_A_CALL):
+                chosen = one_of(uuids[start : start + IDS_A_CALL])
+                found += (_row(row) for row in all_pages(self._client.list_model_versions, id=chosen))
+        return tuple(found)
+
     def gone(self, uuids: Sequence[str]) -> set[str]:
-        """Those of ``uuids`` that ZenML has no version of. UUIDs that are none count as gone."""
+        """Those of ``uuids`` that ZenML has no version of; cheaper than ``versions`` where it has nearly all."""
         missing = set(uuids)
         with self._calls():
             for start in range(0, len(uuids), IDS_A_CALL):
