@@ -63,12 +63,14 @@ def new_collection(name: str) -> Document:
     extent = pystac.Extent(pystac.SpatialExtent([_WORLD]), pystac.TemporalExtent([[None, None]]))
     collection = pystac.Collection(id=name, title=title, description=description, extent=extent, license="other")
     document: Document = collection.to_dict(include_self_link=False)
-    document["links"] = [
-        {"rel": "root", "href": f"../{CATALOG_FILE}", "type": JSON},
-        {"rel": "parent", "href": f"../{CATALOG_FILE}", "type": JSON},
-    ]
+    document["links"] = structure()
     document[ITEM_COUNT] = 0
     return document
+
+
+def structure() -> list[dict[str, Any]]:
+    """The links of a collection document to the document above it."""
+    return [{"rel": rel, "href": f"../{CATALOG_FILE}", "type": JSON} for rel in ("root", "parent")]
 
 
 def without_structure(document: Document) -> Document:
@@ -96,15 +98,23 @@ def after_changes(document: Document, changes: Sequence[Change], layout: Layout,
     return document
 
 
-def recomputed(document: Document, items: Iterable[Item], layout: Layout, now: datetime) -> Document:
-    """``document`` computed anew from all its items; ``updated`` moves only with something else."""
+def recomputed(
+    document: Document, items: Iterable[Item], layout: Layout, now: datetime, unreadable: Sequence[ItemKey] = ()
+) -> Document:
+    """``document`` computed anew from all its items; ``updated`` moves only with something else.
+
+    Args:
+        unreadable: items that are there and say nothing; they are linked and counted.
+    """
     name = str(document["id"])
     found = list(items)
-    structure = [link for link in document["links"] if link.get("rel") != "item"]
+    own = [link for link in document["links"] if link.get("rel") not in STRUCTURAL]
+    item_links = [layout.item_link(item, ItemKey(name, item["id"])) for item in found]
+    item_links += [layout.item_link({}, key) for key in unreadable]
     fresh = copy.deepcopy(document)
-    fresh["links"] = structure + [layout.item_link(item, ItemKey(name, item["id"])) for item in found]
+    fresh["links"] = [*structure(), *own, *item_links]
     fresh["extent"] = _extent(found, None)
-    fresh[ITEM_COUNT] = len(found)
+    fresh[ITEM_COUNT] = len(item_links)
     _summarize(fresh, found, known={})
     # The order of item links is history, not content.
     if _comparable(fresh) == _comparable(document):

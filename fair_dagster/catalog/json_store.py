@@ -5,27 +5,29 @@ journal. Readers take no lock. What files look like inside is ``layout`` and ``d
 leaves is ``journal``.
 """
 
-import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
 from filelock import FileLock, Timeout
 
 from fair_dagster.catalog import documents
+from fair_dagster.catalog.checking import require_applicable
 from fair_dagster.catalog.index import FileIndex
 from fair_dagster.catalog.journal import Checkpoint, Journal, no_checkpoint
-from fair_dagster.catalog.layout import Layout, key_problems
+from fair_dagster.catalog.layout import Layout
+from fair_dagster.catalog.reading import DamagedFileError, folder_names, loaded
+from fair_dagster.catalog.upkeep import aside, catalog_upkeep, collection_upkeep, dumped
 from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.damage import DamagedItem, Scan, collection_problem, item_problem
 from fair_dagster.domain.digests import digest_of
 from fair_dagster.domain.entries import Entry
-from fair_dagster.domain.errors import CatalogError, ConflictError, RefusedError
+from fair_dagster.domain.errors import CatalogError, ConflictError
 from fair_dagster.domain.items import COLLECTIONS
-from fair_dagster.domain.links import key_of
 
 _LOCK = ".lock"
 _READ_ATTEMPTS = 5
@@ -76,7 +78,7 @@ class JsonStore:
         """See ``CatalogStore.entries``. Files that have not changed since the last call are not read."""
         self._recover()
         folder = str(self._layout.collection_file(collection).parent)
-        names = sorted(_folder_names(Path(folder)))
+        names = sorted(folder_names(Path(folder)))
         return self._index.entries(f"{folder}/{name}/{name}.json" for name in names)
 
     def href(self, key: ItemKey) -> str:
@@ -86,24 +88,51 @@ class JsonStore:
     def collection(self, collection: str) -> dict[str, Any]:
         """See ``CatalogStore.collection``."""
         self._recover()
-        return documents.without_structure(self._read_collection(collection))
+        path = self._layout.collection_file(collection)
+        document = loaded(path, partial(collection_problem, name=collection))
+        return documents.without_structure(document if document is not None else documents.new_collection(collection))
+
+    def scan(self, collection: str) -> Scan:
+        """See ``CatalogStore.scan``."""
+        self._recover()
+        return self._scan(collection)
+
+    def listed(self, collection: str) -> list[str]:
+        """See ``CatalogStore.listed``."""
+        path = self._layout.collection_file(collection)
+        with suppress(DamagedFileError):
+            document = loaded(path, partial(collection_problem, name=collection)) or {"links": []}
+            return sorted({Path(link["href"]).stem for link in document["links"] if link["rel"] == "item"})
+        return []
+
+    def document_problems(self, collection: str) -> list[str]:
+        """See ``CatalogStore.document_problems``."""
+
+        def read() -> list[str]:
+            if not self.root.exists():
+                return []
+            upkeep = collection_upkeep(self._layout, collection, self._scan(collection))
+            return [*catalog_upkeep(self._layout).problems, *upkeep.problems]
+
+        return self._steady(collection, read)
 
     def apply(self, changes: ChangeSet) -> None:
         """See ``CatalogStore.apply``."""
-        _check(changes)
+        require_applicable(changes)
         if not changes:
             return
         with self._lock():
             self._journal.recover()
             self._check_conflicts(changes)
-            writes: dict[Path, bytes] = {}
+            # A change without a precondition may meet a file that nobody has read.
+            writes = self._aside(change.key for change in changes.changes)
             deletes = []
             for change in changes.changes:
                 path = self._layout.item_file(change.key)
                 if change.item is None:
                     deletes.append(path)
                 else:
-                    writes[path] = _dumped(self._layout.to_disk(change.item, change.key), path)
+                    writes[path] = dumped(self._layout.to_disk(change.item, change.key), path)
             writes |= self._changed_documents(changes.changes)
             self._journal.commit(writes, deletes)
 
@@ -111,33 +140,38 @@ class JsonStore:
         """See ``CatalogStore.refresh``. Writes only when something is different."""
         with self._lock():
             self._journal.recover()
-            before = self._read_collection(collection)
-            found = [item for id_ in self._ids_on_disk(collection) if (item := self._read(ItemKey(collection, id_)))]
-            after = documents.recomputed(before, found, self._layout, datetime.now(UTC))
-            path = self._layout.collection_file(collection)
-            if after != before or not path.exists():
-                self._journal.commit(self._missing_documents() | {path: _dumped(after, path)})
-            return documents.without_structure(after)
+            upkeep = collection_upkeep(self._layout, collection, self._scan(collection))
+            writes = catalog_upkeep(self._layout).writes | upkeep.writes
+            if writes:
+                self._journal.commit(self._missing_documents() | writes)
+            return documents.without_structure(upkeep.document)
 
     # Reading
 
     def _read(self, key: ItemKey) -> Item | None:
-        stored = _loaded(self._layout.item_file(key))
+        stored = loaded(self._layout.item_file(key), partial(item_problem, item_id=key.id))
         return self._layout.to_memory(stored, key) if stored is not None else None
+
+    def _scan(self, collection: str) -> Scan:
+        found, damaged = [], []
+        for item_id in self._ids_on_disk(collection):
+            key = ItemKey(collection, item_id)
+            try:
+                if (item := self._read(key)) is not None:
+                    found.append(item)
+            except DamagedFileError as error:
+                damaged.append(DamagedItem(key, error.problem, error.digest))
+        return Scan(tuple(found), tuple(damaged))
 
     def _read_family(self, collection: str, slug: str) -> list[Item]:
         pattern = re.compile(rf"{re.escape(slug)}(-v[0-9]+)?")
         folder = self._layout.collection_file(collection).parent
-        names = sorted(name for name in _folder_names(folder) if pattern.fullmatch(name))
+        names = sorted(name for name in folder_names(folder) if pattern.fullmatch(name))
         return [item for name in names if (item := self._read(ItemKey(collection, name))) is not None]
-
-    def _read_collection(self, collection: str) -> dict[str, Any]:
-        document = _loaded(self._layout.collection_file(collection))
-        return document if document is not None else documents.new_collection(collection)
 
     def _ids_on_disk(self, collection: str) -> list[str]:
         folder = self._layout.collection_file(collection).parent
-        return [name for name in sorted(_folder_names(folder)) if (folder / name / f"{name}.json").is_file()]
+        return [name for name in sorted(folder_names(folder)) if (folder / name / f"{name}.json").is_file()]
 
     def _steady(self, collection: str, read: Callable[[], T]) -> T:
         """What ``read`` returns while no write went on: every write replaces the collection document."""
@@ -188,8 +222,7 @@ class JsonStore:
     def _check_conflicts(self, changes: ChangeSet) -> None:
         problems = []
         for key, expected in changes.preconditions.items():
-            item = self._read(key)
-            if (digest_of(item) if item is not None else None) != expected:
+            if self._digest(key) != expected:
                 problems.append(f"{key} has been changed since it was read")
         for change in changes.changes:
             exists = self._layout.item_file(change.key).exists()
@@ -200,84 +233,50 @@ class JsonStore:
         if problems:
             raise ConflictError(f"{'; '.join(problems)}. Read the catalog again and repeat; nothing was written")
 
+    def _digest(self, key: ItemKey) -> str | None:
+        """What a precondition compares: of a damaged item its bytes, so that only who has seen them overwrites it."""
+        try:
+            item = self._read(key)
+        except DamagedFileError as error:
+            return error.digest
+        return digest_of(item) if item is not None else None
+
+    def _aside(self, keys: Iterable[ItemKey]) -> dict[Path, bytes]:
+        """Copies of the damaged ones among the items that are about to be overwritten."""
+        copies: dict[Path, bytes] = {}
+        for key in keys:
+            try:
+                self._read(key)
+            except DamagedFileError as error:
+                copies |= aside(self._layout, self._layout.item_file(key), error.digest)
+        return copies
+
     def _changed_documents(self, changes: tuple[Change, ...]) -> dict[Path, bytes]:
         writes = self._missing_documents()
         for collection in sorted({change.key.collection for change in changes}):
             own = [change for change in changes if change.key.collection == collection]
-            document = self._read_collection(collection)
             path = self._layout.collection_file(collection)
+            document, copies = self._usable_document(collection)
             after = documents.after_changes(document, own, self._layout, datetime.now(UTC))
-            writes[path] = _dumped(after, path)
+            writes |= copies | {path: dumped(after, path)}
         return writes
 
     def _missing_documents(self) -> dict[Path, bytes]:
         """The root and the collection documents that are not there yet."""
         writes = {}
         if not self._layout.catalog_file.exists():
-            writes[self._layout.catalog_file] = _dumped(documents.new_catalog(), self._layout.catalog_file)
+            writes[self._layout.catalog_file] = dumped(documents.new_catalog(), self._layout.catalog_file)
         for name in COLLECTIONS:
             path = self._layout.collection_file(name)
             if not path.exists():
-                writes[path] = _dumped(documents.new_collection(name), path)
+                writes[path] = dumped(self._usable_document(name)[0], path)
         return writes
 
-
-def _check(changes: ChangeSet) -> None:
-    """Refuse what is wrong whatever the catalog holds."""
-    problems = []
-    seen: set[ItemKey] = set()
-    for change in changes.changes:
-        problems += key_problems(change.key)
-        if change.key in seen:
-            problems.append(f"{change.key} is changed twice")
-        seen.add(change.key)
-        if (change.item is None) != (change.action == "delete"):
-            given = "without" if change.item is None else "with"
-            problems.append(f"{change.key}: a {change.action} comes {given} an item")
-        if change.item is not None:
-            problems += _item_problems(change.item, change.key)
-    if problems:
-        raise RefusedError("the change of the catalog", problems)
-
-
-def _item_problems(item: Item, key: ItemKey) -> list[str]:
-    problems = []
-    if item.get("id") != key.id or item.get("collection", key.collection) != key.collection:
-        problems.append(f"{key}: the item calls itself {item.get('collection')}/{item.get('id')}")
-    if not isinstance(item.get("properties"), dict):
-        problems.append(f"{key}: the item has no properties")
-    for link in item.get("links", []):
-        target = key_of(str(link.get("href", "")))
-        problems += [f"{key}: link {link.get('rel')!r}: {p}" for p in (key_problems(target) if target else [])]
-    return problems
-
-
-def _folder_names(folder: Path) -> list[str]:
-    try:
-        # Paths of ten thousand names would cost more than the rest of a write.
-        return [name for name in os.listdir(folder) if not name.endswith(".json")]  # noqa: PTH208
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise CatalogError(f"{folder} could not be read: {error.strerror or error}") from error
-
-
-def _loaded(path: Path) -> dict[str, Any] | None:
-    try:
-        document = orjson.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise CatalogError(f"{path} could not be read: {error.strerror or error}") from error
-    except orjson.JSONDecodeError as error:
-        raise CatalogError(f"{path} is damaged: {error}. Restore it from a copy, or publish it again") from error
-    if not isinstance(document, dict):
-        raise CatalogError(f"{path} is damaged: it holds no JSON object. Restore it from a copy, or publish it again")
-    return document
-
-
-def _dumped(document: dict[str, Any], path: Path) -> bytes:
-    try:
-        return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    except TypeError as error:
-        raise RefusedError(f"the content of {path.name}", [f"it cannot be written as JSON: {error}"]) from error
+    def _usable_document(self, collection: str) -> tuple[documents.Document, dict[Path, bytes]]:
+        """The collection document; one that is gone or damaged is made anew from the items, and a copy put aside."""
+        with suppress(DamagedFileError):
+            path = self._layout.collection_file(collection)
+            if (document := loaded(path, partial(collection_problem, name=collection))) is not None:
+                return document, {}
+        upkeep = collection_upkeep(self._layout, collection, self._scan(collection))
+        return upkeep.document, upkeep.writes

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.damage import Scan
 from fair_dagster.domain.entries import Entry
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.settings import Settings
@@ -38,8 +39,20 @@ class CatalogStore(Protocol):
         A damaged item is left out, so that a missing entry is no sign of a missing item.
         """
 
+    def scan(self, collection: str) -> Scan:
+        """All items of ``collection``, the damaged ones apart: for those who repair."""
+
+    def listed(self, collection: str) -> list[str]:
+        """The ids that the collection document links to, sorted. One that has no item was lost outside this program.
+
+        Empty where the document is gone or damaged.
+        """
+
+    def document_problems(self, collection: str) -> list[str]:
+        """How the documents of the catalog and of ``collection`` differ from what ``refresh`` would write."""
+
     def apply(self, changes: ChangeSet) -> None:
-        """Apply all of ``changes`` or nothing.
+        """Apply all of ``changes`` or nothing. Of a damaged item that is overwritten a copy is put aside.
 
         Raises:
             ConflictError: an item differs from its precondition, or a change does not fit what is there.

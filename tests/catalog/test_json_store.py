@@ -183,8 +183,8 @@ def test_a_truncated_file_is_named(store: JsonStore, text: str) -> None:
     Path(store.href(key("ramp", 1))).write_text(text)
     with pytest.raises(CatalogError, match=r"ramp-v1\.json is damaged"):
         store.get(key("ramp", 1))
-    with pytest.raises(CatalogError, match=r"ramp-v1\.json is damaged"):
-        store.refresh(LOCAL)
+    with pytest.raises(CatalogError, match=r"reconcile --repair"):
+        store.family(LOCAL, "ramp")
 
 
 def test_extent_and_count_follow_the_items(store: JsonStore) -> None:
