@@ -1,5 +1,6 @@
 """The datasets asset: one partition a dataset, the active item of its slug."""
 
+import warnings
 from pathlib import Path
 
 import dagster as dg
@@ -20,16 +21,22 @@ class DatasetConfig(dg.Config):
     item: str = ""
 
 
-@dg.asset(
-    key=keys.DATASETS,
-    partitions_def=keys.DATASET_PARTITIONS,
-    group_name=keys.DATASETS_GROUP,
-    kinds={"stac", "geojson"},
-    owners=[keys.OWNER],
-    code_version=items.SCHEMA_VERSION,
-    backfill_policy=dg.BackfillPolicy.multi_run(keys.PARTITIONS_A_RUN),
-    description="Chips and labels that models are finetuned on, a partition a dataset.",
-)
+with warnings.catch_warnings():
+    # Dagster says at every load that the policy is beta, to people who can do nothing about it.
+    warnings.simplefilter("ignore", dg.BetaWarning)
+    _asset = dg.asset(
+        key=keys.DATASETS,
+        partitions_def=keys.DATASET_PARTITIONS,
+        group_name=keys.DATASETS_GROUP,
+        kinds={"stac", "geojson"},
+        owners=[keys.OWNER],
+        code_version=items.SCHEMA_VERSION,
+        backfill_policy=dg.BackfillPolicy.multi_run(keys.PARTITIONS_A_RUN),
+        description="Chips and labels that models are finetuned on, a partition a dataset.",
+    )
+
+
+@_asset
 def datasets(
     context: dg.AssetExecutionContext, config: DatasetConfig, fair: FairResource
 ) -> dg.MaterializeResult[None]:
