@@ -12,11 +12,11 @@ from typing import Any
 from fair_dagster import keys
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import ItemKey
-from fair_dagster.domain.errors import FairError
+from fair_dagster.domain.errors import FairError, RefusedError
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import Stage, VersionRecord
 from fair_dagster.execution import Launch, execute, start
-from fair_dagster.flows import allocations, base_models, local_models
+from fair_dagster.flows import allocations, base_models, local_models, merges
 from fair_dagster.flows.predictions import Prediction
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import add_partition, delete_partition
@@ -26,6 +26,21 @@ from fair_dagster.started import Started
 
 def register_base_model(services: Services, slug: str) -> None:
     _execute(services, keys.BASE_MODELS_JOB, assets=[keys.base_model(slug).path])
+
+
+def sync_base_models(services: Services, found: merges.Look) -> list[merges.Followed]:
+    """Bring each folder that a look at the branch found in step with it, a run each; one refusal stops no other."""
+    followed = []
+    for merge in found.merges:
+        tags = {keys.TAG_MODEL: merge.slug, **keys.commit_tags(merge.commit.sha, merge.commit.subject)}
+        launch = Launch(keys.SYNC_JOB, config=keys.sync_config(merge.folder), tags=tags)
+        try:
+            execute(services.settings, launch)
+        except RefusedError as error:
+            followed.append(merges.Followed(merge, "refused", error.problems))
+        else:
+            followed.append(merges.Followed(merge, merges.standing(services, merge.slug)))
+    return followed
 
 
 def register_dataset(services: Services, slug: str, item_path: Path) -> None:

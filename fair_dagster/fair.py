@@ -27,6 +27,7 @@ from fair_dagster.started import Started
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fair_dagster.flows.merges import Followed
     from fair_dagster.pipelines.run_records import LogLine
     from fair_dagster.runs import Run
 
@@ -75,6 +76,20 @@ class Fair:
         slug = base_models.slug_of_folder(folder)
         register_base_model(self.services, slug)
         return self.base_model(slug)
+
+    def sync_base_models(self) -> "list[Followed]":
+        """Fetch the branch of ``FAIR_MODELS_REPO`` and bring every base model in step; refusals are in the result.
+
+        Raises:
+            ServiceError: the repository cannot be read.
+        """
+        from fair_dagster.acts import sync_base_models
+        from fair_dagster.flows.merges import look_at_all
+
+        found = look_at_all(self.services)
+        self.settings = self.settings.model_copy(update={"models": found.models})
+        self.__dict__.pop("services", None)
+        return sync_base_models(self.services, found)
 
     def base_models(self, *, all_versions: bool = False) -> list[Item]:
         return self._items(items.BASE_MODELS, all_versions)

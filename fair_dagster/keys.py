@@ -1,5 +1,7 @@
 """Every name that Dagster stores or shows: asset keys, partition sets, groups, jobs, tags. Built here only."""
 
+from typing import Any
+
 import dagster as dg
 
 from fair_dagster.domain import items
@@ -49,6 +51,16 @@ TAG_REFUSED = "fair/refused"
 
 def base_model(slug: str) -> dg.AssetKey:
     return dg.AssetKey(["base_models", slug])
+
+
+def sync_config(folder: str) -> dict[str, Any]:
+    """The configuration of a run of ``SYNC_JOB`` for one folder under ``models/``."""
+    return {"ops": {"sync_folder": {"config": {"folder": folder}}}}
+
+
+def commit_tags(commit: str, subject: str) -> dict[str, str]:
+    """The tags of a run whose cause is a commit."""
+    return {TAG_COMMIT: commit, TAG_CAUSE: f"{commit[:10]} {subject}"}
 
 
 def code_version(digest: str) -> str:

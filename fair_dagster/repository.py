@@ -42,9 +42,9 @@ _FOREIGN = frozenset(
         "GIT_WORK_TREE",
     }
 )
-# The branch's head under a name that no choice of branch can collide with.
+# Whatever branch is followed.
 _HEAD = "refs/fair/head"
-# Asking for the head takes a request, and a tick of a sensor may take a minute in all.
+# A tick of a sensor may take a minute in all.
 _ASK_TIMEOUT = 15.0
 TICK_TIMEOUT = 40.0
 _LOCAL_TIMEOUT = 60.0
@@ -86,7 +86,8 @@ class Repository:
             ServiceError: the repository cannot be reached, or has no such branch; the mirror is as it was.
         """
         with _locked(self._root):
-            self._prepare()
+            if not (self._mirror / "HEAD").is_file():
+                self._git("init", "--quiet", "--bare", "--template=", str(self._mirror), mirror=False)
             asked = self._git("ls-remote", "--", self._url, self._ref, timeout=min(_ASK_TIMEOUT, self._timeout))
             listed = asked.decode(errors="replace")
             heads = [line.split("\t")[0] for line in listed.splitlines() if line.split("\t")[-1] == self._ref]
@@ -120,11 +121,10 @@ class Repository:
 
     def last_change(self, commit: str, path: str) -> Commit:
         """The commit that touched ``path`` last; ``commit`` itself where the history does not reach so far."""
-        for arguments in (("log", "-1", "--format=%H %s", commit, "--", path), ("log", "-1", "--format=%H %s", commit)):
-            if found := self._git(*arguments).decode(errors="replace").strip():
-                sha, _, subject = found.partition(" ")
-                return Commit(sha, subject)
-        return Commit(commit, "")
+        log = ("log", "-1", "--format=%H %s", commit, "--")
+        found = self._git(*log, path).strip() or self._git(*log).strip()
+        sha, _, subject = found.decode(errors="replace").partition(" ")
+        return Commit(sha, subject)
 
     def checkout(self, commit: str) -> Path:
         """Make ``models/`` of a commit current, and return the folder that holds it.
@@ -180,10 +180,6 @@ class Repository:
     def _head(self) -> str | None:
         found = self._try("rev-parse", "--verify", "--quiet", f"{_HEAD}^{{commit}}")
         return found.decode().strip() if found else None
-
-    def _prepare(self) -> None:
-        if not (self._mirror / "HEAD").is_file():
-            self._git("init", "--quiet", "--bare", "--template=", str(self._mirror), mirror=False)
 
     def _try(self, *arguments: str) -> bytes | None:
         """What git prints, or None when it exits with an error."""

@@ -63,18 +63,13 @@ def _requests(found: merges.Look) -> list[dg.RunRequest]:
         dg.RunRequest(
             run_key=merge.key,
             job_name=keys.SYNC_JOB,
-            run_config={"ops": {"sync_folder": {"config": {"folder": merge.folder}}}},
-            tags={
-                keys.TAG_MODEL: merge.slug,
-                keys.TAG_COMMIT: merge.commit.sha,
-                keys.TAG_CAUSE: f"{merge.commit.sha[:10]} {merge.commit.subject}",
-            },
+            run_config=keys.sync_config(merge.folder),
+            tags={keys.TAG_MODEL: merge.slug, **keys.commit_tags(merge.commit.sha, merge.commit.subject)},
         )
         for merge in found.merges
     ]
     if found.schemas:
-        cause = f"{found.schemas.sha[:10]} {found.schemas.subject}"
-        tags = {keys.TAG_COMMIT: found.schemas.sha, keys.TAG_CAUSE: cause}
+        tags = keys.commit_tags(found.schemas.sha, found.schemas.subject)
         key = f"schemas:{found.schemas.sha[:12]}:{found.head[:12]}"
         requests.append(dg.RunRequest(run_key=key, job_name=keys.COLLECTIONS_JOB, tags=tags))
     return requests

@@ -81,6 +81,37 @@ def register(session: Session, names: tuple[str, ...], everything: bool, strict:
     )
 
 
+@base_model.command("sync", short_help="Follow the branch of FAIR_MODELS_REPO.")
+@reports
+def sync(session: Session) -> None:
+    """Fetch the branch and bring every base model in step with it; what the merges sensor does by itself.
+
+    Changed folders are registered, removed ones retired. Those that are not valid are refused together at the end.
+    """
+    from fair_dagster.domain.errors import RefusedError
+
+    followed = session.fair.sync_base_models()
+    documents = [
+        {
+            "folder": found.merge.folder,
+            "base_model": found.merge.slug,
+            "commit": found.merge.commit.sha,
+            "subject": found.merge.commit.subject,
+            "result": found.result,
+            "problems": list(found.problems),
+        }
+        for found in followed
+    ]
+    refused = [found for found in followed if found.problems]
+    if not refused or not session.as_json:
+        session.out.show(documents, lambda: session.out.table(views.SYNC_COLUMNS, views.sync_rows(followed)))
+    if not followed:
+        session.out.remark("every base model is in step with the branch")
+    if refused:
+        problems = [f"models/{found.merge.folder}: {problem}" for found in refused for problem in found.problems]
+        raise RefusedError("bringing base models in step", problems)
+
+
 def _known_folders(session: Session) -> list[str]:
     from fair_dagster.domain.errors import NotFoundError
     from fair_dagster.flows.base_models import folders

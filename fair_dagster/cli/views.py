@@ -12,6 +12,7 @@ from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord
 
 if TYPE_CHECKING:
+    from fair_dagster.flows.merges import Followed
     from fair_dagster.runs import Run
 
 Document = dict[str, Any]
@@ -33,6 +34,12 @@ VERSION_COLUMNS = (
     Column("metrics"),
     Column("created (UTC)"),
 )
+SYNC_COLUMNS = (
+    Column("folder", whole=True),
+    Column("result"),
+    Column("commit", whole=True),
+    Column("subject"),
+)
 RUN_COLUMNS = (
     Column("run", whole=True),
     Column("status"),
@@ -49,6 +56,13 @@ HYPERPARAMETER_COLUMNS = (
 )
 RUN_ID_SHOWN = 8
 """Commands take the beginning of a run's id; this much of a UUID tells the runs of a machine apart."""
+
+
+def sync_rows(followed: "Iterable[Followed]") -> list[list[Any]]:
+    return [
+        [found.merge.folder, found.result, found.merge.commit.sha[:10], found.merge.commit.subject]
+        for found in followed
+    ]
 
 
 def item_row(item: Item) -> list[Any]:

@@ -3,12 +3,15 @@
 Pure: paths, folders and cursors in, decisions out. Neither git nor the catalog is read here.
 """
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from fair_dagster.domain.changes import Item
+from fair_dagster.domain.publication import RANK
 from fair_dagster.domain.slugs import folder_slug
 
 _HIDDEN = (".", "_")
@@ -99,6 +102,13 @@ def stands_for(folder: str, at_head: frozenset[str]) -> str:
     if folder in at_head:
         return folder
     return min((other for other in at_head if folder_slug(other) == folder_slug(folder)), default=folder)
+
+
+def stamp_of(family: Sequence[Item]) -> str:
+    """What no two states of a family share, also when one of them is a return to the other."""
+    fields = ("version", RANK, "deprecated", "updated")
+    state = sorted([item["id"], *(str(item["properties"].get(name)) for name in fields)] for item in family)
+    return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:10] if state else "none"
 
 
 def run_key(folder: str, commit: str, standing: str, attempt: int = 1) -> str:

@@ -5,6 +5,7 @@ two commits: both compare what the branch's head holds with what the catalog hol
 not matter.
 """
 
+import sys
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from fair_dagster.repository import MODELS, Commit, Repository, current_checkout
 MOST_RUNS = 50
 """A tick asks for no more runs than these; the others wait for the next."""
 _ROUNDS = 8
+_PATIENCE = 3600.0
 
 Ended = Callable[[str], tuple[Outcome, datetime | None]]
 """How the run with a key ended, and when; the moment is aware."""
@@ -65,6 +67,15 @@ class Synced:
     slug: str
     folder: Path | None
     changes: ChangeSet
+
+
+@dataclass(frozen=True)
+class Followed:
+    """How bringing one folder in step ended; problems mean that it was refused, and its base model is as it was."""
+
+    merge: Merge
+    result: str
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +130,17 @@ def look(services: Services, repository: Repository, cursor: Cursor, ended: Ende
     )
 
 
+def look_at_all(services: Services) -> Look:
+    """Compare every folder of the branch's head with the catalog; there is time for a first, long fetch.
+
+    Raises:
+        RefusedError: ``FAIR_MODELS_REPO`` names no repository.
+        ServiceError: the repository cannot be read.
+    """
+    repository = Repository(services.settings, timeout=_PATIENCE)
+    return look(services, repository, Cursor(), lambda _: ("unknown", None), limit=sys.maxsize)
+
+
 def _open_runs(cursor: Cursor, ended: Ended) -> tuple[dict[str, int], dict[str, Opened]]:
     """The folders whose run has to be repeated, with the number of the attempt, and those to be awaited further."""
     attempts: dict[str, int] = {}
@@ -162,8 +184,7 @@ def _standing(services: Services, slug: str) -> _Standing:
         # The run says what is wrong with the item; the other folders are not held up by it.
         return _Standing("unreadable", "unreadable")
     digests = [str(item["properties"].get(items.UID)) for item in family if items.is_active(item)]
-    stamps = [str(item["properties"].get("updated", "")) for item in family]
-    return _Standing(digests[0] if digests else None, max(stamps, default="none"))
+    return _Standing(digests[0] if digests else None, merges.stamp_of(family))
 
 
 def _in_step(models: Path, folder: str, at_head: bool, standing: _Standing) -> bool:
@@ -201,6 +222,13 @@ def _require_checkout(services: Services) -> Path:
             "fair-dagster base-model sync makes one"
         )
     return checkout
+
+
+def standing(services: Services, slug: str) -> str:
+    """What the catalog holds of a base model, in words."""
+    family = services.catalog.family(items.BASE_MODELS, slug)
+    active = [items.number_of(item) for item in family if items.is_active(item)]
+    return f"version {active[0]} is active" if active else "retired"
 
 
 def _sync_once(services: Services, folder: str) -> Synced:

@@ -15,7 +15,9 @@ from fair_dagster.flows.base_models import Validation
 from fair_dagster.flows.catalog import Finding
 from fair_dagster.flows.comparison import compare
 from fair_dagster.flows.lineage import Found
+from fair_dagster.flows.merges import Followed, Merge
 from fair_dagster.pipelines.run_records import LogLine
+from fair_dagster.repository import Commit
 from fair_dagster.settings import Settings
 from tests.factories import EPOCH, base_model, dataset, version
 
@@ -94,6 +96,13 @@ class FakeFair:
         if Path(name).name in self.invalid:
             raise RefusedError(name, ["is broken"])
         return base_model(Path(name).name)
+
+    def sync_base_models(self) -> list[Followed]:
+        self._ask("sync_base_models")
+        merge = Merge("ramp", "ramp", Commit("c" * 40, "Improve ramp"), "key")
+        if merge.folder in self.invalid:
+            return [Followed(merge, "refused", ("is broken",))]
+        return [Followed(merge, "version 2 is active")]
 
     def base_models(self, *, all_versions: bool = False) -> list[Item]:
         return [base_model("ramp")] + ([base_model("ramp-v1", deprecated=True)] if all_versions else [])

@@ -284,3 +284,15 @@ def test_a_version_without_metrics_can_be_shown(call: Call, fair: FakeFair) -> N
     assert fair.records[0].training == TrainingRecord()
     assert call("version", "show", "ramp-nepal-v1").exit_code == 0
     assert "NOT equal" in call("rerun", "ramp-nepal-v1").stdout
+
+
+def test_base_model_sync_tells_what_changed_and_refuses_at_the_end(call: Call, fair: FakeFair) -> None:
+    result = call("base-model", "sync", columns=120)
+    assert result.exit_code == 0
+    assert "version 2 is active" in result.stdout
+    assert json.loads(call("base-model", "sync", "--json").stdout)[0]["folder"] == "ramp"
+    fair.invalid = frozenset({"ramp"})
+    result = call("base-model", "sync", columns=120)
+    assert result.exit_code == 1
+    assert "refused" in result.stdout
+    assert "models/ramp: is broken" in result.stderr

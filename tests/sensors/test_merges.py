@@ -15,6 +15,7 @@ from fair_dagster.definitions import build_defs
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError, ServiceError
 from fair_dagster.domain.merges import Cursor
+from fair_dagster.fair import Fair
 from fair_dagster.flows import merges
 from fair_dagster.repository import Repository, current_checkout
 from fair_dagster.resources import FairResource
@@ -492,3 +493,16 @@ def test_a_checkout_stays_while_a_run_may_import_from_it(watched: Watched) -> No
     Repository(watched.settings).checkout(Repository(watched.settings).fetch())
     assert before.is_dir()
     assert current_checkout(watched.settings.repository_path) == watched.fresh().models.parent != before.parent
+
+
+def test_syncing_by_hand_does_what_the_sensor_would(watched: Watched) -> None:
+    watched.scratch.add_broken_model("bad")
+    watched.scratch.write("models/alpha/README.md", "Better.")
+    watched.scratch.commit("Two at once")
+    fair = Fair(watched.fresh())
+    alpha, bad = fair.sync_base_models()
+    assert (alpha.result, alpha.problems) == ("version 2 is active", ())
+    assert bad.result == "refused"
+    assert len(bad.problems) > 1
+    assert fair.settings.models == watched.fresh().models
+    assert folders(watched.tick()) == ["bad"]
