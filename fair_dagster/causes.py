@@ -11,12 +11,14 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from fair_dagster.domain import errors
-from fair_dagster.domain.causes import SEE_LOG, telling_lines
+from fair_dagster.domain.causes import SEE_LOG, in_our_words, printed_by_step, telling_lines
 from fair_dagster.flows.run_files import OUTPUT_FILE, STOPPED_FILE, launch_folder
 from fair_dagster.settings import Settings
 
 _OUTPUT_CHARACTERS = 2000
 _TAIL_BYTES = 64_000
+_FROM_OUTSIDE = "This run has been marked as failed from outside"
+"""Dagster says so when its code server finds a process dead; what it found is the event before."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,9 @@ def failure_cause(settings: Settings, instance: dg.DagsterInstance, run_id: str)
         return "it was stopped"
     step = failed_step(instance, run_id)
     if step is not None and step.error is not None:
-        return _with_log(told(step.error), _captured(instance, step))
-    for record in _events(instance, run_id, dg.DagsterEventType.RUN_FAILURE):
-        event = record.event_log_entry.dagster_event
-        if event is not None and event.message:
-            return str(event.message)
+        return _with_log(told(step.error), _captured(instance, step.log_key))
+    if ended := _end_of_run(instance, run_id):
+        return ended
     return output_of(settings, run_id)[-_OUTPUT_CHARACTERS:].strip() or "it left no trace of a cause"
 
 
@@ -56,10 +56,10 @@ def failed_step(instance: dg.DagsterInstance, run_id: str) -> FailedStep | None:
 
 
 def log_tail(settings: Settings, instance: dg.DagsterInstance, run_id: str, lines: int) -> list[str]:
-    """The last lines that the failed step printed, or the process of the run where no step failed."""
+    """The last lines that the failed step printed, or the last step of a run whose process was killed."""
     step = failed_step(instance, run_id)
-    printed = _captured(instance, step) if step is not None else ""
-    return (printed or output_of(settings, run_id)).rstrip().splitlines()[-lines:]
+    log_key = step.log_key if step is not None else _log_key(instance, run_id, None)
+    return (_captured(instance, log_key) or output_of(settings, run_id)).rstrip().splitlines()[-lines:]
 
 
 def output_of(settings: Settings, run_id: str) -> str:
@@ -76,7 +76,7 @@ def told(error: SerializableErrorInfo) -> str:
     ours = [link for link in chain if isinstance(getattr(errors, link.cls_name or "", None), type)]
     chosen = (ours or chain[-1:])[0]
     # Dagster puts the class, with its module for ours, before the message.
-    return re.sub(rf"^([\w.]+\.)?{re.escape(chosen.cls_name or '')}: ", "", chosen.message.strip())
+    return in_our_words(re.sub(rf"^([\w.]+\.)?{re.escape(chosen.cls_name or '')}: ", "", chosen.message.strip()))
 
 
 def _with_log(cause: str, printed: str) -> str:
@@ -87,19 +87,40 @@ def _with_log(cause: str, printed: str) -> str:
     return cause.removesuffix(SEE_LOG) + "the last it printed:\n" + "\n".join(lines) if lines else cause
 
 
-def _captured(instance: dg.DagsterInstance, step: FailedStep) -> str:
-    """The end of the step's standard error, or of its standard output when there is nothing."""
-    if not step.log_key:
+def _end_of_run(instance: dg.DagsterInstance, run_id: str) -> str | None:
+    """Why a run ended in which no step failed: its own error, or what Dagster noted of its process before."""
+    kinds = {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ENGINE_EVENT}
+    noted = ""
+    for record in instance.get_records_for_run(run_id, of_type=kinds).records:
+        event = record.event_log_entry.dagster_event
+        if event is None:
+            continue
+        if event.event_type != dg.DagsterEventType.RUN_FAILURE:
+            noted = event.message or noted
+            continue
+        # Absent for a run that was marked as failed.
+        if (error := getattr(event.event_specific_data, "error", None)) is not None:
+            return told(error)
+        from_outside = not event.message or event.message.startswith(_FROM_OUTSIDE)
+        return re.sub(r"^\[\w+\] ", "", noted) if from_outside and noted else event.message
+    return None
+
+
+def _captured(instance: dg.DagsterInstance, log_key: Sequence[str]) -> str:
+    """The end of a step's standard error, or of its standard output when there is nothing."""
+    if not log_key:
         return ""
-    data = instance.compute_log_manager.get_log_data(step.log_key)
-    return ((data.stderr or b"").strip() or data.stdout or b"")[-_TAIL_BYTES:].decode(errors="replace")
+    data = instance.compute_log_manager.get_log_data(log_key)
+    streams = (stream[-_TAIL_BYTES:].decode(errors="replace") for stream in (data.stderr, data.stdout) if stream)
+    return next((printed for stream in streams if (printed := printed_by_step(stream)).strip()), "")
 
 
-def _log_key(instance: dg.DagsterInstance, run_id: str, step_key: str) -> Sequence[str]:
-    for record in _events(instance, run_id, dg.DagsterEventType.LOGS_CAPTURED):
+def _log_key(instance: dg.DagsterInstance, run_id: str, step_key: str | None) -> Sequence[str]:
+    """Where the output of a step was captured, or of the last one."""
+    for record in reversed(_events(instance, run_id, dg.DagsterEventType.LOGS_CAPTURED)):
         event = record.event_log_entry.dagster_event
         captured = event.logs_captured_data if event is not None else None
-        if captured is not None and step_key in (captured.step_keys or ()):
+        if captured is not None and (step_key is None or step_key in (captured.step_keys or ())):
             return instance.compute_log_manager.build_log_key_for_run(run_id, captured.file_key)
     return ()
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from fair_dagster.domain.causes import telling_lines
+
 FINISHED = frozenset({"completed", "failed", "cached", "skipped", "retried", "stopped", "cancelled"})
 SUCCESSFUL = frozenset({"completed", "cached", "skipped"})
 _CAUSE_LINES = 8
@@ -83,9 +85,22 @@ def describe_exception(kind: str | None, message: str | None, trace: str) -> str
 
 
 def describe_error(error: BaseException) -> str:
-    """``describe_exception`` of an exception at hand."""
+    """``describe_exception`` of an exception at hand, or of what it wraps: ZenML raises bare ``RuntimeError``s."""
+    while type(error) is RuntimeError and error.__cause__ is not None:
+        error = error.__cause__
     lines = "".join(traceback.format_exception(error))
     return describe_exception(type(error).__name__, str(error) or None, lines)
+
+
+def logged_cause(lines: Sequence[LogLine]) -> tuple[str | None, str] | None:
+    """Step and text of the first error in a log, for steps that failed before ZenML could keep their exception."""
+    error = next((line for line in lines if line.level in {"ERROR", "CRITICAL"} and line.message.strip()), None)
+    if error is None:
+        return None
+    said = [
+        line.message for line in lines[lines.index(error) :] if line.level == error.level and line.step == error.step
+    ]
+    return error.step, "\n".join(telling_lines("\n".join(said)))
 
 
 def first_cause(steps: Sequence[StepRecord]) -> tuple[str, str] | None:

@@ -4,6 +4,7 @@ The configuration is handed to ZenML as it is. Only the run's name gets a suffix
 again after a failure or an interruption, when ZenML returns nothing.
 """
 
+import contextlib
 import math
 import sys
 import uuid
@@ -12,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fair_dagster.domain.errors import PipelineError
+from fair_dagster.domain.errors import FairError, PipelineError
 from fair_dagster.domain.versions import (
     MODEL_ARTIFACTS,
     ONNX_ARTIFACT,
@@ -23,7 +24,7 @@ from fair_dagster.domain.versions import (
 from fair_dagster.pipelines.entrypoints import load_entrypoint
 from fair_dagster.pipelines.model_versions import ModelVersions
 from fair_dagster.pipelines.prediction import read_mapping
-from fair_dagster.pipelines.run_records import RunRecord, describe_error, first_cause
+from fair_dagster.pipelines.run_records import RunRecord, describe_error, first_cause, logged_cause
 from fair_dagster.pipelines.runs import Runs
 from fair_dagster.settings import Settings
 
@@ -128,11 +129,17 @@ class Training:
         run = self._runs.find(self._suffix)
         if run is None:
             return TrainingResult(status="failed", error=describe_error(error))
-        cause = first_cause(run.steps)
+        cause = first_cause(run.steps) or self._logged_cause(run)
         if not run.finished:
             run = self._runs.mark_stopped(run.id, "the pipeline ended with an error")
         step, description = cause if cause is not None else (None, describe_error(error))
         return self._result(run, status="failed", error=description, step=step)
+
+    def _logged_cause(self, run: RunRecord) -> tuple[str | None, str] | None:
+        """What the log says where no step kept an exception; nothing when a log cannot be read either."""
+        with contextlib.suppress(FairError, OSError):
+            return logged_cause(self._runs.logs(run.id))
+        return None
 
     def _result(
         self, run: RunRecord, *, status: str, error: str | None = None, step: str | None = None

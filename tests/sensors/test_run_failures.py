@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from pydantic import SecretStr
 
 from fair_dagster import alerts, keys
@@ -112,6 +113,14 @@ def fail(instance: dg.DagsterInstance, cause: str = "no space left", **tags: str
         instance=instance, raise_on_error=False, run_config=quiet, run_id=run_id, tags={"fair/model": "m"} | tags
     )
     return run_id
+
+
+def daemon_run(instance: dg.DagsterInstance, **tags: str) -> dg.DagsterRun:
+    """A run that goes on, as the daemon starts it from a code location."""
+    location = RegisteredCodeLocationOrigin("here")
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), FINETUNE)
+    run = dg.DagsterRun(FINETUNE, str(uuid4()), status=dg.DagsterRunStatus.STARTED, tags=tags, remote_job_origin=origin)
+    return instance.add_run(run)
 
 
 def test_a_failed_run_is_told_with_its_cause_and_the_log_of_its_step(
@@ -268,13 +277,25 @@ def test_a_run_that_is_retried_speaks_when_the_last_attempt_has_failed(
     make: Callable[..., Sensor], instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
     sensor = make()
-    first = fail(instance, **{"dagster/will_retry": "true"})
+    first, retry = daemon_run(instance), daemon_run(instance, **{"dagster/max_retries": "0"})
+    instance.report_run_failed(first)
     sensor.tick()
     assert receiver.requests == []
-    retry = fail(instance, **{"dagster/will_retry": "false", "dagster/parent_run_id": first})
-    instance.add_run_tags(first, {"dagster/auto_retry_run_id": retry})
+    instance.add_run_tags(first.run_id, {"dagster/auto_retry_run_id": retry.run_id})
+    instance.report_run_failed(retry)
     sensor.tick()
-    assert [alert["run_id"] for alert in receiver.taken] == [retry]
+    assert [alert["run_id"] for alert in receiver.taken] == [retry.run_id]
+
+
+def test_a_run_of_the_command_line_that_was_killed_is_told_at_once(
+    make: Callable[..., Sensor], instance: dg.DagsterInstance, receiver: Receiver
+) -> None:
+    """Dagster announces its retry, and then finds that no code location has started it."""
+    sensor = make()
+    run = instance.add_run(dg.DagsterRun("work", str(uuid4()), status=dg.DagsterRunStatus.STARTED))
+    instance.report_run_failed(run)
+    sensor.tick()
+    assert [alert["run_id"] for alert in receiver.taken] == [run.run_id]
 
 
 def test_a_retry_that_never_comes_is_told_after_a_while() -> None:
