@@ -8,6 +8,7 @@ from fair_dagster.domain.failures import Queue
 from fair_dagster.failures import read_failures, start_queue, webhook, work_off
 from fair_dagster.resources import FairResource
 from fair_dagster.settings import Settings
+from fair_dagster.workers import end_lost_runs
 
 
 def failure_sensors(settings: Settings) -> list[dg.SensorDefinition]:
@@ -20,9 +21,12 @@ def failure_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         name=keys.FAILURES_SENSOR,
         minimum_interval_seconds=settings.sensor_interval,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Posts failed runs to FAIR_ALERT_WEBHOOK, and ends their trainings in ZenML.",
+        description="Posts failed runs to FAIR_ALERT_WEBHOOK, ends their trainings in ZenML, and finds runs that were "
+        "lost with their code server.",
     )
     def run_failures(context: dg.SensorEvaluationContext, fair: FairResource) -> dg.SensorResult:
+        for run_id in end_lost_runs(context.instance):
+            context.log.warning(f"run {run_id} was lost: its process was killed, and its code server with it")
         queue = Queue.parse(context.cursor)
         if queue is None:
             return _said("beginning now: earlier failures are not told", start_queue(context.instance))
