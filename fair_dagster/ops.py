@@ -5,7 +5,7 @@ They take names and partition keys, call a flow, and put what it did into metada
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 from dagster._core.definitions.data_version import CODE_VERSION_TAG
@@ -61,7 +61,12 @@ _START = {"start": dg.In(dg.Nothing)}
 @dg.op(ins=_START, tags={"dagster/kind": "stac"})
 def families_of_partitions(context: dg.OpExecutionContext) -> list[str]:
     """The finetuned models that the partitions are versions of, each once."""
-    return list(dict.fromkeys(split_version_id(key)[0] for key in context.partition_keys))
+    return list(dict.fromkeys(split_version_id(key)[0] for key in _partitions(context)))
+
+
+def _partitions(context: dg.OpExecutionContext) -> Sequence[str]:
+    """The partitions of a run. One alone may have been deleted since the run was queued, and still names a family."""
+    return [context.partition_key] if context.has_partition_key else context.partition_keys
 
 
 @dg.op(tags={"dagster/kind": "stac"})
@@ -96,18 +101,20 @@ def publish_artifacts(context: dg.OpExecutionContext, fair: FairResource, batch:
 def apply_publication(context: dg.OpExecutionContext, fair: FairResource, batch: backfills.Batch) -> dg.Output[None]:
     """Write each family as it should be into the catalog, in one atomic step each."""
     outcome = backfills.apply(fair.services, batch, context.log.info)
-    for changes in outcome.changes.values():
-        for change in changes.changes:
-            context.log.info(f"{change.action} {change.key}: {change.reason}")
+    for lines in backfills.told(outcome):
+        context.log.info(lines)
     if not context.has_assets_def:
         outcome.require_whole()
         (changes,) = outcome.changes.values()
         return dg.Output(None, metadata=changes_metadata(changes))
     told = {
         key: _partition_metadata(fair, key, outcome.changes[slug])
-        for key in context.partition_keys
+        for key in _partitions(context)
         if (slug := split_version_id(key)[0]) in outcome.changes
     }
+    if context.has_partition_key:
+        outcome.require_whole()
+        return dg.Output(None, metadata=told[context.partition_key])
     tell_partitions(dg.AssetExecutionContext(context), told, failed=bool(outcome.failures))
     outcome.require_whole()
     return dg.Output(None)
@@ -120,12 +127,21 @@ def tell_partitions(context: dg.AssetExecutionContext, told: Mapping[str, Metada
         failed: the run is about to fail for the sake of others. A failed step materializes nothing, so that what was
             done is recorded here.
     """
-    tags = {CODE_VERSION_TAG: context.assets_def.code_versions_by_key[context.asset_key] or ""}
-    for key, metadata in told.items():
-        if failed:
-            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata, tags=tags))
-        else:
-            context.add_asset_metadata(metadata, context.asset_key, key)
+    asset = context.asset_key
+    if failed:
+        tags = {CODE_VERSION_TAG: context.assets_def.code_versions_by_key[asset] or ""}
+        for key, metadata in told.items():
+            context.log_event(dg.AssetMaterialization(asset, partition=key, metadata=metadata, tags=tags))
+    elif len(told) == 1:
+        for metadata in told.values():
+            context.add_asset_metadata(metadata, asset)
+    else:
+        # `add_asset_metadata` reads the keys of all partitions anew for each of them, which takes longer than the rest.
+        step = context.get_step_execution_context()
+        for key, metadata in told.items():
+            step._metadata_accumulator = step._metadata_accumulator.with_additional_asset_metadata(
+                asset_key=asset, partition_key=key, metadata=metadata
+            )
 
 
 def _partition_metadata(fair: FairResource, key: str, changes: ChangeSet) -> Metadata:

@@ -117,6 +117,16 @@ def described(batch: Batch) -> str:
     return f"{one.slug}: {stages}; {len(one.published)} published items"
 
 
+def told(outcome: Outcome) -> list[str]:
+    """Every change with its reason, some families a text: each text becomes an event, which costs 30 ms to store."""
+    families = [changes.changes for changes in outcome.changes.values() if changes]
+    texts = []
+    for start in range(0, len(families), _TOLD_EVERY):
+        changes = [change for family in families[start : start + _TOLD_EVERY] for change in family]
+        texts.append("\n".join(f"{change.action} {change.key}: {change.reason}" for change in changes))
+    return texts
+
+
 def publish_artifacts(services: Services, batch: Batch) -> Batch:
     """Copy what promoted versions made and is not there yet."""
     published, failures = each(
