@@ -9,15 +9,15 @@ protocols.
 import os
 import re
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from fair_dagster import git
 from fair_dagster.domain.errors import RefusedError, ServiceError
 from fair_dagster.settings import Settings
 
@@ -26,22 +26,6 @@ WATCHED = (MODELS, "schemas")
 
 _SHA = re.compile(r"[0-9a-f]{40,64}")
 _BAD_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/.]|[/.]$|\.lock$")
-_CREDENTIALS = re.compile(r"://[^/@\s]+@")
-# What git would take for the repository that a process stands in, e.g. inside a hook.
-_FOREIGN = frozenset(
-    {
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-        "GIT_CEILING_DIRECTORIES",
-        "GIT_COMMON_DIR",
-        "GIT_DIR",
-        "GIT_INDEX_FILE",
-        "GIT_NAMESPACE",
-        "GIT_OBJECT_DIRECTORY",
-        "GIT_PREFIX",
-        "GIT_SHALLOW_FILE",
-        "GIT_WORK_TREE",
-    }
-)
 # Whatever branch is followed.
 _HEAD = "refs/fair/head"
 # A tick of a sensor may take a minute in all.
@@ -87,13 +71,13 @@ class Repository:
         """
         with _locked(self._root):
             if not (self._mirror / "HEAD").is_file():
-                self._git("init", "--quiet", "--bare", "--template=", str(self._mirror), mirror=False)
+                self._git("init", "--quiet", "--bare", "--template=")
             asked = self._git("ls-remote", "--", self._url, self._ref, timeout=min(_ASK_TIMEOUT, self._timeout))
             listed = asked.decode(errors="replace")
             heads = [line.split("\t")[0] for line in listed.splitlines() if line.split("\t")[-1] == self._ref]
             if not heads:
                 raise ServiceError(
-                    f"{redacted(self._url)} has no branch {self._branch!r}, or no commit on it: "
+                    f"{git.redacted(self._url)} has no branch {self._branch!r}, or no commit on it: "
                     "push one, or set FAIR_MODELS_BRANCH"
                 )
             if heads[0] != self._head():
@@ -119,12 +103,25 @@ class Repository:
         """The paths under ``models/`` that a commit or one before it touched, as far as the history is there."""
         return _names(self._git("log", "--no-renames", "--name-only", "-z", "--format=", commit, "--", MODELS))
 
-    def last_change(self, commit: str, path: str) -> Commit:
-        """The commit that touched ``path`` last; ``commit`` itself where the history does not reach so far."""
-        log = ("log", "-1", "--format=%H %s", commit, "--")
-        found = self._git(*log, path).strip() or self._git(*log).strip()
-        sha, _, subject = found.decode(errors="replace").partition(" ")
-        return Commit(sha, subject)
+    def last_changes(self, commit: str, places: Collection[str]) -> dict[str, Commit]:
+        """For each folder of ``places`` the commit that touched it last, in one walk through the history.
+
+        ``commit`` itself where the history does not reach so far.
+        """
+        if not places:
+            return {}
+        log = ("log", "--no-renames", "--name-only", "-z", "--format=%x01%H %s", commit, "--", *sorted(places))
+        found: dict[str, Commit] = {}
+        latest = Commit(commit, self._git("log", "-1", "--format=%s", commit, "--").decode(errors="replace").strip())
+        current = latest
+        for part in self._git(*log).split(b"\0"):
+            text = os.fsdecode(part).lstrip("\n")
+            if text.startswith("\x01"):
+                sha, _, subject = part.decode(errors="replace").lstrip("\n\x01").partition(" ")
+                current = Commit(sha, subject)
+            for place in {*map(str, Path(text).parents)} & {*places}:
+                found.setdefault(place, current)
+        return {place: found.get(place, latest) for place in places}
 
     def checkout(self, commit: str) -> Path:
         """Make ``models/`` of a commit current, and return the folder that holds it.
@@ -165,7 +162,7 @@ class Repository:
         else:
             index = {"GIT_INDEX_FILE": str(partial / ".index")}
             tree = f"--work-tree={partial}"
-            self._git(tree, "checkout", "--quiet", "--force", commit, "--", MODELS, folder=partial, extra=index)
+            self._git(tree, "checkout", "--quiet", "--force", commit, "--", MODELS, folder=partial, variables=index)
             (partial / ".index").unlink(missing_ok=True)
             _remove_links_outside(partial / MODELS)
         shutil.rmtree(folder, ignore_errors=True)
@@ -183,69 +180,27 @@ class Repository:
 
     def _try(self, *arguments: str) -> bytes | None:
         """What git prints, or None when it exits with an error."""
-        done = self._run(arguments, _LOCAL_TIMEOUT)
+        done = git.run([f"--git-dir={self._mirror}", *arguments], self._root, timeout=_LOCAL_TIMEOUT)
         return done.stdout if done.returncode == 0 else None
 
     def _git(
         self,
         *arguments: str,
         timeout: float = _LOCAL_TIMEOUT,
-        mirror: bool = True,
         folder: Path | None = None,
-        extra: dict[str, str] | None = None,
+        variables: dict[str, str] | None = None,
     ) -> bytes:
-        done = self._run(arguments, timeout, mirror=mirror, folder=folder, extra=extra)
+        command = [f"--git-dir={self._mirror}", *arguments]
+        done = git.run(command, folder or self._root, timeout=timeout, variables=variables or {})
         if done.returncode != 0:
-            said = redacted(done.stderr.decode(errors="replace")).strip().splitlines()
-            lines = [line for line in said if line.startswith(("fatal:", "error:"))] or said[-1:] or ["no reason given"]
-            raise ServiceError(f"git could not read {redacted(self._url)}: {'; '.join(lines[:3])}")
+            raise ServiceError(f"git could not read {git.redacted(self._url)}: {git.reason(done)}")
         return done.stdout
-
-    def _run(
-        self,
-        arguments: tuple[str, ...],
-        timeout: float,
-        *,
-        mirror: bool = True,
-        folder: Path | None = None,
-        extra: dict[str, str] | None = None,
-    ) -> "subprocess.CompletedProcess[bytes]":
-        safe = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.autocrlf=false", "gc.auto=0")
-        options = [part for setting in safe for part in ("-c", setting)]
-        where = [f"--git-dir={self._mirror}"] if mirror else []
-        command = ["git", "--literal-pathspecs", *options, *where, *arguments]
-        environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-        environment |= {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh", "LC_ALL": "C"}
-        try:
-            return subprocess.run(
-                command,
-                cwd=folder or self._root,
-                env=environment | (extra or {}),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=timeout,
-                check=False,
-                # Without a terminal ssh cannot ask for a password either.
-                start_new_session=True,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ServiceError(
-                f"git did not answer within {timeout:.0f} s for {redacted(self._url)}; "
-                "the first fetch of a large repository is done by: fair-dagster base-model sync"
-            ) from error
-        except OSError as error:
-            raise ServiceError(f"git cannot be started: {error.strerror or error}; install it") from error
 
 
 def current_checkout(root: Path) -> Path | None:
     """The checkout that base models are read from; None before the first."""
     link = root / "current"
     return link.resolve() if link.is_symlink() and (link / MODELS).is_dir() else None
-
-
-def redacted(text: str) -> str:
-    """``text`` without the user names and passwords of its URLs."""
-    return _CREDENTIALS.sub("://***@", text)
 
 
 def _problems(url: str, branch: str) -> list[str]:

@@ -6,7 +6,7 @@ not matter.
 """
 
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from fair_dagster.repository import MODELS, Commit, Repository, current_checkout
 
 MOST_RUNS = 50
 """A tick asks for no more runs than these; the others wait for the next."""
+_SCHEMAS = "schemas"
 _ROUNDS = 8
 _PATIENCE = 3600.0
 
@@ -95,38 +96,29 @@ def look(services: Services, repository: Repository, cursor: Cursor, ended: Ende
     head = repository.fetch()
     models = repository.checkout(head) / MODELS
     at_head = frozenset(folder.name for folder in base_models.folders(models))
-    changed = repository.changed(cursor.commit, head) if repository.knows(cursor.commit) else None
-    remarks: list[str] = []
-    if changed is None:
-        touched = at_head | _removed(services, repository, head, at_head, remarks)
-        schemas = merges.touches_schemas(repository.paths(head))
-    else:
-        touched = merges.touched_folders(changed)
-        schemas = merges.touches_schemas(changed)
+    touched, schemas, remarks = _touched(services, repository, cursor, head, at_head)
     attempts, still_open = _open_runs(cursor, ended)
     candidates = {merges.stands_for(folder, at_head) for folder in {*touched, *cursor.waiting, *attempts}}
-    if unnamed := {folder for folder in candidates if not merges.is_text(folder)}:
-        remarks += [f"models/{folder!a} is left out: its name is not UTF-8" for folder in sorted(unnamed)]
-    due: list[Merge] = []
-    waiting: list[str] = []
-    for folder in sorted(candidates - unnamed):
-        standing = _standing(services, folder_slug(folder))
-        if _in_step(models, folder, folder in at_head, standing):
-            continue
-        if len(due) == limit:
-            waiting.append(folder)
-            continue
-        commit = repository.last_change(head, f"{MODELS}/{folder}")
-        key = merges.run_key(folder, commit.sha, standing.stamp, attempts.get(folder, 1))
-        due.append(Merge(folder, folder_slug(folder), commit, key))
-    opened = still_open | {merge.folder: Opened(merge.key, attempts.get(merge.folder, 1)) for merge in due}
+    unnamed = {folder for folder in candidates if not merges.is_text(folder)}
+    remarks += [f"models/{folder!a} is left out: its name is not UTF-8" for folder in sorted(unnamed)]
+    standings = {folder: _standing(services, folder_slug(folder)) for folder in sorted(candidates - unnamed)}
+    behind = [name for name, held in standings.items() if not _in_step(models, name, name in at_head, held)]
+    due, waiting = behind[:limit], behind[limit:]
+    places = {f"{MODELS}/{folder}" for folder in due} | ({_SCHEMAS} if schemas else set())
+    causes = repository.last_changes(head, places)
+    found = []
+    for folder in due:
+        cause, attempt = causes[f"{MODELS}/{folder}"], attempts.get(folder, 1)
+        key = merges.run_key(folder, cause.sha, standings[folder].stamp, attempt)
+        found.append(Merge(folder, folder_slug(folder), cause, key))
+        still_open[folder] = Opened(key, attempt)
     return Look(
         head=head,
         models=models,
-        merges=tuple(due),
-        schemas=repository.last_change(head, "schemas") if schemas else None,
+        merges=tuple(found),
+        schemas=causes.get(_SCHEMAS),
         remarks=tuple(remarks),
-        cursor=replace(cursor, commit=head, waiting=tuple(waiting), opened=opened),
+        cursor=replace(cursor, commit=head, waiting=tuple(waiting), opened=still_open),
     )
 
 
@@ -157,22 +149,26 @@ def _open_runs(cursor: Cursor, ended: Ended) -> tuple[dict[str, int], dict[str, 
     return attempts, awaited
 
 
-def _removed(
-    services: Services, repository: Repository, head: str, at_head: Collection[str], remarks: list[str]
-) -> frozenset[str]:
-    """The folders that the branch once had, whose base models are still active.
+def _touched(
+    services: Services, repository: Repository, cursor: Cursor, head: str, at_head: frozenset[str]
+) -> tuple[frozenset[str], bool, list[str]]:
+    """The folders to compare with the catalog, whether to check the items anew, and remarks.
 
-    Without a commit to compare with, only its history tells a base model that was removed from the branch from one that
-    was registered from elsewhere. The latter is left alone.
+    Without a commit to compare with it is every folder, and those that were removed. Only the branch's history tells a
+    base model that was removed from it from one that was registered from elsewhere; the latter is left alone.
     """
+    if repository.knows(cursor.commit):
+        changed = repository.changed(cursor.commit, head)
+        return merges.touched_folders(changed), merges.touches_schemas(changed), []
+    schemas = merges.touches_schemas(repository.paths(head))
     slugs = {folder_slug(folder) for folder in at_head}
     active = {name for name in services.catalog.ids(items.BASE_MODELS) if split_version_id(name)[1] is None} - slugs
     if not active:
-        return frozenset()
+        return at_head, schemas, []
     known = {folder_slug(folder): folder for folder in merges.touched_folders(repository.ever(head))}
-    if strangers := sorted(active - known.keys()):
-        remarks.append(f"left alone, for the branch's history does not know them: {', '.join(strangers)}")
-    return frozenset(known[slug] for slug in active if slug in known)
+    strangers = sorted(active - known.keys())
+    remarks = [f"left alone, for the branch's history does not know them: {', '.join(strangers)}"] if strangers else []
+    return at_head | {known[slug] for slug in active & known.keys()}, schemas, remarks
 
 
 def _standing(services: Services, slug: str) -> _Standing:
