@@ -18,13 +18,13 @@ from typing import Any
 
 import dagster as dg
 
-from fair_dagster import keys
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.flows.run_files import OUTPUT_FILE, launch_folder
 from fair_dagster.instance import open_instance
 from fair_dagster.pipelines.files import write_bytes, write_json
 from fair_dagster.processes import Process, leave
 from fair_dagster.resources import FairResource
+from fair_dagster.run_processes import process_tag
 from fair_dagster.settings import Settings
 
 LAUNCH_FILE = "launch.json"
@@ -43,17 +43,6 @@ class Launch:
     run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
-def process_tag(run_id: str, process: Process) -> str:
-    """The value of ``keys.TAG_PROCESS``. Dagster copies tags to re-executions: the run id tells whose it is."""
-    return f"{run_id}/{process}"
-
-
-def process_of(run: dg.DagsterRun) -> Process | None:
-    """The process that executes ``run``; None when this project did not start it, or another run's tag was copied."""
-    run_id, _, process = run.tags.get(keys.TAG_PROCESS, "").partition("/")
-    return Process.parse(process) if run_id == run.run_id else None
-
-
 def execute(settings: Settings, launch: Launch) -> str:
     """Execute ``launch`` in this process and return the Dagster run id. Errors of the flow come out as they are."""
     from fair_dagster.definitions import build_defs
@@ -67,7 +56,7 @@ def execute(settings: Settings, launch: Launch) -> str:
             run_config={**launch.config, **quiet},
             instance=instance,
             partition_key=launch.partition,
-            tags={**launch.tags, keys.TAG_PROCESS: process_tag(launch.run_id, Process.of(os.getpid()))},
+            tags={**launch.tags, **process_tag(launch.run_id, Process.of(os.getpid()))},
             asset_selection=[dg.AssetKey(parts) for parts in launch.assets] or None,
             run_id=launch.run_id,
         )

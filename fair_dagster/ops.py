@@ -5,7 +5,7 @@ They take names and partition keys, call a flow, and put what it did into metada
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import dagster as dg
 from dagster._core.definitions.data_version import CODE_VERSION_TAG
@@ -25,6 +25,7 @@ from fair_dagster.pipelines.contract import folder_digest
 from fair_dagster.pipelines.environment import zenml_environment
 from fair_dagster.pipelines.metadata import PROGRESS_VARIABLE
 from fair_dagster.resources import FairResource
+from fair_dagster.run_processes import note_process
 
 
 class FamilyConfig(dg.Config):
@@ -61,12 +62,15 @@ _START = {"start": dg.In(dg.Nothing)}
 @dg.op(ins=_START, tags={"dagster/kind": "stac"})
 def families_of_partitions(context: dg.OpExecutionContext) -> list[str]:
     """The finetuned models that the partitions are versions of, each once."""
-    return list(dict.fromkeys(split_version_id(key)[0] for key in _partitions(context)))
-
-
-def _partitions(context: dg.OpExecutionContext) -> Sequence[str]:
-    """The partitions of a run. One alone may have been deleted since the run was queued, and still names a family."""
-    return [context.partition_key] if context.has_partition_key else context.partition_keys
+    try:
+        chosen = context.partition_keys
+    except dg.DagsterInvalidInvocationError as error:
+        # Dagster could not record what the run does, and would say so only after it was done.
+        reason = "its partition was deleted after the run had been queued; the stage sensor asks again where it must"
+        raise RefusedError(
+            f"publication of {context.run.tags.get('dagster/partition', 'a range')!r}", [reason]
+        ) from error
+    return list(dict.fromkeys(split_version_id(key)[0] for key in chosen))
 
 
 @dg.op(tags={"dagster/kind": "stac"})
@@ -109,12 +113,9 @@ def apply_publication(context: dg.OpExecutionContext, fair: FairResource, batch:
         return dg.Output(None, metadata=changes_metadata(changes))
     told = {
         key: _partition_metadata(fair, key, outcome.changes[slug])
-        for key in _partitions(context)
+        for key in context.partition_keys
         if (slug := split_version_id(key)[0]) in outcome.changes
     }
-    if context.has_partition_key:
-        outcome.require_whole()
-        return dg.Output(None, metadata=told[context.partition_key])
     tell_partitions(dg.AssetExecutionContext(context), told, failed=bool(outcome.failures))
     outcome.require_whole()
     return dg.Output(None)
@@ -154,6 +155,7 @@ def run_training(
     context: dg.OpExecutionContext, fair: FairResource, pipes: dg.PipesSubprocessClient
 ) -> dg.Output[None]:
     """Run the version's YAML by ZenML in a process of its own; its log streams into this step."""
+    note_process(context)
     services, partition = fair.services, context.partition_key
     owner = allocations.require_owner(services, partition, context.run.tags.get(keys.TAG_ZENML_VERSION))
     command, result_path = finetunes.training_command(services, partition)
@@ -221,6 +223,7 @@ def predict_images(
     pipes: dg.PipesSubprocessClient,
 ) -> dg.Output[None]:
     """Run the model's ``predict`` over the images in a process of its own and write one GeoJSON file."""
+    note_process(context)
     settings = fair.services.settings
     progress = {PROGRESS_VARIABLE: str(progress_file(settings, context.run_id))}
     prediction = predictions.from_config(config.model, config.config_path, config.output, config.result_path)

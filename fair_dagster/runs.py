@@ -14,16 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterUserCodeUnreachableError  # Dagster raises it, and exports it nowhere.
+
+# Dagster raises and writes these, and exports them nowhere.
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
+from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from fair_dagster import causes, keys
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.execution import LAUNCH_FILE, PROCESS_FILE, process_of
+from fair_dagster.execution import LAUNCH_FILE, PROCESS_FILE
 from fair_dagster.flows import allocations
 from fair_dagster.flows.run_files import STOPPED_FILE, Progress, launch_folder, progress_of
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import open_instance
 from fair_dagster.processes import Process
+from fair_dagster.run_processes import process_of
 
 _STOP_SECONDS = 30.0
 _PARTITION = "dagster/partition"
@@ -133,16 +138,11 @@ def stop_run(services: Services, run_id: str) -> Run:
     run = show_run(services, run_id)
     if run.finished:
         raise RefusedError(f"stopping run {run.id}", [f"it has ended already: {run.status}"])
+    folder = launch_folder(services.settings, run.id)
     process = Process.of(run.pid) if run.pid is not None else None
-    if process is None:
+    if process is None or not (folder / LAUNCH_FILE).is_file():
         _stop_by_dagster(services, run)
         return show_run(services, run.id)
-    if not process.alive:
-        raise RefusedError(f"stopping run {run.id}", ["its process is not on this machine; stop it in the UI"])
-    folder = launch_folder(services.settings, run.id)
-    if not (folder / LAUNCH_FILE).is_file():
-        inside = f"it has no process of its own, it is executed inside process {process.pid}; wait, or end it there"
-        raise RefusedError(f"stopping run {run.id}", [inside])
     (folder / STOPPED_FILE).touch()
     with open_instance(services.settings) as instance:
         if known := instance.get_run_by_id(run.id):
@@ -155,18 +155,23 @@ def stop_run(services: Services, run_id: str) -> Run:
 
 
 def _stop_by_dagster(services: Services, run: Run) -> None:
-    """Stop a run that Dagster's daemon or UI started: it waits in the queue, or its code server has its process."""
+    """Stop a run that the daemon or the UI started: it waits in the queue, or a code server has its process."""
     with open_instance(services.settings) as instance:
+        known = instance.get_run_by_id(run.id)
+        queued = known is not None and known.status == dg.DagsterRunStatus.QUEUED
+        served = known is not None and GRPC_INFO_TAG in known.tags
+        if not queued and not served and isinstance(instance.run_launcher, DefaultRunLauncher):
+            where = f"inside process {run.pid}" if run.pid is not None else "by a process of another machine"
+            inside = f"it has no process of its own here, it is executed {where}; wait, or end it there"
+            raise RefusedError(f"stopping run {run.id}", [inside])
         try:
             reached = instance.run_coordinator.cancel_run(run.id)
         except DagsterUserCodeUnreachableError:
             reached = False
         if not reached:
-            unreachable = (
-                "the code server that started it cannot be reached; start it, or mark the run as canceled in the UI"
-            )
-            raise RefusedError(f"stopping run {run.id}", [unreachable])
-        _wait(lambda: (known := instance.get_run_by_id(run.id)) is None or known.is_finished)
+            gone = "the code server that started it does not answer; the daemon will count the run as canceled soon"
+            raise RefusedError(f"stopping run {run.id}", [gone])
+        _wait(lambda: (now := instance.get_run_by_id(run.id)) is None or now.is_finished)
 
 
 def _wait(over: Callable[[], bool]) -> bool:

@@ -12,16 +12,18 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from fair_dagster import keys, runs
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.execution import LAUNCH_FILE, PROCESS_FILE, Launch, process_tag
+from fair_dagster.execution import LAUNCH_FILE, PROCESS_FILE, Launch
 from fair_dagster.fair import Fair
 from fair_dagster.flows.run_files import launch_folder
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import open_instance
 from fair_dagster.pipelines.run_records import LogLine, RunRecord
 from fair_dagster.processes import Process
+from fair_dagster.run_processes import process_of, process_tag
 from fair_dagster.settings import Settings
 
 FINETUNE = keys.finetune_job("texture-segmentation")
@@ -102,7 +104,7 @@ def ended() -> Process:
 def record(services: Services, process: Process, uuid: str | None = None, **fields: Any) -> str:
     """A finetune that goes on, as Dagster knows it; its id."""
     run_id = str(uuid4())
-    tags = {"dagster/partition": PARTITION, keys.TAG_PROCESS: process_tag(run_id, process)}
+    tags = {"dagster/partition": PARTITION, **process_tag(run_id, process)}
     if uuid:
         tags[keys.TAG_ZENML_VERSION] = uuid
     run = dg.DagsterRun(
@@ -203,3 +205,45 @@ def test_a_run_inside_a_process_of_somebody_is_not_stopped(fair: Fair, process: 
         fair.stop(run_id)
     assert host.alive
     assert fair.run(run_id).status == "STARTED"
+
+
+def test_a_run_that_took_over_the_tags_of_a_dead_one_goes_on(fair: Fair) -> None:
+    """Dagster copies all tags when the UI executes a run again, and when the daemon retries it."""
+    dead = record(fair.services, ended(), FORMER)
+    with open_instance(fair.services.settings) as instance:
+        tags = instance.get_run_by_id(dead).tags  # type: ignore[union-attr]
+    again = record(fair.services, ended(), tags=dict(tags))
+    assert fair.run(again).status == "STARTED"
+    assert fair.services.zenml_runs.list(version_uuid=FORMER)[0].status == "running"
+    assert fair.run(dead).status == "FAILURE"
+
+
+def test_a_run_of_another_machine_is_not_declared_dead(fair: Fair) -> None:
+    run_id = str(uuid4())
+    record(fair.services, ended(), run_id=run_id, tags=process_tag(run_id, ended(), host="another-machine"))
+    assert fair.run(run_id).status == "STARTED"
+    with pytest.raises(RefusedError, match="another machine"):
+        fair.stop(run_id)
+    assert fair.run(run_id).status == "STARTED"
+
+
+def test_the_tag_gives_back_the_process(process: Callable[[], Process]) -> None:
+    run_id, running = str(uuid4()), process()
+    assert process_of(dg.DagsterRun("job", run_id, tags=process_tag(run_id, running))) == running
+    for text in ("", "12:34", f"{run_id}/12", f"{run_id}/h/x"):
+        assert process_of(dg.DagsterRun("job", run_id, tags={keys.TAG_PROCESS: text})) is None
+
+
+def test_a_run_in_the_queue_is_taken_out_of_it(fair: Fair) -> None:
+    location = RegisteredCodeLocationOrigin("here")
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), FINETUNE)
+    queued = {"status": dg.DagsterRunStatus.QUEUED, "tags": {}, "remote_job_origin": origin}
+    run_id = record(fair.services, ended(), **queued)
+    assert fair.stop(run_id).status == "CANCELED"
+
+
+def test_a_run_whose_code_server_is_gone_cannot_be_stopped_from_here(fair: Fair, tmp_path: Path) -> None:
+    server = json.dumps({"host": "localhost", "socket": str(tmp_path / "gone")})
+    run_id = record(fair.services, ended(), tags={".dagster/grpc_info": server})
+    with pytest.raises(RefusedError, match="code server that started it does not answer"):
+        fair.stop(run_id)
