@@ -1,0 +1,44 @@
+"""Processes of this machine."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fair_dagster.processes import Process
+
+CHILD = """
+import time
+from fair_dagster.processes import end_with_parent
+end_with_parent()
+print("ready", flush=True)
+time.sleep(600)
+"""
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]])
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a child that its parent died")
+def test_a_child_ends_with_a_parent_that_is_killed() -> None:
+    """The process that trains would go on filling a version whose run counts as failed."""
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, CHILD], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = Process.of(int(parent.stdout.readline()))
+    try:
+        assert parent.stdout.readline() == "ready\n"
+        assert child.alive
+        parent.kill()
+        parent.wait()
+        deadline = time.monotonic() + 20
+        while child.alive and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not child.alive
+    finally:
+        parent.kill()
+        subprocess.run(["kill", "-9", str(child.pid)], check=False, capture_output=True)
+        parent.stdout.close()
