@@ -1,17 +1,25 @@
-"""Checks on the collections: every item is valid, and every link between items leads somewhere."""
+"""Checks on the collections: every item is valid, every link leads somewhere, and all is as it should be."""
+
+from collections.abc import Sequence
 
 import dagster as dg
 
 from fair_dagster import keys
 from fair_dagster.domain import items
+from fair_dagster.domain.reconciliation import Finding
 from fair_dagster.flows import catalog
+from fair_dagster.reconciling import drift
 from fair_dagster.resources import FairResource
 
 _SHOWN = 50
 
 
 def collection_checks() -> list[dg.AssetChecksDefinition]:
-    return [_valid_check(collection_id) for collection_id in items.COLLECTIONS]
+    return [
+        check
+        for collection_id in items.COLLECTIONS
+        for check in (_valid_check(collection_id), _drift_check(collection_id))
+    ]
 
 
 def _valid_check(collection_id: str) -> dg.AssetChecksDefinition:
@@ -41,3 +49,37 @@ def _valid_check(collection_id: str) -> dg.AssetChecksDefinition:
         )
 
     return valid
+
+
+def _drift_check(collection_id: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=keys.collection(collection_id),
+        name="drift",
+        description="Items, documents, artifacts and partitions are what ZenML and the releases say they should be.",
+    )
+    def drifted(context: dg.AssetCheckExecutionContext, fair: FairResource) -> dg.AssetCheckResult:
+        return drift_result(drift(fair.services, context.instance, collections=[collection_id]))
+
+    return drifted
+
+
+def drift_result(findings: Sequence[Finding]) -> dg.AssetCheckResult:
+    """The report as a check: red for what consumers notice, yellow for the rest."""
+    counts: dict[str, int] = {}
+    for finding in findings:
+        counts[finding.kind] = counts.get(finding.kind, 0) + 1
+    metadata: dict[str, object] = {"findings": len(findings), "kinds": dg.MetadataValue.json(counts)}
+    if findings:
+        first = sorted(findings, key=lambda finding: not finding.is_error)[:_SHOWN]
+        rows = [
+            dg.TableRecord({name: finding.row()[name] for name in ("item", "kind", "detail", "repair")})
+            for finding in first
+        ]
+        metadata["drift"] = dg.MetadataValue.table(rows)
+    is_error = any(finding.is_error for finding in findings)
+    return dg.AssetCheckResult(
+        passed=not findings,
+        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
+        description=", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "no drift",
+        metadata=metadata,
+    )

@@ -1,4 +1,4 @@
-"""The three collection documents: extent, summaries and counts over their items."""
+"""The three collection documents: extent, summaries and counts over their items; repaired first where that is set."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,14 @@ import dagster as dg
 
 from fair_dagster import keys
 from fair_dagster.domain import items
+from fair_dagster.reconciling import drift, reconcile
 from fair_dagster.resources import FairResource
+
+
+class CollectionConfig(dg.Config):
+    """``repair``: set right what differs from what it should be, and log each change with its reason."""
+
+    repair: bool = False
 
 
 def collection_assets(slugs: Sequence[str]) -> list[dg.AssetsDefinition]:
@@ -30,14 +37,29 @@ def _collection_asset(collection_id: str, deps: Sequence[dg.AssetDep]) -> dg.Ass
         code_version=items.SCHEMA_VERSION,
         description=f"The STAC collection `{collection_id}`, recomputed from all of its items.",
     )
-    def collection(fair: FairResource) -> dg.MaterializeResult[None]:
+    def collection(
+        context: dg.AssetExecutionContext, config: CollectionConfig, fair: FairResource
+    ) -> dg.MaterializeResult[None]:
+        repaired = _repaired(context, fair, collection_id) if config.repair else []
         document = fair.services.catalog.refresh(collection_id)
-        return dg.MaterializeResult(
-            metadata={
-                "items": len(fair.services.catalog.ids(collection_id)),
-                "extent": dg.MetadataValue.json(document["extent"]),
-                "summaries": dg.MetadataValue.json(document.get("summaries", {})),
-            }
-        )
+        metadata = {
+            "items": len(fair.services.catalog.ids(collection_id)),
+            "extent": dg.MetadataValue.json(document["extent"]),
+            "summaries": dg.MetadataValue.json(document.get("summaries", {})),
+        }
+        if repaired:
+            metadata["repaired"] = dg.MetadataValue.table(repaired)
+        return dg.MaterializeResult(metadata=metadata)
 
     return collection
+
+
+def _repaired(context: dg.AssetExecutionContext, fair: FairResource, collection_id: str) -> list[dg.TableRecord]:
+    """Repair a collection and its parents, which its items are computed from."""
+    collections = items.COLLECTIONS if collection_id == items.LOCAL_MODELS else (collection_id,)
+    findings = drift(fair.services, context.instance, collections=collections)
+    rows = []
+    for done in reconcile(fair.services, context.instance, findings):
+        (context.log.error if done.failed else context.log.info)(str(done))
+        rows.append(dg.TableRecord({"item": done.item, "action": done.action, "reason": done.reason}))
+    return rows

@@ -16,7 +16,7 @@ from fair_dagster.domain import items
 from fair_dagster.domain.artifacts import PublishedArtifact
 from fair_dagster.domain.changes import ChangeSet, Item
 from fair_dagster.domain.drift import diff
-from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, ServiceError
+from fair_dagster.domain.errors import CatalogError, FairError, NotFoundError, RefusedError, ServiceError
 from fair_dagster.domain.local_items import (
     CHECKPOINT_ASSET,
     CONFIG_ASSET,
@@ -32,6 +32,7 @@ from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
 from fair_dagster.domain.slugs import version_id
 from fair_dagster.domain.versions import Stage, VersionRecord
 from fair_dagster.flows.allocations import CONFIG_FILE, run_folder
+from fair_dagster.flows.artifact_checks import remove_unused
 from fair_dagster.flows.finetunes import parents
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.artifacts import artifact_file
@@ -86,7 +87,7 @@ def publish_artifacts(services: Services, gathered: Gathered) -> dict[str, dict[
 
 def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> dict[str, PublishedArtifact]:
     """What was published is there to stay: only what is missing is asked of ZenML, which may have been cleaned up."""
-    named = _named(gathered.published, version)
+    named = named_artifacts(gathered.published, version)
     known = {key: artifact for key, artifact in named.items() if _is_there(artifact)}
     if problems := publication_problems(services, version, known):
         raise RefusedError(f"publication of {version.id!r}", problems)
@@ -107,9 +108,27 @@ def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> 
                 services.artifacts.remove(f"{prefix}/{name}")
             artifacts[key] = services.artifacts.publish(source, f"{prefix}/{name}")
     if (history := version.training.loss_history) and LOSS_ASSET not in known:
-        content = orjson.dumps({name: list(values) for name, values in history.items()})
-        artifacts[LOSS_ASSET] = services.artifacts.write(content, f"{prefix}/loss-history.json")
+        artifacts[LOSS_ASSET] = services.artifacts.write(_loss_content(history), f"{prefix}/loss-history.json")
     return artifacts
+
+
+def sources_of(services: Services, version: VersionRecord) -> dict[str, Path | bytes]:
+    """What a version's artifacts can be copied from again, by asset key; what is gone is left out."""
+    folder = run_folder(services, version.id, version.uuid)
+    files = {
+        MODEL_ASSET: _artifact(services, version, version.onnx_uri),
+        CHECKPOINT_ASSET: _artifact(services, version, version.model_uri),
+        CONFIG_ASSET: folder / CONFIG_FILE,
+        THUMBNAIL_ASSET: folder / PREVIEW_FILE,
+    }
+    found: dict[str, Path | bytes] = {key: path for key, path in files.items() if path is not None and path.is_file()}
+    if history := version.training.loss_history:
+        found[LOSS_ASSET] = _loss_content(history)
+    return found
+
+
+def _loss_content(history: Mapping[str, Sequence[float]]) -> bytes:
+    return orjson.dumps({name: list(values) for name, values in history.items()})
 
 
 def prefix_of(version: VersionRecord) -> str:
@@ -117,7 +136,7 @@ def prefix_of(version: VersionRecord) -> str:
     return f"{items.LOCAL_MODELS}/{version.name}/v{version.number}-{version.uuid[:8]}"
 
 
-def _named(published: Sequence[Item], version: VersionRecord) -> dict[str, PublishedArtifact]:
+def named_artifacts(published: Sequence[Item], version: VersionRecord) -> dict[str, PublishedArtifact]:
     """The artifacts of its own that a version's item names."""
     for item in published:
         if item["properties"].get(items.ZENML_UID) == version.uuid:
@@ -214,7 +233,9 @@ def _remove_unpublished(services: Services, gathered: Gathered, kept: frozenset[
         uid = str(item["properties"].get(items.ZENML_UID))
         if uid not in kept:
             number = items.number_of(item)
-            services.artifacts.remove(f"{items.LOCAL_MODELS}/{gathered.slug}/v{number}-{uid[:8]}")
+            # Somebody may have given an item of another family an asset or a link that leads into the folder.
+            with contextlib.suppress(CatalogError):
+                remove_unused(services, f"{items.LOCAL_MODELS}/{gathered.slug}/v{number}-{uid[:8]}")
 
 
 def set_stage(services: Services, slug: str, number: int, stage: Stage) -> VersionRecord:
@@ -225,7 +246,7 @@ def set_stage(services: Services, slug: str, number: int, stage: Stage) -> Versi
         RefusedError: a promotion of what cannot be published; nothing has changed.
     """
     version = services.versions.get(slug, number)
-    named = _named(services.catalog.family(items.LOCAL_MODELS, slug), version)
+    named = named_artifacts(services.catalog.family(items.LOCAL_MODELS, slug), version)
     known = [key for key, artifact in named.items() if _is_there(artifact)]
     if stage == "production" and (problems := publication_problems(services, version, known)):
         raise RefusedError(f"promotion of {version.id!r}", problems)

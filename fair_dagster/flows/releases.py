@@ -17,6 +17,7 @@ from fair_dagster.domain.publication import (
     relink_parents,
     retired_family,
 )
+from fair_dagster.flows.released import remember
 from fair_dagster.flows.services import Services
 
 
@@ -62,10 +63,21 @@ def publish(services: Services, collection: str, slug: str, release: Incoming) -
         return _changes(services, family, published)
 
     try:
-        return services.apply(decide)
+        changes = services.apply(decide)
     except Exception:
         _remove_unpublished(services, collection, slug, prefixes)
         raise
+    _keep(services, collection, slug, release.uid)
+    return changes
+
+
+def _keep(services: Services, collection: str, slug: str, uid: str) -> None:
+    """Keep the item as it was released: reconciliation restores it from there. Without it, it has to be told."""
+    with suppress(FairError):
+        for item in services.catalog.family(collection, slug):
+            if item["properties"].get(items.UID) == uid:
+                prefix = f"{collection}/{slug}/{release_folder(items.number_of(item), uid)}"
+                remember(services, prefix, item, uid)
 
 
 def _remove_unpublished(services: Services, collection: str, slug: str, prefixes: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -76,6 +77,35 @@ class LocalArtifacts:
         """Remove everything under ``prefix``; it is not an error when there is nothing."""
         _remove(self.path(prefix))
 
+    def restore(self, source: Path, key: str, files: Sequence[Path] | None = None) -> PublishedArtifact:
+        """Copy ``source`` to ``key``, replacing what is there: a file in one step, a folder in two.
+
+        Raises:
+            StorageError: as ``publish``; what was there stays.
+        """
+        target = self.path(key)
+        partial = target.with_name(f"{_PARTIAL}{uuid.uuid4().hex}-{target.name}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _copy(source, partial, files)
+            if target.is_dir():
+                _remove(target)
+            partial.replace(target)
+            return describe(target)
+        except OSError as error:
+            raise StorageError(f"cannot restore {target} from {source}: {error.strerror or error}") from error
+        finally:
+            _remove(partial)
+
+    def age(self, prefix: str) -> float | None:
+        """Seconds since anything under ``prefix`` was last written; None when it is not there."""
+        folder = self.path(prefix)
+        try:
+            newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+        except FileNotFoundError:
+            return None
+        return time.time() - newest
+
     def prefixes(self, under: str) -> list[str]:
         """The folders directly under ``under``, as keys."""
         folder = self.path(under)
@@ -112,7 +142,7 @@ def describe(path: Path) -> PublishedArtifact:
     if path.is_file():
         return PublishedArtifact(str(path), path.stat().st_size, multihash(_sha256(path)))
     lines = [f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in _files(path)]
-    return PublishedArtifact(str(path), _size(path), multihash(hashlib.sha256("".join(lines).encode()).hexdigest()))
+    return PublishedArtifact(str(path), size_of(path), multihash(hashlib.sha256("".join(lines).encode()).hexdigest()))
 
 
 def _sha256(path: Path) -> str:
@@ -128,7 +158,8 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
     return path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in _files(path))
 
 

@@ -1,0 +1,137 @@
+"""Published artifacts against what items say of them, and folders of artifacts that no item names."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fair_dagster.domain import items
+from fair_dagster.domain.artifacts import PublishedArtifact
+from fair_dagster.domain.changes import Item
+from fair_dagster.domain.publication import published_releases, slug_of
+from fair_dagster.domain.reconciliation import Finding, Kind
+from fair_dagster.flows.releases import release_folder
+from fair_dagster.flows.services import Services
+from fair_dagster.storage.local import describe, size_of
+
+UNUSED_AFTER = 3600.0
+"""Seconds that a folder without an item is left alone: a writer copies artifacts before it writes the item."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """An artifact as one item names it."""
+
+    item: Item
+    asset: str
+    artifact: PublishedArtifact
+
+
+def named_by(item: Item) -> list[Named]:
+    """The artifacts on this machine that ``item`` says size and checksum of."""
+    found = []
+    for name, asset in item.get("assets", {}).items():
+        href, size, checksum = asset.get("href"), asset.get("file:size"), asset.get("file:checksum")
+        if isinstance(href, str) and href.startswith("/") and isinstance(size, int) and isinstance(checksum, str):
+            found.append(Named(item, name, PublishedArtifact(href, size, checksum)))
+    return found
+
+
+def artifact_findings(
+    services: Services,
+    scanned: Sequence[Item],
+    collections: Sequence[str],
+    *,
+    checksums: bool,
+    progress: Callable[[int, int, str], None],
+) -> list[Finding]:
+    """Artifacts that are gone or differ from what their item says.
+
+    What several items name, as the code of a base model, is a finding of the item that it was published with.
+    """
+    owners = {prefix_of_item(item): item for item in scanned}
+    wanted: dict[str, Named] = {}
+    for item in scanned:
+        for named in named_by(item):
+            owner = owners.get(_prefix(services, named.artifact.href))
+            if owner is None or owner is item:
+                wanted.setdefault(named.artifact.href, named)
+    findings = []
+    for done, named in enumerate(wanted.values()):
+        progress(done, len(wanted), "artifacts")
+        if named.item["collection"] in collections and (found := artifact_finding(named, checksums=checksums)):
+            findings.append(found)
+    return findings
+
+
+def artifact_finding(named: Named, *, checksums: bool = True) -> Finding | None:
+    """What is wrong with one artifact."""
+    told, path = named.artifact, Path(named.artifact.href)
+    kind: Kind = "changed artifact"
+    if not path.exists():
+        kind, detail = "missing artifact", f"asset {named.asset!r}: {path} is gone"
+    elif (size := size_of(path)) != told.size:
+        detail = f"asset {named.asset!r}: {path} has {size:,} bytes instead of {told.size:,}"
+    elif checksums and (checksum := describe(path).checksum) != told.checksum:
+        detail = f"asset {named.asset!r}: {path} has checksum {checksum} instead of {told.checksum}"
+    else:
+        return None
+    repairs = {
+        items.LOCAL_MODELS: "copy it again from ZenML",
+        items.BASE_MODELS: "copy it again from the model's folder, when that is the released one",
+        items.DATASETS: "",
+    }
+    collection = str(named.item["collection"])
+    if collection == items.DATASETS:
+        detail += ". Only a copy of your own restores it: put the file back"
+    return Finding(collection, str(named.item["id"]), kind, detail, repairs[collection], slug_of(named.item), str(path))
+
+
+def unused_findings(services: Services, scanned: Iterable[Item], collections: Sequence[str]) -> list[Finding]:
+    """Folders of releases that no item names, left by a process that was killed. Young ones may be in the making."""
+    used = used_prefixes(services, scanned)
+    findings = []
+    for collection in collections:
+        for family in services.artifacts.prefixes(collection):
+            for prefix in services.artifacts.prefixes(family):
+                age = services.artifacts.age(prefix)
+                if prefix not in used and age is not None and age > UNUSED_AFTER:
+                    detail = f"{services.artifacts.path(prefix)} belongs to no item, for {age / 3600:.0f} hours"
+                    slug = family.removeprefix(f"{collection}/")
+                    findings.append(Finding(collection, slug, "unused artifact", detail, "remove it", target=prefix))
+    return findings
+
+
+def used_prefixes(services: Services, scanned: Iterable[Item]) -> set[str]:
+    """The folders of releases that items stand for, or point into."""
+    used = set()
+    for item in scanned:
+        used.add(prefix_of_item(item))
+        hrefs = [str(asset.get("href", "")) for asset in item.get("assets", {}).values()]
+        hrefs += [str(link.get("href", "")) for link in item.get("links", [])]
+        used |= {_prefix(services, href) for href in hrefs}
+    return used
+
+
+def prefix_of_item(item: Item) -> str:
+    """Where the artifacts of an item's release stand."""
+    (release,) = published_releases([item])
+    return f"{item['collection']}/{slug_of(item)}/{release_folder(release.number, release.uid)}"
+
+
+def _prefix(services: Services, href: str) -> str:
+    """The folder of a release that ``href`` leads into; empty for any other href."""
+    root = f"{services.artifacts.root}/"
+    parts = href.removeprefix(root).split("/") if href.startswith(root) else []
+    return "/".join(parts[:3]) if len(parts) > 3 else ""
+
+
+def remove_unused(services: Services, prefix: str) -> bool:
+    """Remove the folder of a release unless an item of any collection uses it; whether it is gone.
+
+    Raises:
+        CatalogError: an item cannot be read. It might use the folder.
+    """
+    if prefix in used_prefixes(services, (item for name in items.COLLECTIONS for item in services.catalog.items(name))):
+        return False
+    services.artifacts.remove(prefix)
+    return True

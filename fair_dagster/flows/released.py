@@ -1,0 +1,140 @@
+"""Base models and datasets as they were released: the source that their items are restored from.
+
+Local models have ZenML behind them. For the others the item is kept beside the published artifacts, and what the
+catalog should hold is recomputed from there.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from fair_dagster.domain import items
+from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.damage import DamagedItem
+from fair_dagster.domain.drift import diff, overlay
+from fair_dagster.domain.errors import StorageError
+from fair_dagster.domain.migrations import current
+from fair_dagster.domain.publication import Family, Release, desired_items, published_releases
+from fair_dagster.domain.slugs import split_version_id
+from fair_dagster.flows.services import Services
+
+RELEASE_FILE = ".release.json"
+
+
+@dataclass(frozen=True)
+class Released:
+    """One release, as it was published."""
+
+    uid: str
+    number: int
+    item: Item
+
+
+def remember(services: Services, prefix: str, item: Item, uid: str) -> None:
+    """Keep ``item`` beside its artifacts under ``prefix``; a release that is kept already stays as it is.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    path = services.artifacts.path(f"{prefix}/{RELEASE_FILE}")
+    if not path.exists():
+        relative = _moved(item, f"{path.parent}/", "./")
+        content = {"uid": uid, "number": items.number_of(item), "item": relative}
+        services.artifacts.write(orjson.dumps(content, option=orjson.OPT_INDENT_2), f"{prefix}/{RELEASE_FILE}")
+
+
+def releases_of(services: Services, collection: str, slug: str) -> list[Released]:
+    """What is kept of all releases of ``slug``. One whose file is damaged is left out: nothing can be read from it.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    found = []
+    for prefix in services.artifacts.prefixes(f"{collection}/{slug}"):
+        path = services.artifacts.path(f"{prefix}/{RELEASE_FILE}")
+        try:
+            content = orjson.loads(path.read_bytes())
+            item = _moved(content["item"], "./", f"{path.parent}/")
+            found.append(Released(str(content["uid"]), int(content["number"]), item))
+        except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            continue
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+    return found
+
+
+def _moved(item: Item, before: str, after: str) -> Item:
+    moved = copy.deepcopy(item)
+    for asset in moved.get("assets", {}).values():
+        href = str(asset.get("href", ""))
+        if href.startswith(before):
+            asset["href"] = after + href.removeprefix(before)
+    return moved
+
+
+def restored(
+    services: Services,
+    collection: str,
+    slug: str,
+    published: Sequence[Item],
+    *,
+    damaged: Sequence[DamagedItem] = (),
+    missing: Sequence[str] = (),
+) -> ChangeSet:
+    """What turns the family as it is into what was released, with the fields that users wrote.
+
+    Args:
+        damaged, missing: items of the family that are known to be there and cannot be read, or are gone.
+    """
+    kept = releases_of(services, collection, slug)
+    releases = [
+        _corrected(release, kept, lambda item: current(item, services.knowledge))
+        for release in published_releases(published)
+    ]
+    lost = [*(one.key.id for one in damaged), *missing]
+    for one in kept:
+        if one.uid in {release.uid for release in releases}:
+            continue
+        active = slug in lost and not any(release.active for release in releases)
+        if (named := f"{slug}-v{one.number}") in lost:
+            active = False
+        elif not active:
+            active = named not in lost and slug not in lost and not releases
+        rank = max((release.rank for release in releases), default=0) + 1 if active else one.number
+        releases.append(Release(one.number, one.uid, active, rank, current(one.item, services.knowledge)))
+    # An item that cannot be read and was never kept stays as it is: the others are linked around it.
+    return _over_damaged(diff(published, desired_items(Family(collection, slug, tuple(releases)))), damaged)
+
+
+def _corrected(release: Release, kept: Sequence[Released], renewed: Callable[[Item], Item]) -> Release:
+    """A published release with what its kept one says of all managed fields."""
+    item = release.content
+    number = split_version_id(item["id"])[1]
+    active = number is None
+    by_uid = [one for one in kept if one.uid == release.uid]
+    by_number = [one for one in kept if one.number == (number if number is not None else release.number)]
+    found = by_uid or (by_number if len(by_number) == 1 else [])
+    if not found:
+        return replace(release, active=active, content=renewed(item))
+    told = found[0]
+    properties: dict[str, Any] = told.item["properties"] | {"version": item["properties"].get("version")}
+    content = overlay(item, told.item | {"properties": properties})
+    content["properties"]["version"] = str(told.number)
+    return replace(release, number=told.number, uid=told.uid, active=active, content=renewed(content))
+
+
+def _over_damaged(changes: ChangeSet, damaged: Sequence[DamagedItem]) -> ChangeSet:
+    """``changes`` that know of the damaged files they meet: what would be created there overwrites them."""
+    digests = {one.key: one.digest for one in damaged}
+    over = tuple(
+        Change("update", change.key, f"{change.reason}; its file was damaged", change.item)
+        if change.key in digests and change.action == "create"
+        else change
+        for change in changes.changes
+    )
+    preconditions: dict[ItemKey, str | None] = dict(changes.preconditions)
+    preconditions |= {key: digest for key, digest in digests.items() if key in preconditions}
+    return ChangeSet(over, preconditions)

@@ -1,0 +1,204 @@
+"""Repairing what the drift report found: families are recomputed, documents written anew, artifacts copied again.
+
+Each thing done is returned with its reason. What cannot be repaired stays a finding. Killed in the middle, it is run
+again; run twice, it changes nothing the second time. Dagster's partitions are left to the caller.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fair_dagster.domain import items
+from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.damage import DamagedItem
+from fair_dagster.domain.digests import digest_of
+from fair_dagster.domain.errors import FairError, NotFoundError
+from fair_dagster.domain.publication import slug_of
+from fair_dagster.domain.reconciliation import Finding
+from fair_dagster.domain.slugs import split_version_id
+from fair_dagster.domain.versions import VersionRecord
+from fair_dagster.flows import base_models, local_models
+from fair_dagster.flows.artifact_checks import Named, artifact_finding, named_by, remove_unused
+from fair_dagster.flows.reconciliation import Progress, no_progress
+from fair_dagster.flows.released import restored
+from fair_dagster.flows.services import Services
+from fair_dagster.pipelines.contract import folder_digest, shipped_files
+
+_ORDER = (items.BASE_MODELS, items.DATASETS, items.LOCAL_MODELS)
+"""Parents first: what is made of them is computed from them."""
+_ARTIFACTS = frozenset({"missing artifact", "changed artifact"})
+
+
+@dataclass(frozen=True)
+class Done:
+    """One thing that a repair did or could not do, with its reason."""
+
+    collection: str
+    item: str
+    action: str
+    reason: str
+    failed: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.collection}/{self.item}: {self.reason}"
+
+
+def repair(services: Services, findings: Sequence[Finding], progress: Progress = no_progress) -> list[Done]:
+    """Repair what ``findings`` name. A family that cannot be repaired does not stop the others."""
+    done: list[Done] = []
+    blind = {finding.collection for finding in findings if finding.kind == "not checked"}
+    families = sorted({(_ORDER.index(f.collection), f.family) for f in findings if f.family and f.repair})
+    for position, (order, slug) in enumerate(families):
+        progress(position, len(families), "repair")
+        collection = _ORDER[order]
+        if collection not in blind:
+            own = [finding for finding in findings if (finding.collection, finding.family) == (collection, slug)]
+            done += _attempted(collection, slug, lambda c=collection, s=slug, o=own: _family(services, c, s, o))  # type: ignore[misc]
+    for finding in findings:
+        if finding.kind == "unused artifact":
+            done += _attempted(finding.collection, finding.item, lambda f=finding: _unused(services, f))  # type: ignore[misc]
+    for collection in _ORDER:
+        problems = services.catalog.document_problems(collection)
+        if problems:
+            services.catalog.refresh(collection)
+            done += [Done(collection, "", "document", problem) for problem in problems]
+    return done
+
+
+def _attempted(collection: str, slug: str, act: Callable[[], list[Done]]) -> list[Done]:
+    try:
+        return act()
+    except FairError as error:
+        return [Done(collection, slug, "not repaired", str(error), failed=True)]
+
+
+def _family(services: Services, collection: str, slug: str, findings: Sequence[Finding]) -> list[Done]:
+    if collection == items.LOCAL_MODELS:
+        return _local_family(services, slug, findings)
+    done: list[Done] = []
+
+    def decide() -> ChangeSet:
+        scan = services.catalog.scan(collection)
+        published = [item for item in scan.items if slug_of(item) == slug]
+        damaged = [one for one in scan.damaged if split_version_id(one.key.id)[0] == slug]
+        present = {*(item["id"] for item in published), *(one.key.id for one in damaged)}
+        missing = [f.item for f in findings if f.kind == "missing" and f.item not in present]
+        changes = restored(services, collection, slug, published, damaged=damaged, missing=missing)
+        for change in changes.changes:
+            if change.item is not None:
+                services.require_valid(change.item)
+        return changes
+
+    done += _told(services.apply(decide))
+    if collection == items.BASE_MODELS and any(finding.kind in _ARTIFACTS for finding in findings):
+        done += _base_model_artifacts(services, slug)
+    return done
+
+
+def _told(changes: ChangeSet) -> list[Done]:
+    return [Done(change.key.collection, change.key.id, change.action, change.reason) for change in changes.changes]
+
+
+def _unused(services: Services, finding: Finding) -> list[Done]:
+    if remove_unused(services, finding.target):
+        return [Done(finding.collection, finding.item, "removed", finding.detail)]
+    return []
+
+
+def _base_model_artifacts(services: Services, slug: str) -> list[Done]:
+    """Copy files of a release again from the folder under ``models/``, when that is what was released."""
+    folder = base_models.find_folder(services.settings.models, slug)
+    uid = folder_digest(folder)
+    done = []
+    for item in services.catalog.family(items.BASE_MODELS, slug):
+        for named in named_by(item):
+            if item["properties"].get(items.UID) == uid and (finding := artifact_finding(named)):
+                root = f"{services.artifacts.root}/"
+                key = named.artifact.href.removeprefix(root)
+                name = "/".join(key.split("/")[3:])
+                source = folder if name == "folder" else folder / name
+                files = shipped_files(folder) if name == "folder" else None
+                services.artifacts.restore(source, key, files)
+                done.append(Done(items.BASE_MODELS, item["id"], "copied", finding.detail))
+    if not done:
+        raise NotFoundError(
+            f"the release of {slug!r}",
+            [f"{folder} holds another version; put the released one there, or the file back"],
+        )
+    return done
+
+
+def _local_family(services: Services, slug: str, findings: Sequence[Finding]) -> list[Done]:
+    done = _set_aside(services, slug, [finding.item for finding in findings if finding.kind == "damaged"])
+    broken = [finding for finding in findings if finding.kind in _ARTIFACTS]
+    for version in services.versions.list_many([slug]).get(slug, []) if broken else []:
+        done += _local_artifacts(services, version, [f for f in broken if f.item == version.id])
+    return done + _told(local_models.recompute(services, slug))
+
+
+def _set_aside(services: Services, slug: str, wanted: Sequence[str]) -> list[Done]:
+    """Take damaged items out of the way of the recompute, which writes them anew from ZenML.
+
+    One that ZenML could not give again stays as it is.
+    """
+    damaged = [one for one in services.catalog.scan(items.LOCAL_MODELS).damaged if one.key.id in wanted]
+    if not damaged:
+        return []
+    versions = services.versions.list_many([slug]).get(slug, [])
+    done = []
+    for one in damaged:
+        version = next((version for version in versions if version.id == one.key.id), None)
+        if version is not None and (problems := local_models.publication_problems(services, version)):
+            raise NotFoundError(f"what {one.key} could be restored from", problems)
+        reason = f"its file was damaged ({one.problem}); a copy is in the catalog's folder .damaged"
+        services.catalog.apply(_removal(one, reason))
+        done.append(Done(one.key.collection, one.key.id, "set aside", reason))
+    return done
+
+
+def _removal(one: DamagedItem, reason: str) -> ChangeSet:
+    return ChangeSet((Change("delete", one.key, reason),), {one.key: one.digest})
+
+
+def _local_artifacts(services: Services, version: VersionRecord, findings: Sequence[Finding]) -> list[Done]:
+    """Let the recompute publish broken artifacts anew: what is there is kept until its source has been found."""
+    if not findings:
+        return []
+    key = ItemKey(items.LOCAL_MODELS, version.id)
+    item = services.catalog.get(key)
+    if item is None:
+        return []
+    broken = [named for named in named_by(item) if named.artifact.href in {finding.target for finding in findings}]
+    names = [named.asset for named in broken]
+    sources = local_models.sources_of(services, version)
+    lacking = [name for name in names if name not in sources]
+    if lacking:
+        raise NotFoundError(
+            f"a source of {', '.join(lacking)} of {version.id!r}",
+            ["ZenML holds none any more; put the file back from a copy of your own"],
+        )
+    for named in broken:
+        _restore(services, version, named, sources[named.asset])
+    services.catalog.apply(_without_artifacts(key, item, names))
+    return [Done(items.LOCAL_MODELS, version.id, "copied", finding.detail) for finding in findings]
+
+
+def _restore(services: Services, version: VersionRecord, named: Named, source: Path | bytes) -> None:
+    prefix = local_models.prefix_of(version)
+    href, root = named.artifact.href, f"{services.artifacts.root}/"
+    if not href.startswith(f"{root}{prefix}/"):
+        return  # The item pointed elsewhere, at what is not ours: it is published anew at its own place.
+    target = href.removeprefix(root)
+    if isinstance(source, Path):
+        services.artifacts.restore(source, target)
+    else:
+        services.artifacts.write(source, target)
+
+
+def _without_artifacts(key: ItemKey, item: Item, names: Sequence[str]) -> ChangeSet:
+    """The item without what it says of artifacts that were copied again, so that they are described anew."""
+    after = copy.deepcopy(item)
+    for name in names:
+        after["assets"][name].pop("file:checksum", None)
+    return ChangeSet((Change("update", key, "artifacts were copied again", after),), {key: digest_of(item)})

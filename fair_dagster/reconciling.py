@@ -1,0 +1,65 @@
+"""Reconciliation with Dagster's partitions: their keys go into the report, and a repair adds and deletes them.
+
+What is compared and repaired in the catalog stands in ``flows``, which does not know Dagster.
+"""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from fair_dagster import keys
+from fair_dagster.domain import items
+from fair_dagster.domain.reconciliation import Finding, Partitions
+from fair_dagster.flows.base_models import slug_of_folder, usable_folders
+from fair_dagster.flows.reconciliation import Ask, Progress, no_progress, report
+from fair_dagster.flows.repair import Done, repair
+from fair_dagster.flows.services import Services
+
+_PARTITION_KINDS = frozenset({"partition without item", "item without partition"})
+
+
+def partitions_of(services: Services, instance: dg.DagsterInstance) -> Partitions:
+    """The keys of all partition sets of the base models that have assets here."""
+    slugs = [slug_of_folder(folder) for folder in usable_folders(services.settings.models)]
+    return Partitions(
+        datasets=frozenset(instance.get_dynamic_partitions(keys.DATASETS_PARTITIONS_NAME)),
+        finetunes={slug: frozenset(instance.get_dynamic_partitions(keys.finetunes_name(slug))) for slug in slugs},
+    )
+
+
+def drift(
+    services: Services,
+    instance: dg.DagsterInstance,
+    *,
+    collections: Sequence[str] = items.COLLECTIONS,
+    checksums: bool = True,
+    progress: Progress = no_progress,
+) -> list[Finding]:
+    """The report with partitions."""
+    # Keys are read first: a version that is allocated meanwhile is then in ZenML and not yet among the keys.
+    ask = Ask(collections, checksums, partitions_of(services, instance))
+    return report(services, ask, progress)
+
+
+def reconcile(
+    services: Services,
+    instance: dg.DagsterInstance,
+    findings: Sequence[Finding],
+    progress: Progress = no_progress,
+) -> list[Done]:
+    """Repair what was found, partitions included."""
+    done = repair(services, findings, progress)
+    for finding in findings:
+        if finding.kind in _PARTITION_KINDS:
+            done.append(_partition(instance, finding))
+    return done
+
+
+def _partition(instance: dg.DagsterInstance, finding: Finding) -> Done:
+    is_dataset = finding.collection == items.DATASETS
+    name = keys.DATASETS_PARTITIONS_NAME if is_dataset else keys.finetunes_name(finding.target)
+    if finding.kind == "item without partition":
+        instance.add_dynamic_partitions(name, [finding.item])
+        return Done(finding.collection, finding.item, "partition added", finding.detail)
+    instance.delete_dynamic_partition(name, finding.item)
+    return Done(finding.collection, finding.item, "partition deleted", finding.detail)
