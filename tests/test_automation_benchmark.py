@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.automation import combined, growth
+from benchmarks.automation import combined, growth, with_smaller
 
 
 def part(**rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -20,6 +20,20 @@ def test_growth_tells_in_step_from_constant() -> None:
     rows[1]["tick s"] = 0.1
     (found,) = growth("stage_sensor", part(ticks=rows)["tables"])
     assert found["exponent"] == pytest.approx(0)
+
+
+def test_a_part_of_one_size_grows_from_a_smaller_measurement() -> None:
+    large = part(
+        t=[
+            {"backfill": "first", "items": 1_000, "seconds": 20.0},
+            {"backfill": "again", "items": 1_000, "seconds": 1.0},
+        ]
+    )
+    small = part(t=[{"backfill": "first", "items": 100, "seconds": 2.0}])
+    whole = combined({"backfill": with_smaller(large, small)}, {})
+    (found,) = whole.tables[-1].rows
+    assert (found["size"], found["exponent"]) == ("100 → 1,000 items", pytest.approx(1))
+    assert len(whole.tables) == 2
 
 
 def test_a_table_without_sizes_has_no_growth() -> None:
