@@ -44,12 +44,12 @@ class Installation:
         datasets.register(self.services, path)
         return self.active(items.DATASETS, slug)
 
-    def trained(self, **overrides: Any) -> VersionRecord:
-        """A version of ``town-buildings`` whose training has ended well."""
-        request = finetunes.check(self.services, finetunes.Ask(MODEL, DATASET, NAME, overrides))
+    def trained(self, model_name: str = NAME, /, **overrides: Any) -> VersionRecord:
+        """A version of a model whose training has ended well."""
+        request = finetunes.check(self.services, finetunes.Ask(MODEL, DATASET, model_name, overrides))
         version = allocations.allocate(self.services, request)
         finetunes.write_config(self.services, version.id)
-        return self.versions.train(NAME, version.number)
+        return self.versions.train(model_name, version.number)
 
     def promote(self, version: VersionRecord) -> None:
         local_models.set_stage(self.services, version.name, version.number, "production")
