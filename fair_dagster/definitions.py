@@ -27,7 +27,7 @@ def build_defs(
     *, settings: Settings | None = None, resource_overrides: Mapping[str, Any] | None = None
 ) -> dg.Definitions:
     """All definitions, for the base model folders that are there now."""
-    settings = settings or Settings()
+    settings = (settings or Settings()).pinned()
     found = usable_folders(settings.models)
     slugs = [slug_of_folder(folder) for folder in found]
     jobs = asset_jobs(slugs)

@@ -27,6 +27,8 @@ from fair_dagster.started import Started
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fair_dagster.acts import Reconciled
+    from fair_dagster.flows.reconciliation import Progress
     from fair_dagster.flows.merges import Followed
     from fair_dagster.pipelines.run_records import LogLine
     from fair_dagster.runs import Run
@@ -86,10 +88,7 @@ class Fair:
         from fair_dagster.acts import sync_base_models
         from fair_dagster.flows.merges import look_at_all
 
-        found = look_at_all(self.services)
-        self.settings = self.settings.model_copy(update={"models": found.models})
-        self.__dict__.pop("services", None)
-        return sync_base_models(self.services, found)
+        return sync_base_models(self.services, look_at_all(self.services))
 
     def base_models(self, *, all_versions: bool = False) -> list[Item]:
         return self._items(items.BASE_MODELS, all_versions)
@@ -282,6 +281,19 @@ class Fair:
         from fair_dagster.acts import refresh_collections
 
         refresh_collections(self.services)
+
+    def drift(self, *, checksums: bool = True, progress: "Progress | None" = None) -> "pd.DataFrame":
+        """What differs from what it should be, a row a finding: collection, item, kind, detail, repair, family."""
+        from fair_dagster.acts import drift
+        from fair_dagster.flows.reconciliation import table
+
+        return table(drift(self.services, checksums=checksums, progress=progress))
+
+    def reconcile(self, *, checksums: bool = True, progress: "Progress | None" = None) -> "Reconciled":
+        """Repair what ``drift`` finds, and look again: what was done, and what remains."""
+        from fair_dagster.acts import reconcile
+
+        return reconcile(self.services, checksums=checksums, progress=progress)
 
     def validate_catalog(self, *, strict: bool = False) -> dict[str, list[catalog_flow.Finding]]:
         """What is wrong with each item, by collection."""

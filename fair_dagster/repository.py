@@ -32,6 +32,7 @@ _HEAD = "refs/fair/head"
 _ASK_TIMEOUT = 15.0
 TICK_TIMEOUT = 40.0
 _LOCAL_TIMEOUT = 60.0
+_NOWHERE = Path("/dev/null/outside")
 _KEPT_CHECKOUTS = 3
 _KEPT_SECONDS = 7 * 24 * 3600.0
 """A training imports from the checkout that it began with."""
@@ -164,7 +165,7 @@ class Repository:
             tree = f"--work-tree={partial}"
             self._git(tree, "checkout", "--quiet", "--force", commit, "--", MODELS, folder=partial, variables=index)
             (partial / ".index").unlink(missing_ok=True)
-            _remove_links_outside(partial / MODELS)
+            _disarm_links(partial / MODELS)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
 
@@ -232,16 +233,19 @@ def _names(output: bytes) -> list[str]:
     return sorted({os.fsdecode(name) for name in output.split(b"\0") if name})
 
 
-def _remove_links_outside(models: Path) -> None:
-    """Remove the links that lead out of their base model's folder: a checkout holds nothing but its commit."""
-    if models.is_symlink():
-        models.unlink()
-        models.mkdir()
+def _disarm_links(models: Path) -> None:
+    """Let the links that lead out of their base model's folder lead nowhere.
+
+    They stay, so that validation can name them; nothing beyond the commit can be read through them.
+    """
     for path in models.rglob("*"):
         if path.is_symlink():
             home = models / path.relative_to(models).parts[0]
-            if path == home or not path.resolve().is_relative_to(home.resolve()):
+            if path == home:
                 path.unlink()
+            elif not path.resolve().is_relative_to(home.resolve()):
+                path.unlink()
+                path.symlink_to(_NOWHERE)
 
 
 def _prune(current: Path) -> None:

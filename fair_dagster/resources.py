@@ -13,14 +13,15 @@ class FairResource(dg.ConfigurableResource[Services]):
     """Opens the catalog, ZenML and the artifact store as the ``FAIR_*`` settings say.
 
     The environment is read when a run starts, so that a code location follows a changed setting. ``values`` hold
-    settings that win over it: those of a ``Fair`` that was made with settings of its own.
+    settings that win over it: those of a ``Fair`` that was made with settings of its own. Base models are those of one
+    commit from the first use to the end of the run.
     """
 
     values: dict[str, Any] = {}  # noqa: RUF012 - a field of a pydantic model, copied for each instance
 
     @cached_property
     def services(self) -> Services:
-        return shared_services(Settings(**self.values))
+        return shared_services(Settings(**self.values).pinned())
 
 
 @lru_cache(maxsize=4)

@@ -45,10 +45,11 @@ class Settings(BaseSettings):
         object.__setattr__(self, "home", self.home.expanduser().resolve())
         if self.models_repo and not _REMOTE.match(self.models_repo):
             object.__setattr__(self, "models_repo", str(Path(self.models_repo).expanduser().resolve()))
+        following = self.repository_path / "current" / "models"
         if self.models_repo and "models" not in self.model_fields_set:
-            object.__setattr__(self, "models", self.repository_path / "current" / "models")
-        # Of the repository's current checkout this leaves the commit, so that a run keeps the one it began with.
-        object.__setattr__(self, "models", self.models.expanduser().resolve())
+            object.__setattr__(self, "models", following)
+        if self.models != following:
+            object.__setattr__(self, "models", self.models.expanduser().resolve())
 
     @model_validator(mode="after")
     def _one_source_of_models(self) -> Self:
@@ -64,19 +65,20 @@ class Settings(BaseSettings):
         """Whether base models come from checkouts of a repository's branch, not from a folder of the user's."""
         return bool(self.models_repo) and self.models.is_relative_to(self.repository_path)
 
-    def environment(self, *, pinned: bool = True) -> dict[str, str]:
-        """The ``FAIR_*`` variables under which another process reads equal settings, without the secrets.
+    def pinned(self) -> Self:
+        """Settings that keep to the checkout that is current now: what one run needs, and its child processes.
 
-        Args:
-            pinned: the other process keeps to the commit that base models are read from now. Without it, it follows
-                the branch: what a process needs that lives longer than a run.
+        Without it base models are read from whatever checkout is current at the moment, as a process needs that lives
+        longer than a commit.
         """
+        return self.model_copy(update={"models": self.models.resolve()})
+
+    def environment(self) -> dict[str, str]:
+        """The ``FAIR_*`` variables under which another process reads equal settings, without the secrets."""
         prefix = str(self.model_config["env_prefix"])
-        left_out = {"models"} if self.follows_branch and not pinned else set()
         return {
             f"{prefix}{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in self.plain().items()
-            if name not in left_out
         }
 
     def plain(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from fair_dagster.domain.errors import RefusedError, ServiceError
 from fair_dagster.git import redacted
+from fair_dagster.pipelines.contract import check_folder
 from fair_dagster.repository import Repository, current_checkout
 from fair_dagster.settings import Settings
 from tests.sensors.repositories import Scratch
@@ -55,7 +56,7 @@ def test_a_commit_with_the_same_base_models_gets_no_checkout_of_its_own(settings
     assert checkout(settings) == first
 
 
-def test_links_that_lead_out_of_a_base_model_are_not_checked_out(settings: Settings, scratch: Scratch) -> None:
+def test_links_that_lead_out_of_a_base_model_lead_nowhere_and_are_refused(settings: Settings, scratch: Scratch) -> None:
     folder = scratch.models / "alpha"
     (folder / "passwords").symlink_to("/etc/passwd")
     (folder / "parent").symlink_to("../beta")
@@ -63,7 +64,20 @@ def test_links_that_lead_out_of_a_base_model_are_not_checked_out(settings: Setti
     (scratch.models / "whole").symlink_to("/etc")
     scratch.commit("Add links")
     found = checkout(settings) / "models"
-    assert sorted(path.name for path in found.rglob("*")) == ["alpha", "own.json", "stac-item.json"]
+    assert sorted(path.name for path in found.rglob("*") if path.exists()) == ["alpha", "own.json", "stac-item.json"]
+    problems = check_folder(found / "alpha").problems
+    assert {"passwords links to outside the folder", "parent links to outside the folder"} <= {*problems}
+    assert "own.json links to outside the folder" not in problems
+
+
+def test_file_names_that_are_no_utf8_are_refused(settings: Settings, scratch: Scratch) -> None:
+    try:
+        Path(f"{scratch.models}/alpha/da\udcffta.txt").write_text("")
+    except OSError:
+        pytest.skip("the disk takes UTF-8 names only")
+    scratch.commit("Add a strange name")
+    problems = check_folder(checkout(settings) / "models" / "alpha").problems
+    assert r"'da\udcffta.txt' is no file name in UTF-8: rename it" in problems
 
 
 def test_models_that_is_no_folder_is_an_error_and_not_an_empty_one(settings: Settings, scratch: Scratch) -> None:

@@ -27,35 +27,36 @@ def test_without_a_repository_base_models_are_the_projects_own() -> None:
     assert Settings().models == PROJECT_ROOT / "models"
 
 
-def test_with_one_they_are_those_of_the_checkout_that_was_current(tmp_path: Path) -> None:
+def test_with_one_they_are_those_of_the_checkout_that_is_current(tmp_path: Path) -> None:
     first = commit(tmp_path, "aaa")
     settings = Settings(home=tmp_path, models_repo="/srv/models")
-    assert settings.models == first
+    pinned = settings.pinned()
+    assert settings.models.resolve() == pinned.models == first
     assert settings.follows_branch
+    assert pinned.follows_branch
     second = commit(tmp_path, "bbb")
-    assert settings.models == first
-    assert Settings(home=tmp_path, models_repo="/srv/models").models == second
+    assert settings.models.resolve() == second
+    assert pinned.models == first
 
 
 def test_before_the_first_checkout_there_are_none(tmp_path: Path) -> None:
     assert not Settings(home=tmp_path, models_repo="/srv/models").models.exists()
 
 
-def test_a_child_process_keeps_the_commit_unless_it_is_to_follow(
+def test_a_child_process_follows_the_branch_or_keeps_the_commit_of_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = commit(tmp_path, "aaa")
     settings = Settings(home=tmp_path, models_repo="/srv/models")
+    for name, value in settings.pinned().environment().items():
+        monkeypatch.setenv(name, value)
     second = commit(tmp_path, "bbb")
-    following = settings.environment(pinned=False)
-    assert "FAIR_MODELS" not in following
+    assert Settings().models.resolve() == first
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
-    assert Settings().models == first
-    monkeypatch.delenv("FAIR_MODELS")
-    for name, value in following.items():
-        monkeypatch.setenv(name, value)
-    assert Settings().models == second
+    assert Settings().models.resolve() == second
+    third = commit(tmp_path, "ccc")
+    assert Settings(**Settings().plain()).models.resolve() == third
 
 
 def test_a_folder_and_a_repository_at_once_are_refused(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_a_folder_and_a_repository_at_once_are_refused(tmp_path: Path) -> None:
 
 def test_a_folder_alone_is_named_to_every_child(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, models=tmp_path)
-    assert settings.environment(pinned=False)["FAIR_MODELS"] == str(tmp_path)
+    assert settings.environment()["FAIR_MODELS"] == str(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -56,10 +56,10 @@ def ui_environment(session: Session, host: str = _HOST, port: int = _PORT) -> di
     # A DAGSTER_HOME of the user's own is what the runs are recorded in as well.
     instance = os.environ.get("DAGSTER_HOME", str(settings.dagster_path))
     quiet = {"PYTHONWARNINGS": "ignore:Function `dev_command` is superseded"}
-    # It outlives many commits: not pinned. Its sensor asks the UI to load new base model folders.
+    # Its sensor asks the UI to load new base model folders.
     reachable = _HOST if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
     own = {"FAIR_DAGSTER_URL": settings.dagster_url or f"http://{reachable}:{port}"}
-    return {**os.environ, **settings.environment(pinned=False), **own, **quiet, "DAGSTER_HOME": instance}
+    return {**os.environ, **settings.environment(), **own, **quiet, "DAGSTER_HOME": instance}
 
 
 def _port_problem(host: str, port: int) -> str | None:

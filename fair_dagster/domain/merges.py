@@ -89,11 +89,6 @@ def touches_schemas(paths: Iterable[str]) -> bool:
     return any(path.startswith("schemas/") for path in paths)
 
 
-def is_text(name: str) -> bool:
-    """Whether a file name is UTF-8; others can be kept neither in a run's configuration nor in a slug."""
-    return not any("\ud800" <= character <= "\udfff" for character in name)
-
-
 def stands_for(folder: str, at_head: frozenset[str]) -> str:
     """The folder that decides over the slug of ``folder``.
 

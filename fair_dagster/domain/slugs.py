@@ -21,6 +21,11 @@ def slug_problems(slug: str, what: str = "slug") -> list[str]:
     return problems
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a file name is UTF-8. Python keeps other bytes as surrogates, which can be written nowhere else."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 def folder_slug(name: str) -> str:
     """The slug of a base model folder: ``texture_segmentation`` holds ``texture-segmentation``."""
     return name.replace("_", "-")

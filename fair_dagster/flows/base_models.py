@@ -159,7 +159,7 @@ def require(services: Services, folder: Path, *, strict: bool = False) -> None:
     """Make sure that a folder can be registered; refusals as in ``register``. Nothing is written."""
     found = validate(services, folder, strict=strict)
     problems = list(found.problems)
-    if folder.resolve().parent != services.settings.models:
+    if folder.resolve().parent != services.settings.models.resolve():
         problems.append(
             f"stands outside {services.settings.models}, where pipelines are run from; move it or set FAIR_MODELS"
         )

@@ -15,7 +15,7 @@ from fair_dagster.domain import items, merges
 from fair_dagster.domain.changes import Change, ChangeSet
 from fair_dagster.domain.errors import CatalogError, RefusedError, ServiceError
 from fair_dagster.domain.merges import Cursor, Opened, Outcome
-from fair_dagster.domain.slugs import folder_slug, slug_problems, split_version_id
+from fair_dagster.domain.slugs import folder_slug, is_utf8, slug_problems, split_version_id
 from fair_dagster.flows import base_models
 from fair_dagster.flows.releases import retire
 from fair_dagster.flows.services import Services
@@ -99,7 +99,7 @@ def look(services: Services, repository: Repository, cursor: Cursor, ended: Ende
     touched, schemas, remarks = _touched(services, repository, cursor, head, at_head)
     attempts, still_open = _open_runs(cursor, ended)
     candidates = {merges.stands_for(folder, at_head) for folder in {*touched, *cursor.waiting, *attempts}}
-    unnamed = {folder for folder in candidates if not merges.is_text(folder)}
+    unnamed = {folder for folder in candidates if not is_utf8(folder)}
     remarks += [f"models/{folder!a} is left out: its name is not UTF-8" for folder in sorted(unnamed)]
     standings = {folder: _standing(services, folder_slug(folder)) for folder in sorted(candidates - unnamed)}
     behind = [name for name, held in standings.items() if not _in_step(models, name, name in at_head, held)]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.slugs import is_utf8
 from fair_dagster.domain.versions import MODEL_ARTIFACTS, ONNX_ARTIFACT
 from fair_dagster.pipelines.entrypoints import is_allowed, split_entrypoint
 from fair_dagster.pipelines.syntax import Definition, definitions_of, top_level_imports
@@ -65,6 +66,8 @@ def check_folder(folder: Path, roots: Sequence[str] = ("models.",)) -> ContractR
     problems = [f"{name} is missing" for name in REQUIRED_FILES if not (folder / name).is_file()]
     warnings = [f"{name} is missing" for name in RECOMMENDED if not (folder / name).exists()]
     problems += [f"{path.relative_to(folder)} links to outside the folder" for path in _outside(folder)]
+    names = [path.relative_to(folder).as_posix() for path in shipped_files(folder)]
+    problems += [f"{name!a} is no file name in UTF-8: rename it" for name in names if not is_utf8(name)]
     found: Mapping[str, Definition] = {}
     pipeline = folder / "pipeline.py"
     if pipeline.is_file():

@@ -9,12 +9,12 @@ from fair_dagster.domain.merges import (
     Opened,
     folder_of,
     is_due,
-    is_text,
     run_key,
     stands_for,
     touched_folders,
     touches_schemas,
 )
+from fair_dagster.domain.slugs import is_utf8
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -82,6 +82,6 @@ def test_a_lost_run_is_tried_again_after_a_growing_wait_that_ends_at_an_hour() -
 
 
 def test_names_that_are_no_utf8_are_told_apart() -> None:
-    assert is_text("ramp_nepal")
-    assert is_text("häuser")
-    assert not is_text("ra\udcffmp")
+    assert is_utf8("ramp_nepal")
+    assert is_utf8("häuser")
+    assert not is_utf8("ra\udcffmp")

@@ -35,9 +35,9 @@ class Watched:
     keys: list[str] = field(default_factory=list)
 
     def fresh(self, **changes: Any) -> Settings:
-        """The settings as a new process reads them: pinned to the checkout that is current now."""
+        """The settings as a new run reads them: pinned to the checkout that is current now."""
         values = self.settings.model_dump(exclude={"models", "alert_webhook", "alert_secret"}) | changes
-        return Settings(**values)
+        return Settings(**values).pinned()
 
     def tick(self) -> dg.SensorResult:
         fair = FairResource(values=self.fresh().plain())
@@ -499,10 +499,11 @@ def test_syncing_by_hand_does_what_the_sensor_would(watched: Watched) -> None:
     watched.scratch.add_broken_model("bad")
     watched.scratch.write("models/alpha/README.md", "Better.")
     watched.scratch.commit("Two at once")
-    fair = Fair(watched.fresh())
+    fair = Fair(watched.settings)
     alpha, bad = fair.sync_base_models()
     assert (alpha.result, alpha.problems) == ("version 2 is active", ())
     assert bad.result == "refused"
     assert len(bad.problems) > 1
-    assert fair.settings.models == watched.fresh().models
+    # What lives longer than a commit sees the new one without being made anew.
+    assert fair.validate_base_model("alpha").subject == str(watched.fresh().models / "alpha")
     assert folders(watched.tick()) == ["bad"]
