@@ -89,6 +89,15 @@ class Settings(BaseSettings):
         return self.model_dump(mode="json", exclude_none=True, exclude=secrets)
 
     @property
+    def tick_seconds(self) -> int:
+        """What a sensor tells Dagster of its interval.
+
+        The daemon looks every 5 s. A sensor whose interval is a multiple of that would miss its turn by milliseconds
+        and wait for the next: ticks would be 15 s apart instead of 10.
+        """
+        return max(self.sensor_interval - 1, 1)
+
+    @property
     def catalog_path(self) -> Path:
         return Path(self.catalog).expanduser().resolve() if self.catalog else self.home / "catalog"
 

@@ -35,7 +35,7 @@ def merge_sensors(
     @dg.sensor(
         name=keys.MERGES_SENSOR,
         jobs=[job for job in jobs if job.name in {keys.SYNC_JOB, keys.COLLECTIONS_JOB}],
-        minimum_interval_seconds=settings.sensor_interval,
+        minimum_interval_seconds=settings.tick_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Registers base models when their folders change on the branch, and retires those whose "
         "folders are removed.",

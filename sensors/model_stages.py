@@ -34,7 +34,7 @@ def stage_sensors(
     @dg.sensor(
         name=keys.STAGES_SENSOR,
         jobs=[job for job in jobs if job.name in names],
-        minimum_interval_seconds=settings.sensor_interval,
+        minimum_interval_seconds=settings.tick_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Lets the catalog follow promotions, archivings and deletions that were made in ZenML.",
     )

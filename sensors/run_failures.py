@@ -19,7 +19,7 @@ def failure_sensors(settings: Settings) -> list[dg.SensorDefinition]:
 
     @dg.sensor(
         name=keys.FAILURES_SENSOR,
-        minimum_interval_seconds=settings.sensor_interval,
+        minimum_interval_seconds=settings.tick_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Posts failed runs to FAIR_ALERT_WEBHOOK, ends their trainings in ZenML, and finds runs that were "
         "lost with their code server.",
