@@ -41,7 +41,7 @@ class Limits:
     pages: int = 4
     rows: int = 500
     slice: int = 200
-    sweep: int = 4000
+    sweep: int = 2000
     families: int = 50
     longest_distance: int = 120
     """Ticks between two attempts, at most."""
