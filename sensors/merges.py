@@ -51,7 +51,7 @@ def merge_sensors(
         requests = _requests(found)
         return dg.SensorResult(
             run_requests=requests,
-            skip_reason=None if requests else f"every base model is as {now.models_branch} has it at {found.head[:10]}",
+            skip_reason=None if requests else f"{now.models_branch} stands at {found.head[:10]}: no run is due",
             cursor=_reloaded(context, settings, now, found).to_json(),
         )
 

@@ -125,8 +125,13 @@ def test_what_git_would_take_for_an_option_is_refused(tmp_path: Path, repository
         Repository(Settings(home=tmp_path, models_repo=repository, models_branch=branch))
 
 
-def test_other_protocols_are_not_spoken(tmp_path: Path) -> None:
+def test_protocols_that_start_programs_are_not_spoken_whatever_a_user_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mark = tmp_path / "ran"
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "protocol.ext.allow")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "always")
     settings = Settings(home=tmp_path, models_repo=f"ext::touch {mark}")
     with pytest.raises(ServiceError, match="not allowed"):
         Repository(settings).fetch()
@@ -148,9 +153,9 @@ def test_a_process_that_stands_in_another_repository_is_not_misled(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
-    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path / "objects"))
     assert (checkout(settings) / "models" / "alpha").is_dir()
-    assert not (tmp_path / "index").exists()
+    assert not (tmp_path / "objects").exists()
 
 
 def test_a_branch_with_another_name_can_follow_one_with_its_prefix(settings: Settings, scratch: Scratch) -> None:
