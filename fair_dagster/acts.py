@@ -6,20 +6,24 @@ Callers have checked what is asked for. Each function leaves ZenML, the catalog 
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fair_dagster import keys
+from fair_dagster import keys, reconciling
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import ItemKey
 from fair_dagster.domain.errors import FairError, RefusedError
+from fair_dagster.domain.reconciliation import Finding
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import Stage, VersionRecord
 from fair_dagster.execution import Launch, execute, start
 from fair_dagster.flows import allocations, base_models, local_models, merges
 from fair_dagster.flows.predictions import Prediction
+from fair_dagster.flows.reconciliation import Progress, no_progress
+from fair_dagster.flows.repair import Done
 from fair_dagster.flows.services import Services
-from fair_dagster.instance import add_partition, delete_partition
+from fair_dagster.instance import add_partition, delete_partition, open_instance
 from fair_dagster.runs import going
 from fair_dagster.started import Started
 
@@ -137,6 +141,30 @@ def start_prediction(services: Services, prepared: Prediction) -> Started:
 
 def refresh_collections(services: Services) -> None:
     _execute(services, keys.COLLECTIONS_JOB)
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What a repair did, and what remains to be looked at."""
+
+    done: tuple[Done, ...]
+    remaining: tuple[Finding, ...]
+
+
+def drift(services: Services, *, checksums: bool = True, progress: Progress | None = None) -> list[Finding]:
+    """The drift report, with Dagster's partitions. Nothing is changed, and no run is recorded."""
+    with open_instance(services.settings) as instance:
+        return reconciling.drift(services, instance, checksums=checksums, progress=progress or no_progress)
+
+
+def reconcile(services: Services, *, checksums: bool = True, progress: Progress | None = None) -> Reconciled:
+    """Repair what differs from what it should be; works without a daemon, and records no run."""
+    watch = progress or no_progress
+    with open_instance(services.settings) as instance:
+        findings = reconciling.drift(services, instance, checksums=checksums, progress=watch)
+        done = reconciling.reconcile(services, instance, findings, watch)
+        remaining = reconciling.drift(services, instance, checksums=checksums, progress=watch) if findings else []
+    return Reconciled(tuple(done), tuple(remaining))
 
 
 def _publish(services: Services, version: VersionRecord) -> None:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fair_dagster.acts import Reconciled
-    from fair_dagster.flows.reconciliation import Progress
     from fair_dagster.flows.merges import Followed
+    from fair_dagster.flows.reconciliation import Progress
     from fair_dagster.pipelines.run_records import LogLine
     from fair_dagster.runs import Run
 

@@ -1,4 +1,4 @@
-"""``catalog``: validate, show."""
+"""``catalog``: validate, show, reconcile."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -9,6 +9,7 @@ import click
 from fair_dagster.cli import views
 from fair_dagster.cli.output import Column
 from fair_dagster.cli.session import Session, reports
+from fair_dagster.cli.watching import watched
 from fair_dagster.domain import items
 
 if TYPE_CHECKING:
@@ -20,6 +21,13 @@ _COLUMNS = (
     Column("active", right=True),
     Column("items", right=True),
     Column("active items"),
+)
+_DRIFT = (
+    Column("item", whole=True),
+    Column("kind"),
+    Column("collection"),
+    Column("detail"),
+    Column("repair"),
 )
 
 
@@ -85,3 +93,37 @@ def _print_findings(session: Session, found: "Mapping[str, Sequence[Finding]]") 
     # One schema that cannot be had concerns every item that declares it: named once.
     for line in sorted({line for findings in found.values() for finding in findings for line in finding.not_checked}):
         session.out.line(line)
+
+
+@catalog.command("reconcile")
+@click.option("--repair", is_flag=True, help="Set right what can be, and look again.")
+@click.option("--no-checksums", is_flag=True, help="Compare artifacts by their size only; reads none of them.")
+@reports
+def reconcile(session: Session, repair: bool, no_checksums: bool) -> None:
+    """Compare the catalog with what it should be. Exit code 1 when something differs, or remains so after a repair."""
+    options = {"checksums": not no_checksums}
+    done: list[dict[str, object]] = []
+    with watched(session.out, "Reconciling") as progress:
+        if repair:
+            result = session.fair.reconcile(**options, progress=progress)
+            done = [asdict(one) for one in result.done]
+            findings = [one.row() for one in result.remaining]
+        else:
+            found = session.fair.drift(**options, progress=progress)
+            findings = [{str(name): value for name, value in row.items()} for row in found.to_dict("records")]
+    session.out.show({"findings": findings, "done": done}, lambda: _print_drift(session, findings, done))
+    if findings:
+        click.get_current_context().exit(1)
+
+
+def _print_drift(
+    session: Session, findings: "Sequence[Mapping[str, object]]", done: "Sequence[Mapping[str, object]]"
+) -> None:
+    for one in done:
+        session.out.line(f"{one['action']} {one['collection']}/{one['item']}: {one['reason']}")
+    if not findings:
+        session.out.line("the catalog is as it should be")
+        return
+    session.out.table(_DRIFT, [[one[column.title] for column in _DRIFT] for one in findings])
+    if not done and any(one["repair"] for one in findings):
+        session.out.remark("`fair-dagster catalog reconcile --repair` does what the column repair says")

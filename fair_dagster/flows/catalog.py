@@ -20,8 +20,9 @@ class Finding:
 def validate_collection(services: Services, collection: str, *, strict: bool = False) -> list[Finding]:
     """Validate every item of ``collection``: schemas, rules and links to other items."""
     known = {name: frozenset(services.catalog.ids(name)) for name in items.COLLECTIONS}
-    findings = []
-    for item in services.catalog.items(collection):
+    scan = services.catalog.scan(collection)
+    findings = [Finding(one.key.id, (f"its file cannot be read: {one.problem}",), ()) for one in scan.damaged]
+    for item in scan.items:
         report = services.validator.validate(item, kind=KINDS[collection], strict=strict)
         broken = [f"link {rel!r} leads to {target}, which is not there" for rel, target in _broken(item, known)]
         findings.append(Finding(item["id"], (*report.problems, *broken), report.not_checked))

@@ -71,7 +71,7 @@ def lineage(services: Services, name: str, *, published_only: bool = False) -> F
 
 def stale(services: Services) -> list[Stale]:
     """The active finetuned models of the catalog with a superseded parent."""
-    return stale_models(item for collection in items.COLLECTIONS for item in services.catalog.items(collection))
+    return stale_models(item for collection in items.COLLECTIONS for item in services.catalog.scan(collection).items)
 
 
 def item_markdown(services: Services, item: Item) -> str:

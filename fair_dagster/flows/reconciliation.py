@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
@@ -17,6 +18,7 @@ from fair_dagster.domain.errors import FairError, RefusedError, ServiceError
 from fair_dagster.domain.local_items import local_item
 from fair_dagster.domain.publication import desired_items, local_family, slug_of, was_promoted
 from fair_dagster.domain.reconciliation import (
+    COLUMNS,
     Finding,
     Partitions,
     broken_links,
@@ -32,6 +34,9 @@ from fair_dagster.flows.artifact_checks import artifact_findings, unused_finding
 from fair_dagster.flows.finetunes import parents
 from fair_dagster.flows.released import releases_of, restored
 from fair_dagster.flows.services import Services
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Progress = Callable[[int, int, str], None]
 Parents = dict[tuple[str, int, str, int], tuple[Item, Item]]
@@ -275,3 +280,10 @@ def _finetune_partitions(read: _Read, partitions: Partitions) -> list[Finding]:
     in_zenml = {version.id for versions in read.versions.values() for version in versions}
     # A damaged item does not say whose it is; it counts as there.
     return finetune_partition_findings(partitions, published, in_zenml | {one.key.id for one in scan.damaged})
+
+
+def table(findings: Sequence[Finding]) -> "pd.DataFrame":
+    """A row a finding, for people and notebooks; the columns are there without findings, too."""
+    import pandas as pd
+
+    return pd.DataFrame([finding.row() for finding in findings], columns=list(COLUMNS))

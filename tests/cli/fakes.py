@@ -9,6 +9,7 @@ from typing import Any
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import NotFoundError, PipelineError, RefusedError
 from fair_dagster.domain.lineage import lineage
+from fair_dagster.domain.reconciliation import Finding as DriftFinding
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.base_models import Validation
@@ -16,10 +17,20 @@ from fair_dagster.flows.catalog import Finding
 from fair_dagster.flows.comparison import compare
 from fair_dagster.flows.lineage import Found
 from fair_dagster.flows.merges import Followed, Merge
+from fair_dagster.flows.reconciliation import table
+from fair_dagster.flows.repair import Done
 from fair_dagster.pipelines.run_records import LogLine
 from fair_dagster.repository import Commit
 from fair_dagster.settings import Settings
 from tests.factories import EPOCH, base_model, dataset, version
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """As ``fair_dagster.acts.Reconciled``, without importing Dagster."""
+
+    done: tuple[Done, ...]
+    remaining: tuple[DriftFinding, ...]
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,7 @@ class FakeFair:
     lines: list[LogLine] = field(default_factory=list)
     validations: dict[str, Validation] = field(default_factory=dict)
     findings: dict[str, list[Finding]] = field(default_factory=dict)
+    drifted: list[DriftFinding] = field(default_factory=list)
     invalid: frozenset[str] = frozenset()
     error: BaseException | None = None
     unread: tuple[str, ...] = ()
@@ -207,6 +219,14 @@ class FakeFair:
         graph = lineage(published, self.records)
         roots = [key for key, node in graph.nodes.items() if name in (node.id, split_version_id(node.id)[0])]
         return Found(graph.around(roots), tuple(roots), unread=self.unread)
+
+    def drift(self, **options: Any) -> Any:
+        return table(self.drifted)
+
+    def reconcile(self, **options: Any) -> Any:
+        self._ask("reconcile", options["checksums"])
+        done = tuple(Done(one.collection, one.item, "update", one.detail) for one in self.drifted if one.repair)
+        return Reconciled(done, tuple(one for one in self.drifted if not one.repair))
 
     def refresh_collections(self) -> None:
         self._ask("refresh_collections")

@@ -1,0 +1,84 @@
+"""The collection assets and their checks on a Dagster instance: report, repair, partitions, schedule."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from fair_dagster import keys
+from fair_dagster.definitions import build_defs
+from fair_dagster.domain import items
+from fair_dagster.domain.changes import ItemKey
+from fair_dagster.resources import FairResource
+from fair_dagster.settings import Settings
+from sensors.schedules import reconciliation_config
+from tests.flows.conftest import DATASET, MODEL, NAME, Installation, bare, installation, make, town
+
+__all__ = ["bare", "installation", "make", "town"]
+
+
+@pytest.fixture
+def instance() -> dg.DagsterInstance:
+    return dg.DagsterInstance.ephemeral()
+
+
+@pytest.fixture
+def promoted(
+    installation: Installation,
+    instance: dg.DagsterInstance,
+) -> Installation:
+    version = installation.trained()
+    installation.promote(version)
+    instance.add_dynamic_partitions(keys.DATASETS_PARTITIONS_NAME, [DATASET])
+    instance.add_dynamic_partitions(keys.finetunes_name(MODEL), [version.id])
+    return installation
+
+
+def refreshed(installation: Installation, instance: dg.DagsterInstance, *, repair: bool) -> dg.ExecuteInProcessResult:
+    class Fake(FairResource):
+        @property
+        def services(self):  # type: ignore[no-untyped-def, override]
+            return installation.services
+
+    definitions = build_defs(settings=installation.services.settings, resource_overrides={"fair": Fake()})
+    job = definitions.resolve_job_def(keys.COLLECTIONS_JOB)
+    return job.execute_in_process(run_config=reconciliation_config(repair=repair), instance=instance)
+
+
+def drift_checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    found = result.get_asset_check_evaluations()
+    return {one.asset_key.path[-1]: one for one in found if one.check_name == "drift"}
+
+
+def test_a_run_reports_and_changes_nothing_unless_told_to_repair(
+    promoted: Installation, instance: dg.DagsterInstance
+) -> None:
+    path = Path(promoted.services.catalog.href(ItemKey(items.LOCAL_MODELS, f"{NAME}-v1")))
+    path.write_text("{")
+    check = drift_checks(refreshed(promoted, instance, repair=False))["local_models"]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert check.metadata["drift"].records[0].data["kind"] == "damaged"  # type: ignore[union-attr]
+    assert path.read_text() == "{"
+    checks = drift_checks(refreshed(promoted, instance, repair=True))
+    assert all(check.passed for check in checks.values()), checks
+    assert promoted.published() == {f"{NAME}-v1": True}
+
+
+def test_partitions_follow_a_repair(promoted: Installation, instance: dg.DagsterInstance) -> None:
+    instance.delete_dynamic_partition(keys.finetunes_name(MODEL), f"{NAME}-v1")
+    instance.add_dynamic_partitions(keys.DATASETS_PARTITIONS_NAME, ["gone"])
+    before = drift_checks(refreshed(promoted, instance, repair=False))
+    assert [name for name, check in sorted(before.items()) if not check.passed] == ["datasets", "local_models"]
+    assert all(check.passed for check in drift_checks(refreshed(promoted, instance, repair=True)).values())
+    assert instance.get_dynamic_partitions(keys.finetunes_name(MODEL)) == [f"{NAME}-v1"]
+    assert instance.get_dynamic_partitions(keys.DATASETS_PARTITIONS_NAME) == [DATASET]
+
+
+@pytest.mark.parametrize("repair", [True, False])
+def test_the_schedule_runs_by_itself_and_repairs_as_the_settings_say(tmp_path: Path, repair: bool) -> None:
+    settings = Settings(home=tmp_path, models=tmp_path / "models", reconcile_repair=repair)
+    schedule = build_defs(settings=settings).resolve_schedule_def(keys.RECONCILIATION_SCHEDULE)
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+    with dg.build_schedule_context() as context:
+        (request,) = schedule.evaluate_tick(context).run_requests or ()
+    assert {one["config"]["repair"] for one in request.run_config["ops"].values()} == {repair}
