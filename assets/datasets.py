@@ -1,6 +1,7 @@
 """The datasets asset: one partition a dataset, the active item of its slug."""
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -39,7 +40,7 @@ with warnings.catch_warnings():
 @_asset
 def datasets(
     context: dg.AssetExecutionContext, config: DatasetConfig, fair: FairResource
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult[None]]:
     services, slugs = fair.services, list(context.partition_keys)
     if config.item:
         outcome = backfills.Outcome({slugs[0]: flow.register(services, Path(config.item), expected=slugs[0])}, {})
@@ -50,6 +51,6 @@ def datasets(
         # A dataset that was retired has no active item.
         item = services.catalog.get(ItemKey(items.DATASETS, slug))
         told[slug] = changes_metadata(changes) | (item_metadata(services, item) if item else {})
-    tell_partitions(context, told, failed=bool(outcome.failures))
+    yield from tell_partitions(context, told, failed=bool(outcome.failures))
     outcome.require_whole()
-    return dg.MaterializeResult()
+    yield dg.MaterializeResult()

@@ -5,7 +5,7 @@ They take names and partition keys, call a flow, and put what it did into metada
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 from dagster._core.definitions.data_version import CODE_VERSION_TAG
@@ -101,8 +101,10 @@ def publish_artifacts(context: dg.OpExecutionContext, fair: FairResource, batch:
     return published
 
 
-@dg.op(tags={"dagster/kind": "stac"})
-def apply_publication(context: dg.OpExecutionContext, fair: FairResource, batch: backfills.Batch) -> dg.Output[None]:
+@dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "stac"})
+def apply_publication(
+    context: dg.OpExecutionContext, fair: FairResource, batch: backfills.Batch
+) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
     """Write each family as it should be into the catalog, in one atomic step each."""
     outcome = backfills.apply(fair.services, batch, context.log.info)
     for lines in backfills.told(outcome):
@@ -110,18 +112,21 @@ def apply_publication(context: dg.OpExecutionContext, fair: FairResource, batch:
     if not context.has_assets_def:
         outcome.require_whole()
         (changes,) = outcome.changes.values()
-        return dg.Output(None, metadata=changes_metadata(changes))
+        yield dg.Output(None, metadata=changes_metadata(changes))
+        return
     told = {
         key: _partition_metadata(fair, key, outcome.changes[slug])
         for key in context.partition_keys
         if (slug := split_version_id(key)[0]) in outcome.changes
     }
-    tell_partitions(dg.AssetExecutionContext(context), told, failed=bool(outcome.failures))
+    yield from tell_partitions(dg.AssetExecutionContext(context), told, failed=bool(outcome.failures))
     outcome.require_whole()
-    return dg.Output(None)
+    yield dg.Output(None)
 
 
-def tell_partitions(context: dg.AssetExecutionContext, told: Mapping[str, Metadata], *, failed: bool) -> None:
+def tell_partitions(
+    context: dg.AssetExecutionContext, told: Mapping[str, Metadata], *, failed: bool
+) -> Iterator[dg.AssetMaterialization]:
     """Give each partition of a run the metadata of its materialization.
 
     Args:
@@ -132,7 +137,7 @@ def tell_partitions(context: dg.AssetExecutionContext, told: Mapping[str, Metada
     if failed:
         tags = {CODE_VERSION_TAG: context.assets_def.code_versions_by_key[asset] or ""}
         for key, metadata in told.items():
-            context.log_event(dg.AssetMaterialization(asset, partition=key, metadata=metadata, tags=tags))
+            yield dg.AssetMaterialization(asset, partition=key, metadata=metadata, tags=tags)
     elif len(told) == 1:
         for metadata in told.values():
             context.add_asset_metadata(metadata, asset)
