@@ -3,12 +3,12 @@
 Users' own fields are carried over here, so that no recompute loses them. Nothing here reads or writes a catalog.
 """
 
-import copy
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.copies import copied
 from fair_dagster.domain.digests import digest_of
 from fair_dagster.domain.items import SCHEMA_ROOT, ZENML_UID
 from fair_dagster.domain.links import Link
@@ -28,7 +28,7 @@ def diff(actual: Sequence[Item], desired: Sequence[Item], *, now: datetime | Non
     changes = []
     for key, wanted in after.items():
         if key not in before:
-            item = copy.deepcopy(wanted)
+            item = copied(wanted)
             item["properties"] |= {"created": item["properties"].get("created", stamp), "updated": stamp}
             changes.append(Change("create", key, _creation_reason(item), item))
             continue
@@ -47,7 +47,7 @@ def edited(before: Item, after: Item, *, now: datetime | None = None) -> ChangeS
     differing = differences(before, after)
     if not differing:
         return ChangeSet()
-    item = copy.deepcopy(after)
+    item = copied(after)
     item["properties"]["updated"] = _stamp(now)
     change = Change("update", _key(before), f"patched: {', '.join(differing)}", item)
     return ChangeSet((change,), {_key(before): digest_of(before)})
@@ -65,12 +65,12 @@ def overlay(actual: Item, desired: Item) -> Item:
     """
     if actual["properties"].get(ZENML_UID) != desired["properties"].get(ZENML_UID):
         # ZenML gave the number of a deleted version to another one: nothing of the old one belongs to it.
-        return copy.deepcopy(desired)
+        return copied(desired)
     same_version = actual["properties"].get("version") == desired["properties"].get("version")
     patched = frozenset(actual["properties"].get(PATCHED, []))
     own = frozenset(desired["properties"].get(PATCHED, []))
     moving = patched if same_version else patched - own
-    item = copy.deepcopy(desired)
+    item = copied(desired)
     for section in ("properties", "assets"):
         item[section] = _overlaid(section, actual.get(section, {}), item.get(section, {}), moving, same_version)
     for stamp in _STAMPS:
@@ -104,7 +104,7 @@ def _overlaid(
         if managed or not belongs_to_user:
             continue
         if name in actual:
-            result[name] = copy.deepcopy(actual[name])
+            result[name] = copied(actual[name])
         else:
             result.pop(name, None)
     return result
@@ -115,7 +115,7 @@ def _managed(links: Sequence[Link]) -> list[Link]:
 
 
 def _unmanaged(links: Sequence[Link]) -> list[Link]:
-    return [copy.deepcopy(link) for link in links if not is_managed_link(link)]
+    return [copied(link) for link in links if not is_managed_link(link)]
 
 
 def differences(before: Item, after: Item) -> list[str]:

@@ -5,12 +5,12 @@ Promote, archive, roll back, delete, re-publish and repair have no code of their
 datasets from the catalog and what is being registered (``release_family``).
 """
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item, ItemKey
+from fair_dagster.domain.copies import copied
 from fair_dagster.domain.drift import overlay
 from fair_dagster.domain.links import (
     DERIVED_FROM,
@@ -68,7 +68,7 @@ def desired_items(family: Family) -> list[Item]:
     keys = [ItemKey(family.collection, family.item_id(release)) for release in ordered]
     desired = []
     for position, release in enumerate(ordered):
-        item = copy.deepcopy(release.content)
+        item = copied(release.content)
         item["id"] = keys[position].id
         item["collection"] = family.collection
         uid_field = items.ZENML_UID if family.collection == items.LOCAL_MODELS else items.UID
@@ -224,7 +224,7 @@ def relink_parents(children: Sequence[Item], parents: Mapping[tuple[str, str], S
     """
     relinked = []
     for child in children:
-        item = copy.deepcopy(child)
+        item = copied(child)
         for link in item["links"]:
             if link.get("rel") == DERIVED_FROM:
                 _repoint(link, item, parents)
