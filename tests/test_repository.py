@@ -90,8 +90,8 @@ def test_models_that_is_no_folder_is_an_error_and_not_an_empty_one(settings: Set
     assert current_checkout(settings.repository_path) == before
 
 
-def test_hooks_and_submodules_of_the_repository_do_nothing(
-    settings: Settings, scratch: Scratch, tmp_path: Path
+def test_hooks_and_submodules_do_nothing(
+    settings: Settings, scratch: Scratch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark = tmp_path / "ran"
     for hook in ("post-checkout", "reference-transaction", "post-merge"):
@@ -103,6 +103,9 @@ def test_hooks_and_submodules_of_the_repository_do_nothing(
     scratch.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other.path), "models/sub")
     scratch.commit("Add a submodule")
     mark.unlink(missing_ok=True)
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.hooksPath")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(scratch.path / ".git" / "hooks"))
     folder = checkout(settings)
     assert not mark.exists()
     assert not list((folder / "models" / "sub").iterdir())

@@ -87,6 +87,7 @@ def test_the_ui_serves_this_installation(fair: FakeFair, monkeypatch: pytest.Mon
     environment = ui_environment(Session(lambda: cast(Fair, fair)))
     assert environment["DAGSTER_HOME"] == str(fair.home.resolve() / "dagster")
     assert environment["FAIR_HOME"] == str(fair.home.resolve())
+    assert environment["FAIR_DAGSTER_URL"] == "http://127.0.0.1:3000"
     command = ui_command("127.0.0.1", 3001)
     assert command[1:6] == ["-m", "dagster", "dev", "-m", "fair_dagster.definitions"]
     assert command[-1] == "3001"
