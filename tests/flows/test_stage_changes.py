@@ -1,6 +1,6 @@
 """What the stage sensor decides, on fakes: ``tests/sensors/test_model_stages`` holds it against Dagster and ZenML."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
@@ -93,6 +93,16 @@ def test_a_deleted_version_takes_its_item_and_then_its_partition_along(world: Wo
     assert [(request.cause, request.partition) for request in found.requests] == [("v1 deleted", "")]
     assert found.partitions_gone == ()
     assert world.items == {}
+    assert world.tick().partitions_gone == (("ramp", "town-v1"),)
+
+
+def test_a_partition_goes_even_when_its_family_has_changed_again_meanwhile(world: World) -> None:
+    version, other = world.create("town", stage="production"), world.create("town")
+    world.tick()
+    world.delete(version)
+    world.tick()
+    world.stage(other, "production")
+    assert [request.cause for request in world.tick().requests] == ["v2 production"]
     assert world.tick().partitions_gone == (("ramp", "town-v1"),)
 
 
@@ -211,7 +221,7 @@ def test_a_clock_that_was_years_ahead_does_not_hide_what_comes_after_it(world: W
     world.clock += timedelta(days=3650)
     world.create("ahead")
     world.tick(Limits(slice=0))
-    world.clock = world.cursor.seen or world.clock
+    world.clock = datetime.now(UTC)
     world.stage(version, "production")
     assert [request.family for request in world.tick(Limits(slice=0)).requests] == ["town"]
 
