@@ -175,7 +175,9 @@ class BaseModels(RuleBasedStateMachine):
         self.titles: dict[str, str] = {}
         self.content = ""
         self.number_of_content: dict[str, int] = {}
-        self.child = local_item(version(), FinetuneRequest.of(version()), base_model(), dataset(), {}, knowledge=KNOWLEDGE)  # type: ignore[arg-type]
+        request = FinetuneRequest.of(version())
+        assert request is not None
+        self.child = local_item(version(), request, base_model(), dataset(), {}, knowledge=KNOWLEDGE)
 
     def published(self) -> list[Item]:
         return list(self.catalog.values())
