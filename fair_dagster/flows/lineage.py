@@ -14,6 +14,7 @@ import yaml
 from fair_dagster.domain import items, lineage_views
 from fair_dagster.domain import lineage as graphs
 from fair_dagster.domain.changes import Item, ItemKey
+from fair_dagster.domain.entries import Entry
 from fair_dagster.domain.errors import CatalogError, NotFoundError, RefusedError
 from fair_dagster.domain.lineage import Lineage, Node, Prediction
 from fair_dagster.domain.slugs import slug_problems, split_version_id
@@ -77,7 +78,8 @@ def stale(services: Services) -> list[Stale]:
 def item_markdown(services: Services, item: Item) -> str:
     """The lineage of an item for a materialization: parents, and how many items were made from it. Without ZenML.
 
-    Items that cannot be read are the business of the collection's checks: here they leave the rest untold.
+    Items that cannot be read are the business of the collection's checks: a damaged child is not counted, and a damaged
+    parent leaves the rest untold.
     """
     key = str(ItemKey(item["collection"], item["id"]))
     try:
@@ -92,8 +94,22 @@ def _near(services: Services, item: Item) -> list[Item]:
     if item["collection"] != items.LOCAL_MODELS:
         family = (item["collection"], split_version_id(item["id"])[0])
         near += [other for other in services.catalog.family(*family) if other["id"] != item["id"]]
-        near += [child for child in services.catalog.items(items.LOCAL_MODELS) if family in parents_of(child)]
+        children = (_in_short(entry) for entry in services.catalog.entries(items.LOCAL_MODELS))
+        near += [child for child in children if family in parents_of(child)]
     return near
+
+
+def _in_short(entry: Entry) -> Item:
+    """What the catalog's index knows of a finetuned model, as an item: thousands are not read to be counted."""
+    said = {
+        "version": str(entry.number),
+        "deprecated": entry.deprecated,
+        "fair:base_model": entry.base_model,
+        "fair:base_model_version": entry.base_model_version,
+        "fair:dataset": entry.dataset,
+        "fair:dataset_version": entry.dataset_version,
+    }
+    return {"id": entry.id, "collection": items.LOCAL_MODELS, "properties": said}
 
 
 def read_predictions(services: Services) -> tuple[list[Prediction], tuple[str, ...]]:

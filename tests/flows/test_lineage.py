@@ -109,10 +109,15 @@ def test_a_materialization_tells_parents_and_children(installation: Installation
 
 def test_an_item_that_cannot_be_read_does_not_fail_what_was_published(installation: Installation) -> None:
     installation.promote(installation.trained())
-    base = installation.active(items.BASE_MODELS, MODEL)
-    broken = installation.services.settings.catalog_path / "local-models" / f"{NAME}-v1" / f"{NAME}-v1.json"
-    broken.write_text('{"type": "Fea')
-    assert "relatives are not told" in item_metadata(installation.services, base)["lineage"].value
+    base, model = installation.active(items.BASE_MODELS, MODEL), installation.active(items.LOCAL_MODELS, NAME)
+    for key in (model, base):
+        path = installation.services.settings.catalog_path / key["collection"] / key["id"] / f"{key['id']}.json"
+        path.write_text('{"type": "Fea')
+    assert (
+        "used by"
+        not in item_metadata(installation.services, installation.active(items.DATASETS, DATASET))["lineage"].value
+    )
+    assert "relatives are not told" in item_metadata(installation.services, model)["lineage"].value
 
 
 def test_a_newer_base_model_makes_the_check_warn_until_a_version_made_from_it_is_promoted(
