@@ -65,7 +65,7 @@ def lineage(services: Services, name: str, *, published_only: bool = False) -> F
         graph = graphs.lineage(published, versions, predictions)
         roots = [str(ItemKey(start["collection"], start["id"]))] if start else _family(graph, name)
     if not roots:
-        _refuse(services, name)
+        _refuse(services, name, published_only)
     others = [] if len(roots) > 1 else _siblings(graph, roots[0])
     return Found(graph.around(roots), tuple(roots), tuple(others), unread)
 
@@ -211,12 +211,11 @@ def _counted(graph: Lineage, node: Node) -> str:
     return f"{node.collection}/{node.id} (version {node.version}, {node.state}, used by {users})"
 
 
-def _refuse(services: Services, name: str) -> None:
+def _refuse(services: Services, name: str, published_only: bool) -> None:
     """Say that nothing has that name, with names that are like it."""
     try:
         item_flow.find(services, name)
     except NotFoundError as error:
-        raise NotFoundError(
-            error.subject, [*error.problems, "nor is there such a model or version in ZenML"]
-        ) from error
+        beyond = "ZenML was not asked" if published_only else "nor is there such a model or version in ZenML"
+        raise NotFoundError(error.subject, [*error.problems, beyond]) from error
     raise RefusedError(f"lineage of {name!r}", ["it was written this moment; ask again"])
