@@ -197,7 +197,9 @@ def test_a_version_that_cannot_be_published_is_one_finding_and_stops_nobody(prom
     promoted.versions.set_stage("made-elsewhere", foreign.number, "production")
     path_of(promoted, items.LOCAL_MODELS, f"{NAME}-v1").unlink()
     findings = found(promoted)
-    assert {(one.item, one.kind) for one in findings if one.family == "made-elsewhere"} == {("made-elsewhere-v1", "unpublishable")}
+    assert {(one.item, one.kind) for one in findings if one.family == "made-elsewhere"} == {
+        ("made-elsewhere-v1", "unpublishable")
+    }
     repair(promoted.services, findings)
     assert len(promoted.published()) == 2
 
