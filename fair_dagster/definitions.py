@@ -1,5 +1,6 @@
 """The composition root: the only importer of ``assets`` and ``sensors``. Dagster loads ``defs``."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,7 @@ def build_defs(
     slugs = [slug_of_folder(folder) for folder in found]
     jobs = asset_jobs(slugs)
     resources = {"fair": FairResource(), "pipes": dg.PipesSubprocessClient()}
-    return dg.Definitions(
+    definitions = dg.Definitions(
         assets=[
             datasets,
             *(base_model_asset(folder) for folder in found),
@@ -53,6 +54,11 @@ def build_defs(
         # One run is one process: training has a child process of its own, and the rest takes milliseconds.
         executor=dg.in_process_executor,
     )
+    with warnings.catch_warnings():
+        # Dagster warns of an argument that it gives to our sensors itself. What is resolved here is kept for later.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        definitions.get_repository_def()
+    return definitions
 
 
 @dg.definitions

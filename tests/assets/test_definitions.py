@@ -1,5 +1,6 @@
 """What the code location offers: keys, dependencies and jobs, held as a snapshot."""
 
+import warnings
 from pathlib import Path
 
 import dagster as dg
@@ -84,3 +85,11 @@ def test_every_asset_tells_an_operator_whose_it_is(definitions: dg.Definitions) 
 def test_the_location_loads_without_any_base_model(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", models=tmp_path / "nowhere")
     dg.Definitions.validate_loadable(build_defs(settings=settings))
+
+
+def test_loading_does_not_warn_of_arguments_that_dagster_gives_itself(tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        definitions = build_defs(settings=Settings(home=tmp_path / "home", models=tmp_path / "models"))
+        definitions.resolve_job_def("predict")
+    assert [str(one.message) for one in said if issubclass(one.category, dg.BetaWarning)] == []
