@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from fair_dagster.domain.errors import FairError, ServiceError
@@ -20,24 +21,65 @@ if TYPE_CHECKING:
     from zenml.client import Client
 
 PAGE_SIZE = 500
+_ANSWER_SECONDS = 5.0
 # Sensors of one code location tick in threads of one process.
 _TURN = threading.RLock()
 
 
-def open_client(settings: Settings) -> "Client":
+def open_client(settings: Settings, *, patient: bool = True) -> "Client":
     """ZenML's client for this home; its database is created on first use (about 6 s).
+
+    Args:
+        patient: wait for a server that does not answer, as ZenML does: half a minute when it refuses, minutes when it
+            is silent or overloaded. Otherwise calls fail within ZenML's timeout (30 s), from now on in this process.
 
     Raises:
         ServiceError: the server or the database cannot be used.
     """
     prepare(settings)
+    if not patient:
+        # Before this thread's turn, which somebody patient may have for long.
+        _require_answer()
     with zenml_errors(), contextlib.redirect_stdout(sys.stderr):
         # On first use ZenML prints what it sets up; the output of a command stays free of it.
         from zenml.client import Client
 
         client = Client()
         _ = client.active_stack_model
+        if not patient:
+            give_up_soon(client.zen_store)
         return client
+
+
+def _require_answer() -> None:
+    """Ask the server whether it is there; opening a client offers no way to be told soon."""
+    import requests
+    from zenml.config.global_config import GlobalConfiguration
+    from zenml.zen_stores.rest_zen_store import RestZenStoreConfiguration
+
+    configured = GlobalConfiguration().store_configuration
+    if not RestZenStoreConfiguration.supports_url_scheme(configured.url):
+        return
+    store = RestZenStoreConfiguration(**configured.model_dump())
+    advice = "check that it runs and that ZENML_STORE_URL is right"
+    try:
+        answer = requests.get(f"{store.url}/health", timeout=_ANSWER_SECONDS, verify=store.verify_ssl)
+    except requests.Timeout as error:
+        raise ServiceError(f"ZenML's server at {store.url} says nothing for {_ANSWER_SECONDS:g} s: {advice}") from error
+    except requests.RequestException as error:
+        # requests tells all it did; what the system said comes last.
+        cause = str(error).rsplit(": ", 1)[-1].rstrip("'\")")
+        raise ServiceError(f"ZenML's server at {store.url} cannot be reached ({cause}): {advice}") from error
+    if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise ServiceError(f"ZenML's server at {store.url} is not ready ({answer.status_code} {answer.reason})")
+
+
+def give_up_soon(store: Any) -> None:
+    """Let the calls of a ZenML store that go to a server be tried at most twice."""
+    from requests.adapters import HTTPAdapter
+
+    for scheme in ("http://", "https://") if hasattr(store, "session") else ():
+        store.session.mount(scheme, HTTPAdapter(max_retries=1))
 
 
 @contextlib.contextmanager

@@ -38,7 +38,8 @@ class Stages:
 
     @cached_property
     def _client(self) -> "Client":
-        return open_client(self._settings)
+        # Whoever watches looks again soon, and Dagster ends a sensor's tick after 60 s.
+        return open_client(self._settings, patient=False)
 
     def changed(self, since: datetime, page: int, size: int) -> RowPage:
         """Versions changed at ``since`` (aware, cut to the second) or later, the oldest change first."""

@@ -3,28 +3,38 @@
 What it decides is held on fakes, in ``tests/flows/test_stage_changes``.
 """
 
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import dagster as dg
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from fair_dagster import keys
+from fair_dagster.catalog.json_store import JsonStore
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.stage_changes import Cursor
 from fair_dagster.flows import local_models
-from fair_dagster.pipelines.client import open_client
+from fair_dagster.pipelines.client import give_up_soon, open_client
 from fair_dagster.pipelines.model_versions import ModelVersions
 from fair_dagster.pipelines.stages import Stages
 from fair_dagster.resources import FairResource
-from fair_dagster.settings import Settings
+from fair_dagster.settings import PROJECT_ROOT, Settings
+from tests.catalog.sets import LOCAL, promotion
 from tests.flows.conftest import MODEL, NAME, Installation
 from tests.sensors.stages import BASE, World
+from tests.sensors.unanswered_tick import overloaded
 
 PARTITIONS = keys.finetunes_name(BASE)
 
@@ -155,6 +165,32 @@ def test_a_tick_that_finds_zenml_down_raises_and_keeps_the_cursor(ticking: Ticki
     assert ticking.cursor == before
     ticking.world.broken = set()
     assert ticking.published() == [("recompute_family", None, "v1 deleted")]
+
+
+def test_a_server_that_does_not_answer_fails_the_tick_at_once_and_changes_nothing(tmp_path: Path) -> None:
+    """ZenML's own calls would go on for longer than Dagster lets a tick last."""
+    home = tmp_path / "home"
+    store = JsonStore(home / "catalog")
+    store.apply(promotion(store, "ramp", 1))
+    before = store.family(LOCAL, "ramp")
+    command = [sys.executable, "-m", "tests.sensors.unanswered_tick", str(home)]
+    child = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True, timeout=120)
+    told = json.loads(child.stdout)
+
+    assert "is not ready (503 Service Unavailable)" in told["overloaded"]
+    assert told["asked"] == 1
+    assert "cannot be reached ([Errno 111] Connection refused): check that it runs" in told["gone"]
+    assert before
+    assert JsonStore(home / "catalog").family(LOCAL, "ramp") == before
+
+
+def test_a_client_that_is_not_patient_asks_an_overloaded_server_once() -> None:
+    session = requests.Session()
+    session.mount("http://", HTTPAdapter(max_retries=Retry(status=3, status_forcelist=[503], backoff_factor=0.01)))
+    give_up_soon(SimpleNamespace(session=session))
+    with overloaded() as server:
+        assert session.get(server.url).status_code == 503
+    assert server.asked == 1
 
 
 class Zenml(World):
