@@ -35,8 +35,9 @@ class LocalArtifacts:
     def publish(self, source: Path, key: str, files: Sequence[Path] | None = None) -> PublishedArtifact:
         """Copy the file or folder ``source`` to ``key`` unless it is there already.
 
-        ``files`` narrows a folder to some of its files. A folder's checksum is the SHA-256 of its ``<sha256>  <relative
-        path>`` lines in sorted order, its size the sum.
+        What is there and differs from the source was changed after it was published, and is replaced: adopting it would
+        make the change what was published. ``files`` narrows a folder to some of its files. A folder's checksum is the
+        SHA-256 of its ``<sha256>  <relative path>`` lines in sorted order, its size the sum.
 
         Raises:
             StorageError: the source cannot be read or the copy cannot be written; nothing is left behind.
@@ -44,7 +45,9 @@ class LocalArtifacts:
         target = self.path(key)
         try:
             if target.exists():
-                return describe(target)
+                present, wanted = describe(target), describe(source, files)
+                is_equal = (present.size, present.checksum) == (wanted.size, wanted.checksum)
+                return present if is_equal else self.restore(source, key, files)
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f"{_PARTIAL}{uuid.uuid4().hex}-{target.name}")
             try:
@@ -137,12 +140,14 @@ def _copy_file(source: Path, target: Path) -> None:
         os.fsync(writer.fileno())
 
 
-def describe(path: Path) -> PublishedArtifact:
-    """Size and checksum of a file or folder, read whole."""
+def describe(path: Path, files: Sequence[Path] | None = None) -> PublishedArtifact:
+    """Size and checksum of a file, of a folder, or of ``files`` in it, read whole."""
     if path.is_file():
         return PublishedArtifact(str(path), path.stat().st_size, multihash(_sha256(path)))
-    lines = [f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in _files(path)]
-    return PublishedArtifact(str(path), size_of(path), multihash(hashlib.sha256("".join(lines).encode()).hexdigest()))
+    described = sorted(_files(path) if files is None else files)
+    lines = [f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in described]
+    size = sum(file.stat().st_size for file in described)
+    return PublishedArtifact(str(path), size, multihash(hashlib.sha256("".join(lines).encode()).hexdigest()))
 
 
 def _sha256(path: Path) -> str:

@@ -24,10 +24,25 @@ def test_a_published_artifact_is_never_copied_twice(tmp_path: Path) -> None:
     source.write_bytes(b"first")
     store = LocalArtifacts(tmp_path / "store")
     first = store.publish(source, "a/model.onnx")
-    source.write_bytes(b"other content")
+    before = Path(first.href).stat()
 
     assert store.publish(source, "a/model.onnx") == first
-    assert Path(first.href).read_bytes() == b"first"
+    after = Path(first.href).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_what_was_changed_after_it_was_published_is_not_adopted(tmp_path: Path) -> None:
+    source = tmp_path / "chips"
+    source.mkdir()
+    for name in ("a.tif", "b.tif", "notes.txt"):
+        (source / name).write_bytes(name.encode())
+    chips = [source / "a.tif", source / "b.tif"]
+    store = LocalArtifacts(tmp_path / "store")
+    first = store.publish(source, "d/chips", chips)
+    (Path(first.href) / "a.tif").write_bytes(b"other")
+
+    assert store.publish(source, "d/chips", chips) == first == describe(Path(first.href))
+    assert (Path(first.href) / "a.tif").read_bytes() == b"a.tif"
 
 
 def test_a_folder_has_one_checksum_that_follows_names_and_content(tmp_path: Path) -> None:
