@@ -4,7 +4,8 @@ Reads go straight to the catalog and ZenML. Everything that changes something is
 Dagster run, so that the UI shows what the command line did.
 """
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item, ItemKey
-from fair_dagster.domain.errors import NotFoundError
-from fair_dagster.domain.slugs import split_version_id
-from fair_dagster.domain.versions import VersionRecord
+from fair_dagster.domain.versions import VersionRecord, named_version
 from fair_dagster.flows import base_models, datasets, finetunes, predictions
 from fair_dagster.flows import catalog as catalog_flow
 from fair_dagster.flows import items as item_flow
@@ -39,10 +38,12 @@ class Fair:
 
     Args:
         settings: how to reach them; by default what the ``FAIR_*`` variables say.
+        tell: takes remarks, as on an item that cannot be read and is left out of a list; by default they are warnings.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, tell: Callable[[str], None] = warnings.warn) -> None:
         self.settings = settings or Settings()
+        self._tell = tell
 
     @cached_property
     def services(self) -> Services:
@@ -138,7 +139,7 @@ class Fair:
         """Train a version's configuration again, as a new version of the same model."""
         from fair_dagster.acts import start_finetune
 
-        return start_finetune(self.services, finetunes.check_rerun(self.services, *_version(version_id)))
+        return start_finetune(self.services, finetunes.check_rerun(self.services, *named_version(version_id)))
 
     # Versions
 
@@ -150,7 +151,7 @@ class Fair:
         return self.services.versions.list(model_name)
 
     def version(self, version_id: str) -> VersionRecord:
-        return self.services.versions.get(*_version(version_id))
+        return self.services.versions.get(*named_version(version_id))
 
     def compare(self, version_ids: Sequence[str]) -> "pd.DataFrame":
         """Versions side by side: a row each; stage, parents, overrides and metrics as columns."""
@@ -167,7 +168,7 @@ class Fair:
         """
         from fair_dagster.acts import change_stage
 
-        return self.item(change_stage(self.services, *_version(version_id), "production").id)
+        return self.item(change_stage(self.services, *named_version(version_id), "production").id)
 
     def archive(self, version_id: str) -> VersionRecord:
         """Take a version out of use; its item, when it has one, is deprecated.
@@ -177,7 +178,7 @@ class Fair:
         """
         from fair_dagster.acts import change_stage
 
-        return change_stage(self.services, *_version(version_id), "archived")
+        return change_stage(self.services, *named_version(version_id), "archived")
 
     def delete(self, version_id: str) -> None:
         """Delete a version: its item and artifacts from the catalog, itself from ZenML, its partition from Dagster.
@@ -190,17 +191,12 @@ class Fair:
         """
         from fair_dagster.acts import delete_version
 
-        delete_version(self.services, *_version(version_id))
+        delete_version(self.services, *named_version(version_id))
 
     # Predictions
 
     def predict(
-        self,
-        model: str,
-        images: Path,
-        *,
-        overrides: Mapping[str, Any] | None = None,
-        output: Path | None = None,
+        self, model: str, images: Path, *, overrides: Mapping[str, Any] | None = None, output: Path | None = None
     ) -> Started:
         """Start drawing features on ``images`` with a model of the catalog. The subject is the GeoJSON file.
 
@@ -210,9 +206,8 @@ class Fair:
         """
         from fair_dagster.acts import start_prediction
 
-        return start_prediction(
-            self.services, predictions.prepare(self.services, model, images, overrides or {}, output)
-        )
+        prepared = predictions.prepare(self.services, model, images, overrides or {}, output)
+        return start_prediction(self.services, prepared)
 
     # Runs
 
@@ -297,18 +292,7 @@ class Fair:
 
     def validate_catalog(self, *, strict: bool = False) -> dict[str, list[catalog_flow.Finding]]:
         """What is wrong with each item, by collection."""
-        return {
-            collection: catalog_flow.validate_collection(self.services, collection, strict=strict)
-            for collection in items.COLLECTIONS
-        }
+        return catalog_flow.validate_catalog(self.services, strict=strict)
 
     def _items(self, collection: str, all_versions: bool) -> list[Item]:
-        found = self.services.catalog.items(collection)
-        return [item for item in found if all_versions or items.is_active(item)]
-
-
-def _version(version_id: str) -> tuple[str, int]:
-    name, number = split_version_id(version_id)
-    if number is None:
-        raise NotFoundError(f"version {version_id!r}", ["a version is named <model>-v<number>, e.g. ramp-nepal-v3"])
-    return name, number
+        return catalog_flow.listing(self.services, collection, self._tell, all_versions=all_versions)

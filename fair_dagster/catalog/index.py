@@ -41,7 +41,7 @@ class FileIndex:
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             known = self._known.get(path)
             if known is None or known[0] != stamp:
-                known = (stamp, _parsed(Path(path).read_bytes()))
+                known = (stamp, _parsed(Path(path).read_bytes(), path.rpartition("/")[0]))
                 self._known[path] = known
         except FileNotFoundError:
             self._known.pop(path, None)
@@ -51,9 +51,9 @@ class FileIndex:
         return known[1]
 
 
-def _parsed(content: bytes) -> Entry | None:
+def _parsed(content: bytes, folder: str) -> Entry | None:
     try:
-        return entry_of(orjson.loads(content))
+        return entry_of(orjson.loads(content), folder)
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         # Truncated, or JSON that is no item: reconciliation reports it, and no other item has to wait for that.
         return None

@@ -5,6 +5,7 @@ journal. Readers take no lock. What files look like inside is ``layout`` and ``d
 leaves is ``journal``.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -92,8 +93,10 @@ class JsonStore:
         document = loaded(path, partial(collection_problem, name=collection))
         return documents.without_structure(document if document is not None else documents.new_collection(collection))
 
-    def scan(self, collection: str) -> Scan:
-        """See ``CatalogStore.scan``."""
+    def scan(self, collection: str, slug: str | None = None) -> Scan:
+        """See ``CatalogStore.scan``. Never shows a family in the middle of a write."""
+        if slug is not None:
+            return self._steady(collection, lambda: self._scanned(collection, self._family_ids(collection, slug)))
         self._recover()
         return self._scan(collection)
 
@@ -153,8 +156,11 @@ class JsonStore:
         return self._layout.to_memory(stored, key) if stored is not None else None
 
     def _scan(self, collection: str) -> Scan:
+        return self._scanned(collection, self._ids_on_disk(collection))
+
+    def _scanned(self, collection: str, ids: Iterable[str]) -> Scan:
         found, damaged = [], []
-        for item_id in self._ids_on_disk(collection):
+        for item_id in ids:
             key = ItemKey(collection, item_id)
             try:
                 if (item := self._read(key)) is not None:
@@ -164,14 +170,19 @@ class JsonStore:
         return Scan(tuple(found), tuple(damaged))
 
     def _read_family(self, collection: str, slug: str) -> list[Item]:
+        ids = self._family_ids(collection, slug)
+        return [item for name in ids if (item := self._read(ItemKey(collection, name))) is not None]
+
+    def _family_ids(self, collection: str, slug: str) -> list[str]:
         pattern = re.compile(rf"{re.escape(slug)}(-v[0-9]+)?")
         folder = self._layout.collection_file(collection).parent
-        names = sorted(name for name in folder_names(folder) if pattern.fullmatch(name))
-        return [item for name in names if (item := self._read(ItemKey(collection, name))) is not None]
+        return sorted(name for name in folder_names(folder) if pattern.fullmatch(name))
 
     def _ids_on_disk(self, collection: str) -> list[str]:
         folder = self._layout.collection_file(collection).parent
-        return [name for name in sorted(folder_names(folder)) if (folder / name / f"{name}.json").is_file()]
+        # Ten thousand paths as objects would cost more than looking at the files.
+        is_item = os.path.isfile
+        return [name for name in sorted(folder_names(folder)) if is_item(f"{folder}/{name}/{name}.json")]
 
     def _steady(self, collection: str, read: Callable[[], T]) -> T:
         """What ``read`` returns while no write went on: every write replaces the collection document."""

@@ -39,8 +39,8 @@ class CatalogStore(Protocol):
         A damaged item is left out, so that a missing entry is no sign of a missing item.
         """
 
-    def scan(self, collection: str) -> Scan:
-        """All items of ``collection``, the damaged ones apart: for those who repair."""
+    def scan(self, collection: str, slug: str | None = None) -> Scan:
+        """All items of ``collection``, or of the family ``slug`` as in ``family``, the damaged ones apart."""
 
     def listed(self, collection: str) -> list[str]:
         """The ids that the collection document links to, sorted. One that has no item was lost outside this program.

@@ -29,7 +29,8 @@ def open_fair() -> "Fair":
     from fair_dagster.fair import Fair
 
     try:
-        return Fair()
+        # Where stderr leads is looked up when there is something to tell.
+        return Fair(tell=lambda text: click.echo(text, err=True))
     except ValidationError as error:
         problems = [
             # A problem of several variables names them itself.

@@ -3,10 +3,12 @@
 Whoever needs more reads the item. Keeping entries up to date is the business of the store.
 """
 
+import posixpath
 from dataclasses import dataclass
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
+from fair_dagster.domain.links import MANAGED_RELS, STRUCTURAL
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Entry:
         schema_version: of our schema; empty where the item names none.
         base_model, dataset: slugs of the parents of a local model, else empty.
         base_model_version, dataset_version: their numbers as the item spells them.
+        folders: of this machine, that its assets and links lead into, as absolute paths.
     """
 
     id: str
@@ -31,9 +34,15 @@ class Entry:
     base_model_version: str = ""
     dataset: str = ""
     dataset_version: str = ""
+    folders: tuple[str, ...] = ()
 
 
-def entry_of(item: Item) -> Entry:
+def entry_of(item: Item, place: str = "") -> Entry:
+    """What ``item`` says of itself in short.
+
+    Args:
+        place: the folder that relative hrefs start from; without it they are left out.
+    """
     properties = item["properties"]
 
     def text(key: str) -> str:
@@ -51,4 +60,21 @@ def entry_of(item: Item) -> Entry:
         base_model_version=text("fair:base_model_version"),
         dataset=text("fair:dataset"),
         dataset_version=text("fair:dataset_version"),
+        folders=_folders(item, place),
     )
+
+
+def _folders(item: Item, place: str) -> tuple[str, ...]:
+    links = (link for link in item.get("links", ()) if link.get("rel") not in STRUCTURAL | MANAGED_RELS)
+    hrefs = (str(one.get("href", "")) for one in (*item.get("assets", {}).values(), *links))
+    return tuple(sorted({folder for href in hrefs for folder in _led_into(href, place)}))
+
+
+def _led_into(href: str, place: str) -> tuple[str, ...]:
+    if place and href.startswith(("./", "../")):
+        href = posixpath.normpath(f"{place}/{href}")
+    if not href.startswith("/"):
+        return ()
+    folder, _, name = href.rpartition("/")
+    # A name without a suffix may be that of a folder.
+    return (folder,) if "." in name else (folder, href)

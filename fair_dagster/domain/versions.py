@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from fair_dagster.domain.slugs import version_id
+from fair_dagster.domain.errors import NotFoundError
+from fair_dagster.domain.slugs import split_version_id, version_id
 
 Stage = Literal["none", "staging", "production", "archived"]
 STAGES: tuple[Stage, ...] = ("none", "staging", "production", "archived")
@@ -145,3 +146,15 @@ def _is_number(value: Any) -> bool:
 
 def _number(value: Any) -> float | None:
     return float(value) if _is_number(value) and math.isfinite(value) else None
+
+
+def named_version(version_id: str) -> tuple[str, int]:
+    """Model name and number of ``<model>-v<number>``.
+
+    Raises:
+        NotFoundError: it names no version.
+    """
+    name, number = split_version_id(version_id)
+    if number is None:
+        raise NotFoundError(f"version {version_id!r}", ["a version is named <model>-v<number>, e.g. ramp-nepal-v3"])
+    return name, number

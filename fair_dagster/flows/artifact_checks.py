@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fair_dagster.domain import items
 from fair_dagster.domain.artifacts import PublishedArtifact
-from fair_dagster.domain.changes import Item
+from fair_dagster.domain.changes import Item, ItemKey
 from fair_dagster.domain.publication import published_releases, slug_of
 from fair_dagster.domain.reconciliation import Finding, Kind
 from fair_dagster.flows.releases import release_folder
@@ -122,16 +122,32 @@ def _prefix(services: Services, href: str) -> str:
     """The folder of a release that ``href`` leads into; empty for any other href."""
     root = f"{services.artifacts.root}/"
     parts = href.removeprefix(root).split("/") if href.startswith(root) else []
-    return "/".join(parts[:3]) if len(parts) > 3 else ""
+    return "/".join(parts[:3]) if len(parts) >= 3 else ""
 
 
-def remove_unused(services: Services, prefix: str) -> bool:
-    """Remove the folder of a release unless an item of any collection uses it; whether it is gone.
+def remove_unused(services: Services, prefixes: Iterable[str]) -> list[str]:
+    """Remove the folders of releases that no item of any collection uses; returns those that are gone.
 
     Raises:
-        CatalogError: an item cannot be read. It might use the folder.
+        CatalogError: an item cannot be read. It might use one of them.
     """
-    if prefix in used_prefixes(services, (item for name in items.COLLECTIONS for item in services.catalog.items(name))):
-        return False
-    services.artifacts.remove(prefix)
-    return True
+    wanted = set(prefixes)
+    unused = sorted(wanted - _in_use(services)) if wanted else []
+    for prefix in unused:
+        services.artifacts.remove(prefix)
+    return unused
+
+
+def _in_use(services: Services) -> set[str]:
+    """As ``used_prefixes`` of all items, from the catalog's index: what has not changed is not read again."""
+    used = set()
+    for collection in items.COLLECTIONS:
+        lacking = set(services.catalog.ids(collection))
+        for entry in services.catalog.entries(collection):
+            lacking.discard(entry.id)
+            used.add(f"{collection}/{slug_of({'id': entry.id})}/{release_folder(entry.number, entry.uid)}")
+            used |= {_prefix(services, folder) for folder in entry.folders}
+        # The index leaves out what is damaged; reading it raises.
+        found = (services.catalog.get(ItemKey(collection, item_id)) for item_id in sorted(lacking))
+        used |= used_prefixes(services, (item for item in found if item is not None))
+    return used

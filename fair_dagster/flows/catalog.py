@@ -1,9 +1,11 @@
-"""Looking at a whole collection: is every item valid, does every link lead somewhere."""
+"""Looking at a whole collection: what it holds, is every item valid, does every link lead somewhere."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item, ItemKey
+from fair_dagster.domain.damage import REPAIR
 from fair_dagster.domain.links import key_of
 from fair_dagster.flows.services import KINDS, Services
 
@@ -15,6 +17,21 @@ class Finding:
     item: str
     problems: tuple[str, ...]
     not_checked: tuple[str, ...]
+
+
+def listing(
+    services: Services, collection: str, tell: Callable[[str], None], *, all_versions: bool = False
+) -> list[Item]:
+    """The items of ``collection``, active or all. Those that cannot be read are told and left out."""
+    scan = services.catalog.scan(collection)
+    for damaged in scan.damaged:
+        tell(f"{damaged.key} cannot be read and is left out: {damaged.problem}. {REPAIR}")
+    return [item for item in scan.items if all_versions or items.is_active(item)]
+
+
+def validate_catalog(services: Services, *, strict: bool = False) -> dict[str, list[Finding]]:
+    """``validate_collection`` of each, by name."""
+    return {name: validate_collection(services, name, strict=strict) for name in items.COLLECTIONS}
 
 
 def validate_collection(services: Services, collection: str, *, strict: bool = False) -> list[Finding]:

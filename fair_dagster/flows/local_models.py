@@ -5,16 +5,14 @@ change ZenML and then take this same road.
 """
 
 import contextlib
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
-import orjson
-
-from fair_dagster.domain import items
+from fair_dagster.domain import damage, items
 from fair_dagster.domain.artifacts import PublishedArtifact
 from fair_dagster.domain.changes import ChangeSet, Item
+from fair_dagster.domain.damage import DamagedItem, Scan
 from fair_dagster.domain.drift import diff
 from fair_dagster.domain.errors import CatalogError, FairError, NotFoundError, RefusedError, ServiceError
 from fair_dagster.domain.local_items import (
@@ -22,7 +20,6 @@ from fair_dagster.domain.local_items import (
     CONFIG_ASSET,
     LOSS_ASSET,
     MODEL_ASSET,
-    PUBLISHED_ASSETS,
     THUMBNAIL_ASSET,
     local_item,
 )
@@ -34,8 +31,15 @@ from fair_dagster.domain.versions import Stage, VersionRecord
 from fair_dagster.flows.allocations import CONFIG_FILE, run_folder
 from fair_dagster.flows.artifact_checks import remove_unused
 from fair_dagster.flows.finetunes import parents
+from fair_dagster.flows.local_artifacts import (
+    artifact_of,
+    is_there,
+    loss_content,
+    named_artifacts,
+    prefix_of,
+    publication_problems,
+)
 from fair_dagster.flows.services import Services
-from fair_dagster.pipelines.artifacts import artifact_file
 from fair_dagster.pipelines.filenames import ONNX_FILENAME, PREVIEW_FILE
 
 Artifacts = Mapping[str, PublishedArtifact]
@@ -47,7 +51,8 @@ class Gathered:
 
     In this order a promotion in between is either seen in ZenML or makes ``apply`` fail with a conflict, never lost.
     ``without`` is the UUID of a version that is about to be deleted and counts as gone. ``keep_gone`` says that items
-    whose ZenML version is gone stay, as they do in a backfill.
+    whose ZenML version is gone stay, as they do in a backfill. ``damaged`` are items that cannot be read and are to be
+    written anew, or removed where ZenML has no promoted version for them.
     """
 
     slug: str
@@ -55,6 +60,7 @@ class Gathered:
     versions: tuple[VersionRecord, ...]
     without: str = ""
     keep_gone: bool = False
+    damaged: tuple[DamagedItem, ...] = ()
 
     @property
     def promoted(self) -> tuple[VersionRecord, ...]:
@@ -62,18 +68,25 @@ class Gathered:
         return tuple(version for version in self.versions if was_promoted(version, uids))
 
 
-def gather_family(services: Services, slug: str, without: str = "") -> Gathered:
+def gather_family(services: Services, slug: str, without: str = "", *, over_damaged: bool = False) -> Gathered:
     """Read a family. A model that ZenML does not know has no versions; an unreachable ZenML raises.
 
+    Args:
+        over_damaged: gather damaged items as well, to be written anew.
+
     Raises:
+        CatalogError: an item is damaged.
         ServiceError: ZenML did not answer. A failed read is not an empty one.
     """
-    published = tuple(services.catalog.family(items.LOCAL_MODELS, slug))
+    if over_damaged:
+        scan = services.catalog.scan(items.LOCAL_MODELS, slug)
+    else:
+        scan = Scan(tuple(services.catalog.family(items.LOCAL_MODELS, slug)))
     try:
         versions = tuple(version for version in services.versions.list(slug) if version.uuid != without)
     except NotFoundError:
         versions = ()
-    return Gathered(slug, published, versions, without)
+    return Gathered(slug, scan.items, versions, without, damaged=scan.damaged)
 
 
 def publish_artifacts(services: Services, gathered: Gathered) -> dict[str, dict[str, PublishedArtifact]]:
@@ -88,12 +101,12 @@ def publish_artifacts(services: Services, gathered: Gathered) -> dict[str, dict[
 def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> dict[str, PublishedArtifact]:
     """What was published is there to stay: only what is missing is asked of ZenML, which may have been cleaned up."""
     named = named_artifacts(gathered.published, version)
-    known = {key: artifact for key, artifact in named.items() if _is_there(artifact)}
+    known = {key: artifact for key, artifact in named.items() if is_there(artifact)}
     if problems := publication_problems(services, version, known):
         raise RefusedError(f"publication of {version.id!r}", problems)
     prefix, folder = prefix_of(version), run_folder(services, version.id, version.uuid)
-    weights = None if CHECKPOINT_ASSET in known else _artifact(services, version, version.model_uri)
-    model = None if MODEL_ASSET in known else _artifact(services, version, version.onnx_uri)
+    weights = None if CHECKPOINT_ASSET in known else artifact_of(services, version, version.model_uri)
+    model = None if MODEL_ASSET in known else artifact_of(services, version, version.onnx_uri)
     sources = {
         MODEL_ASSET: (model, ONNX_FILENAME),
         CHECKPOINT_ASSET: (weights, weights.name if weights else ""),
@@ -103,79 +116,10 @@ def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> 
     artifacts = dict(known)
     for key, (source, name) in sources.items():
         if key not in known and source is not None and source.is_file():
-            if key in named:
-                # A copy that has changed its size is damaged, and would be kept as what was published.
-                services.artifacts.remove(f"{prefix}/{name}")
             artifacts[key] = services.artifacts.publish(source, f"{prefix}/{name}")
     if (history := version.training.loss_history) and LOSS_ASSET not in known:
-        artifacts[LOSS_ASSET] = services.artifacts.write(_loss_content(history), f"{prefix}/loss-history.json")
+        artifacts[LOSS_ASSET] = services.artifacts.write(loss_content(history), f"{prefix}/loss-history.json")
     return artifacts
-
-
-def sources_of(services: Services, version: VersionRecord) -> dict[str, Path | bytes]:
-    """What a version's artifacts can be copied from again, by asset key; what is gone is left out."""
-    folder = run_folder(services, version.id, version.uuid)
-    files = {
-        MODEL_ASSET: _artifact(services, version, version.onnx_uri),
-        CHECKPOINT_ASSET: _artifact(services, version, version.model_uri),
-        CONFIG_ASSET: folder / CONFIG_FILE,
-        THUMBNAIL_ASSET: folder / PREVIEW_FILE,
-    }
-    found: dict[str, Path | bytes] = {key: path for key, path in files.items() if path is not None and path.is_file()}
-    if history := version.training.loss_history:
-        found[LOSS_ASSET] = _loss_content(history)
-    return found
-
-
-def _loss_content(history: Mapping[str, Sequence[float]]) -> bytes:
-    return orjson.dumps({name: list(values) for name, values in history.items()})
-
-
-def prefix_of(version: VersionRecord) -> str:
-    """Where a version's artifacts stand; the UUID tells apart versions that ZenML gave the same number."""
-    return f"{items.LOCAL_MODELS}/{version.name}/v{version.number}-{version.uuid[:8]}"
-
-
-def named_artifacts(published: Sequence[Item], version: VersionRecord) -> dict[str, PublishedArtifact]:
-    """The artifacts of its own that a version's item names."""
-    for item in published:
-        if item["properties"].get(items.ZENML_UID) == version.uuid:
-            return {
-                key: PublishedArtifact(str(asset["href"]), asset["file:size"], asset["file:checksum"])
-                for key, asset in item["assets"].items()
-                if key in PUBLISHED_ASSETS and "file:size" in asset and "file:checksum" in asset
-            }
-    return {}
-
-
-def _is_there(artifact: PublishedArtifact) -> bool:
-    path = Path(artifact.href)
-    return path.is_file() and path.stat().st_size == artifact.size
-
-
-def publication_problems(services: Services, version: VersionRecord, known: Container[str] = ()) -> list[str]:
-    """Every reason why a version cannot be published; checked before a promotion changes anything.
-
-    ``known`` names the assets that have been published before.
-    """
-    problems = []
-    if FinetuneRequest.of(version) is None:
-        problems.append("it was not made by this system: its base model and dataset are not known")
-    if MODEL_ASSET not in known and _artifact(services, version, version.onnx_uri) is None:
-        problems.append("ZenML holds no ONNX model of it; either its training did not finish, or it was cleaned up")
-    if CHECKPOINT_ASSET not in known and _artifact(services, version, version.model_uri) is None:
-        problems.append("ZenML holds no weights of it; either its training did not finish, or they were cleaned up")
-    return problems
-
-
-def _artifact(services: Services, version: VersionRecord, uri: str | None) -> Path | None:
-    """The file of an artifact on this machine; a copy where ZenML's store is a remote one. None when it is gone."""
-    if uri is None:
-        return None
-    try:
-        return artifact_file(services.settings, uri, services.settings.cache_path / "zenml" / version.uuid)
-    except NotFoundError:
-        return None
 
 
 def apply_publication(services: Services, gathered: Gathered, artifacts: Mapping[str, Artifacts]) -> ChangeSet:
@@ -195,7 +139,7 @@ def apply_publication(services: Services, gathered: Gathered, artifacts: Mapping
 
     kept = partial(current, knowledge=services.knowledge) if gathered.keep_gone else None
     family = local_family(gathered.slug, gathered.versions, gathered.published, content, kept)
-    changes = diff(gathered.published, desired_items(family))
+    changes = damage.over_damaged(diff(gathered.published, desired_items(family)), gathered.damaged, delete=True)
     for change in changes.changes:
         if change.item is not None:
             services.require_valid(change.item)
@@ -206,15 +150,18 @@ def apply_publication(services: Services, gathered: Gathered, artifacts: Mapping
     return changes
 
 
-def recompute(services: Services, slug: str, without: str = "", *, keep_gone: bool = False) -> ChangeSet:
+def recompute(
+    services: Services, slug: str, without: str = "", *, keep_gone: bool = False, over_damaged: bool = False
+) -> ChangeSet:
     """The whole road in one call.
 
     Args:
         keep_gone: as in ``Gathered``.
+        over_damaged: as in ``gather_family``.
     """
 
     def once() -> ChangeSet:
-        gathered = replace(gather_family(services, slug, without), keep_gone=keep_gone)
+        gathered = replace(gather_family(services, slug, without, over_damaged=over_damaged), keep_gone=keep_gone)
         return apply_publication(services, gathered, publish_artifacts(services, gathered))
 
     return services.retried(once)
@@ -229,13 +176,15 @@ def _mark(services: Services, gathered: Gathered, ranks: Mapping[str, int]) -> N
 
 
 def _remove_unpublished(services: Services, gathered: Gathered, kept: frozenset[str]) -> None:
+    prefixes = []
     for item in gathered.published:
         uid = str(item["properties"].get(items.ZENML_UID))
         if uid not in kept:
-            number = items.number_of(item)
-            # Somebody may have given an item of another family an asset or a link that leads into the folder.
-            with contextlib.suppress(CatalogError):
-                remove_unused(services, f"{items.LOCAL_MODELS}/{gathered.slug}/v{number}-{uid[:8]}")
+            prefixes.append(f"{items.LOCAL_MODELS}/{gathered.slug}/v{items.number_of(item)}-{uid[:8]}")
+    # Somebody may have given an item of another family an asset or a link that leads into the folder. Where that cannot
+    # be told, because an item is damaged, reconciliation finds the folder once it can.
+    with contextlib.suppress(CatalogError):
+        remove_unused(services, prefixes)
 
 
 def set_stage(services: Services, slug: str, number: int, stage: Stage) -> VersionRecord:
@@ -247,7 +196,7 @@ def set_stage(services: Services, slug: str, number: int, stage: Stage) -> Versi
     """
     version = services.versions.get(slug, number)
     named = named_artifacts(services.catalog.family(items.LOCAL_MODELS, slug), version)
-    known = [key for key, artifact in named.items() if _is_there(artifact)]
+    known = [key for key, artifact in named.items() if is_there(artifact)]
     if stage == "production" and (problems := publication_problems(services, version, known)):
         raise RefusedError(f"promotion of {version.id!r}", problems)
     return services.versions.set_stage(slug, number, stage)

@@ -29,7 +29,7 @@ from fair_dagster.domain.reconciliation import (
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
-from fair_dagster.flows import local_models
+from fair_dagster.flows import local_artifacts, local_models
 from fair_dagster.flows.artifact_checks import artifact_findings, unused_findings
 from fair_dagster.flows.finetunes import parents
 from fair_dagster.flows.released import releases_of, restored
@@ -205,19 +205,11 @@ def _local_findings(services: Services, read: _Read, ask: Ask, progress: Progres
 
 def _still_so(services: Services, slug: str, found: Sequence[Finding]) -> list[Finding]:
     """The findings that a second look confirms: a writer may have been at work during the first."""
-    published = _readable(services, slug)
+    published = services.catalog.scan(items.LOCAL_MODELS, slug).items
     versions = services.versions.list_many([slug])
     damaged = [finding for finding in found if finding.kind == "damaged"]
     again = _of_local_family(services, slug, published, [], _Read({}, versions))
     return [finding for finding in found if finding in again or finding in damaged]
-
-
-def _readable(services: Services, slug: str) -> list[Item]:
-    try:
-        return services.catalog.family(items.LOCAL_MODELS, slug)
-    except FairError:
-        scan = services.catalog.scan(items.LOCAL_MODELS)
-        return [item for item in scan.items if slug_of(item) == slug]
 
 
 def _of_local_family(
@@ -244,7 +236,7 @@ def _of_local_family(
     findings = [f for f in family_findings(gathered.published, changes, successors) if f.item not in broken]
     unpublished = [v for v in versions if was_promoted(v, uids) and v.uuid not in uids]
     for version in unpublished:
-        if problems := local_models.publication_problems(services, version):
+        if problems := local_artifacts.publication_problems(services, version):
             refused[version.uuid] = RefusedError(version.id, problems)
     ids = {version.uuid: version.id for version in versions}
     stuck = {ids[uuid] for uuid in refused}
@@ -268,7 +260,7 @@ def _content(services: Services, version: VersionRecord, published: Sequence[Ite
     if all(item["properties"].get(items.ZENML_UID) != version.uuid for item in published):
         # Not published yet: that it is missing is all there is to say, and its links are.
         return {"type": "Feature", "properties": {}, "links": [], "assets": {}}
-    artifacts = local_models.named_artifacts(published, version)
+    artifacts = local_artifacts.named_artifacts(published, version)
     return local_item(version, request, base_model, dataset, artifacts, knowledge=services.knowledge)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
-from fair_dagster.domain.damage import DamagedItem
+from fair_dagster.domain.changes import ChangeSet, Item
+from fair_dagster.domain.damage import DamagedItem, over_damaged
 from fair_dagster.domain.drift import diff, overlay
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.domain.migrations import current
@@ -106,7 +106,7 @@ def restored(
         rank = max((release.rank for release in releases), default=0) + 1 if active else one.number
         releases.append(Release(one.number, one.uid, active, rank, current(one.item, services.knowledge)))
     # An item that cannot be read and was never kept stays as it is: the others are linked around it.
-    return _over_damaged(diff(published, desired_items(Family(collection, slug, tuple(releases)))), damaged)
+    return over_damaged(diff(published, desired_items(Family(collection, slug, tuple(releases)))), damaged)
 
 
 def _corrected(release: Release, kept: Sequence[Released], renewed: Callable[[Item], Item]) -> Release:
@@ -124,17 +124,3 @@ def _corrected(release: Release, kept: Sequence[Released], renewed: Callable[[It
     content = overlay(item, told.item | {"properties": properties})
     content["properties"]["version"] = str(told.number)
     return replace(release, number=told.number, uid=told.uid, active=active, content=renewed(content))
-
-
-def _over_damaged(changes: ChangeSet, damaged: Sequence[DamagedItem]) -> ChangeSet:
-    """``changes`` that know of the damaged files they meet: what would be created there overwrites them."""
-    digests = {one.key: one.digest for one in damaged}
-    over = tuple(
-        Change("update", change.key, f"{change.reason}; its file was damaged", change.item)
-        if change.key in digests and change.action == "create"
-        else change
-        for change in changes.changes
-    )
-    preconditions: dict[ItemKey, str | None] = dict(changes.preconditions)
-    preconditions |= {key: digest for key, digest in digests.items() if key in preconditions}
-    return ChangeSet(over, preconditions)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from fair_dagster.catalog.reading import DamagedFileError
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import ChangeSet, Item
+from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
 from fair_dagster.domain.drift import diff
 from fair_dagster.domain.errors import FairError
 from fair_dagster.domain.migrations import current
@@ -34,9 +35,6 @@ class Incoming:
     uid: str
     declared: int
     content: Callable[[int], Item]
-
-
-_PARENT_FIELDS = {items.BASE_MODELS: "fair:base_model", items.DATASETS: "fair:dataset"}
 
 
 def release_folder(number: int, uid: str) -> str:
@@ -133,5 +131,12 @@ def _ids_moved(published: list[Item], desired: list[Item]) -> bool:
 
 
 def _children(services: Services, family: Family) -> list[Item]:
-    field = _PARENT_FIELDS[family.collection]
-    return [item for item in services.catalog.items(items.LOCAL_MODELS) if item["properties"].get(field) == family.slug]
+    """The finetuned models made from ``family``. A damaged one is left out: its repair links it as ZenML has it."""
+    children = []
+    for entry in services.catalog.entries(items.LOCAL_MODELS):
+        parents = {items.BASE_MODELS: entry.base_model, items.DATASETS: entry.dataset}
+        if parents[family.collection] == family.slug:
+            with suppress(DamagedFileError):
+                item = services.catalog.get(ItemKey(items.LOCAL_MODELS, entry.id))
+                children += [item] if item is not None else []
+    return children

@@ -11,14 +11,11 @@ from pathlib import Path
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
-from fair_dagster.domain.damage import DamagedItem
 from fair_dagster.domain.digests import digest_of
 from fair_dagster.domain.errors import FairError, NotFoundError
-from fair_dagster.domain.publication import slug_of
 from fair_dagster.domain.reconciliation import Finding
-from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
-from fair_dagster.flows import base_models, local_models
+from fair_dagster.flows import base_models, local_artifacts, local_models
 from fair_dagster.flows.artifact_checks import Named, artifact_finding, named_by, remove_unused
 from fair_dagster.flows.reconciliation import Progress, no_progress
 from fair_dagster.flows.released import restored
@@ -79,12 +76,10 @@ def _family(services: Services, collection: str, slug: str, findings: Sequence[F
     done: list[Done] = []
 
     def decide() -> ChangeSet:
-        scan = services.catalog.scan(collection)
-        published = [item for item in scan.items if slug_of(item) == slug]
-        damaged = [one for one in scan.damaged if split_version_id(one.key.id)[0] == slug]
-        present = {*(item["id"] for item in published), *(one.key.id for one in damaged)}
+        scan = services.catalog.scan(collection, slug)
+        present = {*(item["id"] for item in scan.items), *(one.key.id for one in scan.damaged)}
         missing = [f.item for f in findings if f.kind == "missing" and f.item not in present]
-        changes = restored(services, collection, slug, published, damaged=damaged, missing=missing)
+        changes = restored(services, collection, slug, scan.items, damaged=scan.damaged, missing=missing)
         for change in changes.changes:
             if change.item is not None:
                 services.require_valid(change.item)
@@ -101,7 +96,7 @@ def _told(changes: ChangeSet) -> list[Done]:
 
 
 def _unused(services: Services, finding: Finding) -> list[Done]:
-    if remove_unused(services, finding.target):
+    if remove_unused(services, [finding.target]):
         return [Done(finding.collection, finding.item, "removed", finding.detail)]
     return []
 
@@ -130,39 +125,15 @@ def _base_model_artifacts(services: Services, slug: str) -> list[Done]:
 
 
 def _local_family(services: Services, slug: str, findings: Sequence[Finding]) -> list[Done]:
-    done = _set_aside(services, slug, [finding.item for finding in findings if finding.kind == "damaged"])
+    done: list[Done] = []
     broken = [finding for finding in findings if finding.kind in _ARTIFACTS]
     for version in services.versions.list_many([slug]).get(slug, []) if broken else []:
         done += _local_artifacts(services, version, [f for f in broken if f.item == version.id])
-    return done + _told(local_models.recompute(services, slug))
-
-
-def _set_aside(services: Services, slug: str, wanted: Sequence[str]) -> list[Done]:
-    """Take damaged items out of the way of the recompute, which writes them anew from ZenML.
-
-    One that ZenML could not give again stays as it is.
-    """
-    damaged = [one for one in services.catalog.scan(items.LOCAL_MODELS).damaged if one.key.id in wanted]
-    if not damaged:
-        return []
-    versions = services.versions.list_many([slug]).get(slug, [])
-    done = []
-    for one in damaged:
-        version = next((version for version in versions if version.id == one.key.id), None)
-        if version is not None and (problems := local_models.publication_problems(services, version)):
-            raise NotFoundError(f"what {one.key} could be restored from", problems)
-        reason = f"its file was damaged ({one.problem}); a copy is in the catalog's folder .damaged"
-        services.catalog.apply(_removal(one, reason))
-        done.append(Done(one.key.collection, one.key.id, "set aside", reason))
-    return done
-
-
-def _removal(one: DamagedItem, reason: str) -> ChangeSet:
-    return ChangeSet((Change("delete", one.key, reason),), {one.key: one.digest})
+    return done + _told(local_models.recompute(services, slug, over_damaged=True))
 
 
 def _local_artifacts(services: Services, version: VersionRecord, findings: Sequence[Finding]) -> list[Done]:
-    """Let the recompute publish broken artifacts anew: what is there is kept until its source has been found."""
+    """Copy broken artifacts again from ZenML: what is there is kept until its source has been found."""
     if not findings:
         return []
     key = ItemKey(items.LOCAL_MODELS, version.id)
@@ -170,34 +141,33 @@ def _local_artifacts(services: Services, version: VersionRecord, findings: Seque
     if item is None:
         return []
     broken = [named for named in named_by(item) if named.artifact.href in {finding.target for finding in findings}]
-    names = [named.asset for named in broken]
-    sources = local_models.sources_of(services, version)
-    lacking = [name for name in names if name not in sources]
+    sources = local_artifacts.sources_of(services, version)
+    lacking = [named.asset for named in broken if named.asset not in sources]
     if lacking:
         raise NotFoundError(
             f"a source of {', '.join(lacking)} of {version.id!r}",
             ["ZenML holds none any more; put the file back from a copy of your own"],
         )
-    for named in broken:
-        _restore(services, version, named, sources[named.asset])
-    services.catalog.apply(_without_artifacts(key, item, names))
+    differing = [named.asset for named in broken if not _restored(services, version, named, sources[named.asset])]
+    if differing:
+        services.catalog.apply(_without_checksums(key, item, differing))
     return [Done(items.LOCAL_MODELS, version.id, "copied", finding.detail) for finding in findings]
 
 
-def _restore(services: Services, version: VersionRecord, named: Named, source: Path | bytes) -> None:
-    prefix = local_models.prefix_of(version)
+def _restored(services: Services, version: VersionRecord, named: Named, source: Path | bytes) -> bool:
+    """Copy an artifact again; whether it is now what the item says of it."""
+    prefix = local_artifacts.prefix_of(version)
     href, root = named.artifact.href, f"{services.artifacts.root}/"
     if not href.startswith(f"{root}{prefix}/"):
-        return  # The item pointed elsewhere, at what is not ours: it is published anew at its own place.
+        return False  # The item pointed elsewhere, at what is not ours: it is published anew at its own place.
     target = href.removeprefix(root)
     if isinstance(source, Path):
-        services.artifacts.restore(source, target)
-    else:
-        services.artifacts.write(source, target)
+        return services.artifacts.restore(source, target) == named.artifact
+    return services.artifacts.write(source, target) == named.artifact
 
 
-def _without_artifacts(key: ItemKey, item: Item, names: Sequence[str]) -> ChangeSet:
-    """The item without what it says of artifacts that were copied again, so that they are described anew."""
+def _without_checksums(key: ItemKey, item: Item, names: Sequence[str]) -> ChangeSet:
+    """The item without what it says of artifacts that are others now, so that the recompute describes them anew."""
     after = copy.deepcopy(item)
     for name in names:
         after["assets"][name].pop("file:checksum", None)

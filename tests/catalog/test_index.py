@@ -12,6 +12,7 @@ from fair_dagster.domain.errors import CatalogError
 from tests import factories
 
 COLLECTION = "local-models"
+FOLDERS = ("/a", "/a/code")
 
 
 def item(number: int, *, deprecated: bool = False) -> Item:
@@ -30,7 +31,9 @@ def item(number: int, *, deprecated: bool = False) -> Item:
 
 
 def entry(number: int, *, deprecated: bool = False) -> Entry:
-    return Entry(f"town-v{number}", f"uuid-{number}", number, deprecated, "town", "1.0.0", "ramp", "2", "banepa", "1")
+    return Entry(
+        f"town-v{number}", f"uuid-{number}", number, deprecated, "town", "1.0.0", "ramp", "2", "banepa", "1", FOLDERS
+    )
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def test_only_what_has_changed_is_read_again(store: JsonStore, monkeypatch: pyte
     store.entries(COLLECTION)
     read: list[bytes] = []
     parsed = index._parsed
-    monkeypatch.setattr(index, "_parsed", lambda content: (read.append(content), parsed(content))[1])
+    monkeypatch.setattr(index, "_parsed", lambda content, folder: (read.append(content), parsed(content, folder))[1])
     store.entries(COLLECTION)
     assert read == []
 

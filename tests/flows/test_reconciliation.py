@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fair_dagster.catalog import index
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
 from fair_dagster.domain.errors import CatalogError, ServiceError
@@ -308,3 +310,103 @@ def test_a_promotion_in_a_family_with_a_damaged_item_names_the_command(promoted:
     path_of(promoted, items.LOCAL_MODELS, f"{NAME}-v1").write_text("{")
     with pytest.raises(CatalogError, match="fair-dagster catalog reconcile --repair"):
         promoted.promote(promoted.versions.get(NAME, 2))
+
+
+def test_a_damaged_item_is_replaced_in_one_write_and_never_absent(
+    promoted: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = path_of(promoted, items.LOCAL_MODELS, f"{NAME}-v1")
+    path.write_text("{")
+    catalog, applied = promoted.services.catalog, []
+    apply = catalog.apply
+    monkeypatch.setattr(catalog, "apply", lambda changes: (applied.append(changes), apply(changes)))
+    repaired(promoted)
+    (changes,) = applied
+    (change,) = changes.changes
+    assert (change.action, change.key.id) == ("update", f"{NAME}-v1")
+    assert [copy.read_text() for copy in (path.parents[2] / ".damaged").iterdir()] == ["{"]
+
+
+def test_a_damaged_item_that_was_repaired_meanwhile_is_not_overwritten(
+    promoted: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = path_of(promoted, items.LOCAL_MODELS, f"{NAME}-v1")
+    whole = json.loads(path.read_text())
+    whole["properties"]["title"] = "Put back by somebody, with their title"
+    path.write_text("{")
+    findings = found(promoted)
+    catalog = promoted.services.catalog
+    apply = catalog.apply
+
+    def after_somebody(changes: ChangeSet) -> None:
+        monkeypatch.setattr(catalog, "apply", apply)
+        path.write_text(json.dumps(whole))
+        apply(changes)
+
+    monkeypatch.setattr(catalog, "apply", after_somebody)
+    repair(promoted.services, findings)
+    assert item_flow.find(promoted.services, f"{NAME}-v1")["properties"]["title"] == whole["properties"]["title"]
+
+
+def test_a_damaged_item_of_a_deleted_version_is_removed(promoted: Installation) -> None:
+    path_of(promoted, items.LOCAL_MODELS, f"{NAME}-v1").write_text("{")
+    promoted.versions.delete(NAME, 1)
+    repair(promoted.services, found(promoted))
+    assert list(promoted.published()) == [f"{NAME}-v2"]
+    # Whose artifacts they were is known to nobody: they are found when they are old.
+    assert found(promoted) == []
+
+
+def test_a_damaged_item_that_cannot_be_restored_stays_as_it_is(promoted: Installation) -> None:
+    path = path_of(promoted, items.LOCAL_MODELS, f"{NAME}-v1")
+    path.write_text("{")
+    for uri in promoted.versions.get(NAME, 1).artifacts.values():
+        shutil.rmtree(uri)
+    (done,) = [one for one in repair(promoted.services, found(promoted)) if one.failed]
+    assert "ZenML holds no ONNX model" in done.reason
+    assert path.read_text() == "{"
+
+
+@pytest.mark.parametrize("href", ["{folder}/model.onnx", "{folder}"])
+def test_an_artifact_folder_that_a_link_leads_into_outlives_its_own_item(promoted: Installation, href: str) -> None:
+    model = item_flow.find(promoted.services, f"{NAME}-v1")["assets"]["model"]["href"]
+    href = href.format(folder=Path(model).parent)
+    item_flow.patch(promoted.services, DATASET, {"links": [{"rel": "example", "href": href}]})
+    promoted.versions.delete(NAME, 1)
+    repaired(promoted)
+    assert Path(model).is_file()
+
+
+def test_no_artifact_is_removed_while_an_item_cannot_be_read(promoted: Installation) -> None:
+    model = item_flow.find(promoted.services, f"{NAME}-v1")["assets"]["model"]["href"]
+    promoted.register_dataset("village")
+    path_of(promoted, items.DATASETS, "village").write_text("{")
+    promoted.versions.delete(NAME, 1)
+    local_models.recompute(promoted.services, NAME)
+    assert list(promoted.published()) == [f"{NAME}-v2"]
+    assert Path(model).is_file()
+
+
+def test_a_removal_reads_only_what_has_changed(promoted: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    third = promoted.trained()
+    promoted.promote(third)
+    promoted.versions.delete(NAME, 1)
+    local_models.recompute(promoted.services, NAME)
+    promoted.versions.delete(NAME, 2)
+    read: list[bytes] = []
+    parsed = index._parsed
+    monkeypatch.setattr(index, "_parsed", lambda content, folder: (read.append(content), parsed(content, folder))[1])
+    local_models.recompute(promoted.services, NAME)
+    assert promoted.artifacts(items.LOCAL_MODELS) == {f"v3-{third.uuid[:8]}"}
+    assert len(read) == 1, "the item that lost its predecessor, and neither base model nor dataset"
+
+
+def test_a_damaged_child_does_not_keep_a_base_model_from_its_next_release(promoted: Installation) -> None:
+    path_of(promoted, items.LOCAL_MODELS, f"{NAME}-v1").write_text("{")
+    (promoted.folder / "README.md").write_text("another release")
+    assert promoted.register_base_model()["properties"]["version"] == "2"
+    second = item_flow.find(promoted.services, f"{NAME}-v2")
+    assert f"catalog://{items.BASE_MODELS}/{MODEL}-v1" in [link["href"] for link in second["links"]]
+    repaired(promoted)
+    first = item_flow.find(promoted.services, f"{NAME}-v1")
+    assert f"catalog://{items.BASE_MODELS}/{MODEL}-v1" in [link["href"] for link in first["links"]]
