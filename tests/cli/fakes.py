@@ -220,11 +220,11 @@ class FakeFair:
         roots = [key for key, node in graph.nodes.items() if name in (node.id, split_version_id(node.id)[0])]
         return Found(graph.around(roots), tuple(roots), unread=self.unread)
 
-    def drift(self, **options: Any) -> Any:
+    def drift(self, *, checksums: bool = True, progress: Any = None) -> Any:
         return table(self.drifted)
 
-    def reconcile(self, **options: Any) -> Any:
-        self._ask("reconcile", options["checksums"])
+    def reconcile(self, *, checksums: bool = True, progress: Any = None) -> Any:
+        self._ask("reconcile", checksums)
         done = tuple(Done(one.collection, one.item, "update", one.detail) for one in self.drifted if one.repair)
         return Reconciled(done, tuple(one for one in self.drifted if not one.repair))
 

@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from fair_dagster.catalog.json_store import JsonStore
 from fair_dagster.cli.root import root
+from fair_dagster.domain.changes import Change, ChangeSet, ItemKey
+from fair_dagster.domain.items import DATASETS
 from fair_dagster.fair import Fair
+from tests import factories
 from tests.cli.fakes import FakeFair
 
 
@@ -95,3 +99,32 @@ def test_the_option_home_wins_over_the_environment(home: Path, tmp_path: Path) -
     other = tmp_path / "other"
     shown = json.loads(run("--home", str(other), "catalog", "show", "--json").stdout)
     assert shown["catalog"] == str(other / "catalog")
+
+
+@pytest.fixture
+def damaged(home: Path) -> Path:
+    """A catalog of two datasets, of which ``banepa`` is damaged."""
+    store = JsonStore(home / "catalog")
+    for slug in ("banepa", "town"):
+        store.apply(ChangeSet((Change("create", ItemKey(DATASETS, slug), "registered", factories.dataset(slug)),)))
+    path = Path(store.href(ItemKey(DATASETS, "banepa")))
+    path.write_text(path.read_text()[:100])
+    return path
+
+
+@pytest.mark.usefixtures("damaged")
+@pytest.mark.parametrize("command", [("dataset", "list"), ("catalog", "show")])
+def test_a_damaged_item_is_told_and_the_others_are_shown(command: tuple[str, str]) -> None:
+    result = run(*command, "--json")
+    assert result.exit_code == 0
+    assert "town" in result.stdout
+    assert "datasets/banepa cannot be read" in result.stderr
+    assert "fair-dagster catalog reconcile --repair" in result.stderr
+    json.loads(result.stdout)
+
+
+@pytest.mark.usefixtures("damaged")
+def test_a_damaged_item_is_a_warning_in_python() -> None:
+    with pytest.warns(UserWarning, match="datasets/banepa cannot be read"):
+        (item,) = Fair().datasets()
+    assert item["id"] == "town"

@@ -40,6 +40,17 @@ def test_equal_content_from_another_place_changes_nothing(installation: Installa
     assert not datasets.register(installation.services, path)
 
 
+def test_a_changed_artifact_is_not_adopted_by_registering_equal_content_again(installation: Installation) -> None:
+    before = installation.active(items.DATASETS, DATASET)
+    labels = Path(before["assets"]["labels"]["href"])
+    original = labels.read_text()
+    labels.write_text(original.replace("Feature", "feature"))
+    installation.register_dataset()
+    after = installation.active(items.DATASETS, DATASET)
+    assert after["assets"] == before["assets"]
+    assert labels.read_text() == original
+
+
 def test_new_labels_become_the_next_version_and_the_old_ones_revert(installation: Installation, tmp_path: Path) -> None:
     chips, labels = copied(installation, tmp_path)
     original = labels.read_text()
