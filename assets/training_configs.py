@@ -6,6 +6,7 @@ import yaml
 from fair_dagster import keys
 from fair_dagster.flows import allocations, finetunes
 from fair_dagster.metadata import request_lineage
+from fair_dagster.ops import finetune_partition
 from fair_dagster.resources import FairResource
 
 
@@ -27,9 +28,9 @@ def training_config_asset(slug: str) -> dg.AssetsDefinition:
         "defaults, overrides, dataset, weights and runtime.",
     )
     def training_config(context: dg.AssetExecutionContext, fair: FairResource) -> dg.MaterializeResult[None]:
-        owner = context.run.tags.get(keys.TAG_ZENML_VERSION)
-        request = allocations.require_owner(fair.services, context.partition_key, owner).request
-        path, config = finetunes.write_config(fair.services, context.partition_key)
+        partition, owner = finetune_partition(context), context.run.tags.get(keys.TAG_ZENML_VERSION)
+        request = allocations.require_owner(fair.services, partition, owner).request
+        path, config = finetunes.write_config(fair.services, partition)
         text = yaml.safe_dump(config, sort_keys=False)
         return dg.MaterializeResult(
             metadata={

@@ -5,7 +5,7 @@ They take names and partition keys, call a flow, and put what it did into metada
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 from dagster._core.definitions.data_version import CODE_VERSION_TAG
@@ -62,15 +62,24 @@ _START = {"start": dg.In(dg.Nothing)}
 @dg.op(ins=_START, tags={"dagster/kind": "stac"})
 def families_of_partitions(context: dg.OpExecutionContext) -> list[str]:
     """The finetuned models that the partitions are versions of, each once."""
-    try:
-        chosen = context.partition_keys
-    except dg.DagsterInvalidInvocationError as error:
-        # Dagster could not record what the run does, and would say so only after it was done.
-        reason = "its partition was deleted after the run had been queued; the stage sensor asks again where it must"
-        raise RefusedError(
-            f"publication of {context.run.tags.get('dagster/partition', 'a range')!r}", [reason]
-        ) from error
+    chosen = require_partitions(context, "publication", "the stage sensor asks again where it must")
     return list(dict.fromkeys(split_version_id(key)[0] for key in chosen))
+
+
+def require_partitions(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext, what: str, advice: str
+) -> Sequence[str]:
+    """The partition keys of a run, before it does anything.
+
+    Raises:
+        RefusedError: one was deleted. Dagster could not record what the run does, and would say so only after it was
+            done.
+    """
+    try:
+        return context.partition_keys
+    except dg.DagsterInvalidInvocationError as error:
+        reason = f"its partition was deleted after the run had been queued; {advice}"
+        raise RefusedError(f"{what} of {context.run.tags.get('dagster/partition', 'a range')!r}", [reason]) from error
 
 
 @dg.op(tags={"dagster/kind": "stac"})
@@ -155,13 +164,23 @@ def _partition_metadata(fair: FairResource, key: str, changes: ChangeSet) -> Met
     return changes_metadata(changes) | (item_metadata(fair.services, item) if item else {})
 
 
+def finetune_partition(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> str:
+    """The version that a run was started for.
+
+    Raises:
+        RefusedError: its partition was deleted.
+    """
+    (partition,) = require_partitions(context, "training", "nothing was trained; start the finetune again")
+    return partition
+
+
 @dg.op(ins=_START, tags={"dagster/kind": "zenml"}, pool=keys.TRAINING_POOL)
 def run_training(
     context: dg.OpExecutionContext, fair: FairResource, pipes: dg.PipesSubprocessClient
 ) -> dg.Output[None]:
     """Run the version's YAML by ZenML in a process of its own; its log streams into this step."""
     note_process(context)
-    services, partition = fair.services, context.partition_key
+    services, partition = fair.services, finetune_partition(context)
     owner = allocations.require_owner(services, partition, context.run.tags.get(keys.TAG_ZENML_VERSION))
     command, result_path = finetunes.training_command(services, partition)
     result_path.unlink(missing_ok=True)

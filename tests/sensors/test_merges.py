@@ -249,6 +249,16 @@ def test_two_folders_with_one_slug_fail_the_run_of_the_one_too_many(watched: Wat
     assert watched.published() == {"alpha": True, "beta-two": True}
     with pytest.raises(RefusedError, match="models/beta_two as well"):
         merges.sync(FairResource(values=watched.fresh().plain()).services, "beta-two")
+    watched.scratch.write("models/beta_two/README.md", "Better.")
+    watched.scratch.commit("Improve the one that was there first")
+    assert watched.follow() == {"beta_two": True}
+    watched.scratch.remove("models/beta_two")
+    watched.scratch.commit("Leave the slug to the other")
+    assert watched.follow() == {"beta-two": False}
+    # A run for the folder that is gone may still be queued.
+    with pytest.raises(RefusedError, match="models/beta-two was refused"):
+        merges.sync(FairResource(values=watched.fresh().plain()).services, "beta_two")
+    assert watched.published() == {"alpha": True, "beta-two": True, "beta-two-v1": False}
 
 
 @pytest.mark.parametrize("cursor", [None, "garbage", Cursor(commit="f" * 40).to_json()])

@@ -3,38 +3,26 @@
 What it decides is held on fakes, in ``tests/flows/test_stage_changes``.
 """
 
-import json
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import dagster as dg
 import pytest
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from fair_dagster import keys
-from fair_dagster.catalog.json_store import JsonStore
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.stage_changes import Cursor
-from fair_dagster.flows import local_models
-from fair_dagster.pipelines.client import give_up_soon, open_client
+from fair_dagster.pipelines.client import open_client
 from fair_dagster.pipelines.model_versions import ModelVersions
 from fair_dagster.pipelines.stages import Stages
 from fair_dagster.resources import FairResource
-from fair_dagster.settings import PROJECT_ROOT, Settings
-from tests.catalog.sets import LOCAL, promotion
-from tests.flows.conftest import MODEL, NAME, Installation
+from fair_dagster.settings import Settings
 from tests.sensors.stages import BASE, World
-from tests.sensors.unanswered_tick import overloaded
 
 PARTITIONS = keys.finetunes_name(BASE)
 
@@ -44,12 +32,6 @@ def settings(tmp_path: Path) -> Settings:
     (tmp_path / "models" / BASE).mkdir(parents=True)
     (tmp_path / "models" / BASE / "pipeline.py").touch()
     return Settings(home=tmp_path / "home", models=tmp_path / "models", catalog="", sensor_interval=30)
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 class Ticking:
@@ -89,16 +71,6 @@ class Ticking:
                 tags={**request.tags, "dagster/sensor_name": keys.STAGES_SENSOR},
             )
         )
-
-
-@pytest.fixture
-def act_on(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
-    """Let the resource give these services: Dagster makes a copy of it for each tick and run."""
-
-    def give(services: Any) -> None:
-        monkeypatch.setattr("fair_dagster.resources.shared_services", lambda _: services)
-
-    return give
 
 
 @pytest.fixture
@@ -165,32 +137,6 @@ def test_a_tick_that_finds_zenml_down_raises_and_keeps_the_cursor(ticking: Ticki
     assert ticking.cursor == before
     ticking.world.broken = set()
     assert ticking.published() == [("recompute_family", None, "v1 deleted")]
-
-
-def test_a_server_that_does_not_answer_fails_the_tick_at_once_and_changes_nothing(tmp_path: Path) -> None:
-    """ZenML's own calls would go on for longer than Dagster lets a tick last."""
-    home = tmp_path / "home"
-    store = JsonStore(home / "catalog")
-    store.apply(promotion(store, "ramp", 1))
-    before = store.family(LOCAL, "ramp")
-    command = [sys.executable, "-m", "tests.sensors.unanswered_tick", str(home)]
-    child = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True, timeout=120)
-    told = json.loads(child.stdout)
-
-    assert "is not ready (503 Service Unavailable)" in told["overloaded"]
-    assert told["asked"] == 1
-    assert "cannot be reached ([Errno 111] Connection refused): check that it runs" in told["gone"]
-    assert before
-    assert JsonStore(home / "catalog").family(LOCAL, "ramp") == before
-
-
-def test_a_client_that_is_not_patient_asks_an_overloaded_server_once() -> None:
-    session = requests.Session()
-    session.mount("http://", HTTPAdapter(max_retries=Retry(status=3, status_forcelist=[503], backoff_factor=0.01)))
-    give_up_soon(SimpleNamespace(session=session))
-    with overloaded() as server:
-        assert session.get(server.url).status_code == 503
-    assert server.asked == 1
 
 
 class Zenml(World):
@@ -290,46 +236,3 @@ def test_zenml_is_read_by_the_page_in_a_stable_order_from_any_thread(zenml: Tick
     assert [row.uuid for row in stages.versions([uuids[0], stranger])] == [uuids[0]]
     assert stages.base_models(uuids[:2]) == dict.fromkeys(uuids[:2], BASE)
     assert stages.family("never-made") == ()
-
-
-def test_a_partition_deleted_while_its_run_is_queued_fails_it_before_it_does_anything(
-    installation: Installation, launched: Callable[[dg.RunRequest], Any]
-) -> None:
-    """The catalog and ZenML then disagree still, and the sensor asks again: by name, or with the partition anew."""
-    first, second = installation.trained(), installation.trained()
-    installation.promote(first)
-    installation.promote(second)
-    installation.versions.delete(NAME, second.number)
-    before = installation.published()
-    result = launched(dg.RunRequest("key", job_name=keys.publish_job(MODEL), partition_key=second.id))
-
-    (failure,) = [event for event in result.all_events if event.is_step_failure][:1]
-    assert "its partition was deleted after the run had been queued" in str(failure.step_failure_data.error)
-    assert second.id in str(failure.step_failure_data.error)
-    assert installation.published() == before
-    local_models.recompute(installation.services, NAME)
-    assert installation.published() == {first.id: False}
-
-
-@pytest.fixture
-def launched(
-    installation: Installation, instance: dg.DagsterInstance, act_on: Callable[[Any], None]
-) -> Callable[[dg.RunRequest], Any]:
-    """Executes a request whose partition is deleted between queue and start."""
-
-    def execute(request: dg.RunRequest) -> Any:
-        from dagster._core.definitions.job_base import InMemoryJob
-        from dagster._core.execution.api import execute_run
-
-        settings = installation.services.settings
-        act_on(installation.services)
-        definitions = build_defs(settings=settings)
-        partitions = keys.finetunes_name(MODEL)
-        instance.add_dynamic_partitions(partitions, [str(request.partition_key)])
-        job = definitions.resolve_job_def(str(request.job_name))
-        tags = {"dagster/partition": str(request.partition_key)}
-        run = instance.create_run_for_job(job, tags=tags)
-        instance.delete_dynamic_partition(partitions, str(request.partition_key))
-        return execute_run(InMemoryJob(job), run, instance, raise_on_error=False)
-
-    return execute
