@@ -38,6 +38,9 @@ from fair_dagster.flows.services import Services
 if TYPE_CHECKING:
     import pandas as pd
 
+_MALFORMED = (TypeError, ValueError, KeyError, AttributeError)
+"""What computing with a field raises that somebody gave another form by hand; one family less, and no other."""
+
 Progress = Callable[[int, int, str], None]
 Parents = dict[tuple[str, int, str, int], tuple[Item, Item]]
 
@@ -180,8 +183,14 @@ def _judged(collection: str, slug: str, judge: Callable[[], list[Finding]]) -> l
         return judge()
     except RefusedError as error:
         return [Finding(collection, slug, "unpublishable", problem, "", slug) for problem in error.problems]
-    except FairError as error:
-        return [Finding(collection, slug, "not checked", str(error), "", slug)]
+    except (FairError, *_MALFORMED) as error:
+        return [Finding(collection, slug, "not checked", _told(error), "", slug)]
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, FairError):
+        return str(error)
+    return f"an item that it is computed from has a field of another form than it should: {error!r}"
 
 
 def _local_findings(services: Services, read: _Read, ask: Ask, progress: Progress) -> list[Finding]:
@@ -223,8 +232,8 @@ def _of_local_family(
     def content(version: VersionRecord) -> Item:
         try:
             return _content(services, version, published, read.parents)
-        except FairError as error:
-            problems = error.problems if isinstance(error, RefusedError) else (str(error),)
+        except (FairError, *_MALFORMED) as error:
+            problems = error.problems if isinstance(error, RefusedError) else (_told(error),)
             refused[version.uuid] = RefusedError(version.id, problems)
             known = [item for item in published if item["properties"].get(items.ZENML_UID) == version.uuid]
             return known[0] if known else {"type": "Feature", "properties": {}, "links": [], "assets": {}}

@@ -25,6 +25,10 @@ from fair_dagster.pipelines.contract import folder_digest, shipped_files
 _ORDER = (items.BASE_MODELS, items.DATASETS, items.LOCAL_MODELS)
 """Parents first: what is made of them is computed from them."""
 _ARTIFACTS = frozenset({"missing artifact", "changed artifact"})
+_UNREAD = frozenset({"damaged", "missing"})
+"""Whose artifacts nobody could compare: they are looked at once the item is back."""
+_HIDING = frozenset({"unpublishable", "not checked"})
+"""What keeps a family from being judged. It may be over once the parents are repaired."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,15 @@ class Done:
 def repair(services: Services, findings: Sequence[Finding], progress: Progress = no_progress) -> list[Done]:
     """Repair what ``findings`` name. A family that cannot be repaired does not stop the others."""
     done: list[Done] = []
-    blind = {finding.collection for finding in findings if finding.kind == "not checked"}
-    families = sorted({(_ORDER.index(f.collection), f.family) for f in findings if f.family and f.repair})
+    blind = {finding.collection for finding in findings if finding.kind == "not checked" and not finding.family}
+    wanted = [finding for finding in findings if finding.family and (finding.repair or finding.kind in _HIDING)]
+    families = sorted({(_ORDER.index(finding.collection), finding.family) for finding in wanted})
     for position, (order, slug) in enumerate(families):
         progress(position, len(families), "repair")
         collection = _ORDER[order]
-        if collection not in blind:
-            own = [finding for finding in findings if (finding.collection, finding.family) == (collection, slug)]
+        own = [finding for finding in findings if (finding.collection, finding.family) == (collection, slug)]
+        is_due = any(finding.repair for finding in own) or _did_parents(done, collection)
+        if collection not in blind and is_due:
             done += _attempted(collection, slug, lambda c=collection, s=slug, o=own: _family(services, c, s, o))  # type: ignore[misc]
     for finding in findings:
         if finding.kind == "unused artifact":
@@ -61,6 +67,11 @@ def repair(services: Services, findings: Sequence[Finding], progress: Progress =
             services.catalog.refresh(collection)
             done += [Done(collection, "", "document", problem) for problem in problems]
     return done
+
+
+def _did_parents(done: Sequence[Done], collection: str) -> bool:
+    """Whether something was done that a family, which could not be judged before, may have been waiting for."""
+    return collection == items.LOCAL_MODELS and any(not one.failed for one in done)
 
 
 def _attempted(collection: str, slug: str, act: Callable[[], list[Done]]) -> list[Done]:
@@ -86,8 +97,8 @@ def _family(services: Services, collection: str, slug: str, findings: Sequence[F
         return changes
 
     done += _told(services.apply(decide))
-    if collection == items.BASE_MODELS and any(finding.kind in _ARTIFACTS for finding in findings):
-        done += _base_model_artifacts(services, slug)
+    if collection == items.BASE_MODELS and any(finding.kind in _ARTIFACTS | _UNREAD for finding in findings):
+        done += _attempted(collection, slug, lambda: _base_model_artifacts(services, slug))
     return done
 
 
@@ -102,26 +113,29 @@ def _unused(services: Services, finding: Finding) -> list[Done]:
 
 
 def _base_model_artifacts(services: Services, slug: str) -> list[Done]:
-    """Copy files of a release again from the folder under ``models/``, when that is what was released."""
+    """Copy files of a release again from the folder under ``models/``, when that is what was released.
+
+    Raises:
+        NotFoundError: nothing could be copied.
+    """
+    family = services.catalog.family(items.BASE_MODELS, slug)
+    broken = [(named, finding) for item in family for named in named_by(item) if (finding := artifact_finding(named))]
+    if not broken:
+        return []
     folder = base_models.find_folder(services.settings.models, slug)
     uid = folder_digest(folder)
-    done = []
-    for item in services.catalog.family(items.BASE_MODELS, slug):
-        for named in named_by(item):
-            if item["properties"].get(items.UID) == uid and (finding := artifact_finding(named)):
-                root = f"{services.artifacts.root}/"
-                key = named.artifact.href.removeprefix(root)
-                name = "/".join(key.split("/")[3:])
-                source = folder if name == "folder" else folder / name
-                files = shipped_files(folder) if name == "folder" else None
-                services.artifacts.restore(source, key, files)
-                done.append(Done(items.BASE_MODELS, item["id"], "copied", finding.detail))
-    if not done:
+    released = [(named, finding) for named, finding in broken if named.item["properties"].get(items.UID) == uid]
+    if not released:
         raise NotFoundError(
             f"the release of {slug!r}",
             [f"{folder} holds another version; put the released one there, or the file back"],
         )
-    return done
+    for named, _ in released:
+        key = named.artifact.href.removeprefix(f"{services.artifacts.root}/")
+        name = "/".join(key.split("/")[3:])
+        source = folder if name == "folder" else folder / name
+        services.artifacts.restore(source, key, shipped_files(folder) if name == "folder" else None)
+    return [Done(items.BASE_MODELS, finding.item, "copied", finding.detail) for _, finding in released]
 
 
 def _local_family(services: Services, slug: str, findings: Sequence[Finding]) -> list[Done]:
