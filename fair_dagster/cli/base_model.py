@@ -116,10 +116,11 @@ def _known_folders(session: Session) -> list[str]:
     from fair_dagster.domain.errors import NotFoundError
     from fair_dagster.flows.base_models import folders
 
-    models = session.fair.settings.models
-    found = [str(folder) for folder in folders(models)]
+    settings = session.fair.settings
+    found = [str(folder) for folder in folders(settings.models)]
     if not found:
-        raise NotFoundError("base models", [f"there is no base model folder in {models}"])
+        advice = "; `fair-dagster base-model sync` fetches the branch" if settings.follows_branch else ""
+        raise NotFoundError("base models", [f"there is no base model folder in {settings.models}{advice}"])
     return found
 
 

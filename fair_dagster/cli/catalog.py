@@ -22,6 +22,7 @@ _COLUMNS = (
     Column("items", right=True),
     Column("active items"),
 )
+_DONE = {"create": "created", "update": "updated", "delete": "removed", "document": "rewritten"}
 _DRIFT = (
     Column("item", whole=True),
     Column("kind"),
@@ -120,7 +121,9 @@ def _print_drift(
     session: Session, findings: "Sequence[Mapping[str, object]]", done: "Sequence[Mapping[str, object]]"
 ) -> None:
     for one in done:
-        session.out.line(f"{one['action']} {one['collection']}/{one['item']}: {one['reason']}")
+        # What is done to a collection's document names the document itself.
+        what = f"{one['collection']}/{one['item']}: " if one["item"] else ""
+        session.out.line(f"{_DONE.get(str(one['action']), one['action'])} {what}{one['reason']}")
     if not findings:
         session.out.line("the catalog is as it should be")
         return

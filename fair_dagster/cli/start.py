@@ -16,13 +16,14 @@ _PORT = 3000
 @reports
 def init(session: Session) -> None:
     """Make the home folder, an empty catalog and the Dagster instance. What is there stays."""
-    home = session.fair.init()
-    catalog = session.fair.settings.catalog or str(session.fair.settings.catalog_path)
+    home, settings = session.fair.init(), session.fair.settings
+    catalog = settings.catalog or str(settings.catalog_path)
+    first = "sync" if settings.follows_branch else "register --all"
 
     def text() -> None:
         session.out.line(f"home     {home}")
         session.out.line(f"catalog  {catalog}")
-        session.out.line("next: fair-dagster base-model register --all")
+        session.out.line(f"next: fair-dagster base-model {first}")
 
     session.out.show({"home": str(home), "catalog": catalog}, text)
 

@@ -34,4 +34,14 @@ def changed_since_registration(settings: Settings, base_model: Item) -> list[str
     registered = base_model["properties"].get(items.UID)
     if not folder.is_dir() or registered in {None, folder_digest(folder)}:
         return []
-    return [f"{folder} has changed since version {number} of it was registered: register it, or restore that version"]
+    where, back = str(folder), f"restore version {number}"
+    if settings.follows_branch:
+        where = f"models/{folder.name} on the branch {settings.models_branch!r}"
+        back = f"bring version {number} back on the branch"
+    if not items.is_active(base_model):
+        advice = f"finetune its newest version, or {back}"
+    elif settings.follows_branch:
+        advice = f"`fair-dagster base-model sync` registers it; or {back}"
+    else:
+        advice = f"register it, or {back}"
+    return [f"{where} has changed since version {number} of it was registered: {advice}"]

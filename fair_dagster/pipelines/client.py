@@ -6,6 +6,7 @@ threads wait for each other here.
 
 import contextlib
 import json
+import re
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 500
 _ANSWER_SECONDS = 5.0
+_ADVICE = "check that it runs and that ZENML_STORE_URL is right"
+_NO_CONNECTION = re.compile(r"Error connecting to URL '([^']*)'")
 # Sensors of one code location tick in threads of one process.
 _TURN = threading.RLock()
 
@@ -61,15 +64,14 @@ def _require_answer() -> None:
     if not RestZenStoreConfiguration.supports_url_scheme(configured.url):
         return
     store = RestZenStoreConfiguration(**configured.model_dump())
-    advice = "check that it runs and that ZENML_STORE_URL is right"
     try:
         answer = requests.get(f"{store.url}/health", timeout=_ANSWER_SECONDS, verify=store.verify_ssl)
     except requests.Timeout as error:
-        raise ServiceError(f"ZenML's server at {store.url} says nothing for {_ANSWER_SECONDS:g} s: {advice}") from error
+        raise ServiceError(
+            f"ZenML's server at {store.url} says nothing for {_ANSWER_SECONDS:g} s: {_ADVICE}"
+        ) from error
     except requests.RequestException as error:
-        # requests tells all it did; what the system said comes last.
-        cause = str(error).rsplit(": ", 1)[-1].rstrip("'\")")
-        raise ServiceError(f"ZenML's server at {store.url} cannot be reached ({cause}): {advice}") from error
+        raise ServiceError(f"ZenML's server at {store.url} cannot be reached ({_root(error)}): {_ADVICE}") from error
     if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise ServiceError(f"ZenML's server at {store.url} is not ready ({answer.status_code} {answer.reason})")
 
@@ -97,9 +99,7 @@ def zenml_errors() -> Iterator[None]:
     except (FairError, KeyError):
         raise
     except (RequestException, ConnectionError) as error:
-        raise ServiceError(
-            f"ZenML's server did not answer ({error}): check that it runs and that ZENML_STORE_URL is right"
-        ) from error
+        raise ServiceError(f"ZenML's server did not answer ({_root(error)}): {_ADVICE}") from error
     except (SQLAlchemyError, OSError) as error:
         cause = getattr(error, "orig", None) or error
         raise ServiceError(
@@ -114,9 +114,15 @@ def _service_error(error: Exception) -> Exception:
 
     if isinstance(error, AuthorizationException):
         return ServiceError(f"ZenML refused the credentials ({error}): check ZENML_STORE_API_KEY")
-    if isinstance(error, RuntimeError) and "Error connecting to URL" in str(error):
-        return ServiceError(f"{error}: check that ZenML's server runs and that ZENML_STORE_URL is right")
+    if isinstance(error, RuntimeError) and (found := _NO_CONNECTION.match(str(error))):
+        return ServiceError(f"ZenML's server at {found[1]} cannot be reached ({_root(error)}): {_ADVICE}")
     return ServiceError(f"ZenML failed with {type(error).__name__}: {error}")
+
+
+def _root(error: Exception) -> str:
+    """What the system said of a connection; the libraries tell before it all that they tried."""
+    text = str(error).rsplit(": ", 1)[-1].rstrip("'\")") or type(error).__name__
+    return text + ")" * (text.count("(") - text.count(")"))
 
 
 def one_of(values: Iterable[Any]) -> str:

@@ -84,10 +84,13 @@ class FakeFair:
     invalid: frozenset[str] = frozenset()
     error: BaseException | None = None
     unread: tuple[str, ...] = ()
+    models_repo: str = ""
     asked: list[tuple[Any, ...]] = field(default_factory=list)
 
     @property
     def settings(self) -> Settings:
+        if self.models_repo:
+            return Settings(home=self.home, models_repo=self.models_repo)
         return Settings(home=self.home, models=self.home / "models")
 
     def _ask(self, *call: Any) -> None:
@@ -225,7 +228,11 @@ class FakeFair:
 
     def reconcile(self, *, checksums: bool = True, progress: Any = None) -> Any:
         self._ask("reconcile", checksums)
-        done = tuple(Done(one.collection, one.item, "update", one.detail) for one in self.drifted if one.repair)
+        done = tuple(
+            Done(one.collection, one.item, "update" if one.item else "document", one.detail)
+            for one in self.drifted
+            if one.repair
+        )
         return Reconciled(done, tuple(one for one in self.drifted if not one.repair))
 
     def refresh_collections(self) -> None:

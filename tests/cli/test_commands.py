@@ -116,6 +116,13 @@ def test_base_model_register_all_without_a_folder_is_refused(call: Call) -> None
     assert "no base model folder" in result.stderr
 
 
+def test_where_a_branch_is_followed_it_is_fetched_first(call: Call, fair: FakeFair) -> None:
+    assert call("init").stdout.endswith("next: fair-dagster base-model register --all\n")
+    fair.models_repo = "https://example.org/models.git"
+    assert call("init").stdout.endswith("next: fair-dagster base-model sync\n")
+    assert "`fair-dagster base-model sync` fetches the branch" in call("base-model", "register", "--all").stderr
+
+
 def test_base_model_show_lists_what_can_be_set(call: Call) -> None:
     text = call("base-model", "show", "ramp").stdout
     assert "training.epochs" in text

@@ -40,4 +40,10 @@ def test_a_repair_says_what_it_did_and_what_remains(call: Call, fair: FakeFair) 
 def test_a_repair_of_everything_exits_with_0(call: Call, fair: FakeFair) -> None:
     fair.drifted = [REPAIRABLE]
     result = call("catalog", "reconcile", "--repair")
-    assert (result.exit_code, "update local-models/ramp-v1" in result.stdout) == (0, True)
+    assert (result.exit_code, "updated local-models/ramp-v1: " in result.stdout) == (0, True)
+
+
+def test_a_document_that_was_rewritten_is_named_once(call: Call, fair: FakeFair) -> None:
+    fair.drifted = [Finding("datasets", "", "document", "datasets/collection.json: it is gone", "write it anew")]
+    result = call("catalog", "reconcile", "--repair")
+    assert result.stdout.splitlines()[0] == "rewritten datasets/collection.json: it is gone"

@@ -1,5 +1,6 @@
 """Checking finetunes and reruns: every reason at once, and nothing left behind."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,10 @@ import pytest
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError, RefusedError, ServiceError, StorageError
 from fair_dagster.flows import allocations, finetunes, releases
+from fair_dagster.flows.code import changed_since_registration
 from fair_dagster.flows.finetunes import Ask
+from fair_dagster.settings import Settings
+from tests import factories
 from tests.flows.conftest import DATASET, MODEL, NAME, Installation
 
 
@@ -141,6 +145,23 @@ def test_code_that_changed_since_its_registration_is_not_trained(installation: I
         finetunes.training_command(installation.services, version.id)
     installation.register_base_model()
     assert finetunes.check(installation.services, finetunes.Ask(MODEL, DATASET, NAME, {})).base_model_version == 2
+    with pytest.raises(RefusedError, match="finetune its newest version, or restore version 1"):
+        finetunes.check_rerun(installation.services, NAME, version.number)
+
+
+def test_code_that_changed_on_the_branch_is_told_by_what_can_be_done_there(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", models_repo=str(tmp_path / "origin"))
+    (settings.models / "ramp").mkdir(parents=True)
+    item = factories.base_model(**{items.UID: "another", "mlm:name": "ramp"})
+    item["assets"] = {
+        "source-code": {"href": "x", "mlm:entrypoint": "models.ramp.pipeline:train", "roles": ["mlm:source_code"]}
+    }
+    (active,) = changed_since_registration(settings, item)
+    assert active.startswith("models/ramp on the branch 'main' has changed since version 1")
+    assert active.endswith("`fair-dagster base-model sync` registers it; or bring version 1 back on the branch")
+    item["properties"]["deprecated"] = True
+    (former,) = changed_since_registration(settings, item)
+    assert former.endswith("finetune its newest version, or bring version 1 back on the branch")
 
 
 def test_a_published_version_can_be_run_again_without_its_run_folder(installation: Installation) -> None:
