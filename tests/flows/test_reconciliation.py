@@ -66,6 +66,10 @@ def altered(path: Path, change: Callable[[Item], object]) -> None:
     path.write_text(json.dumps(item))
 
 
+def no_box(item: Item) -> None:
+    item["bbox"] = ["west"]
+
+
 ACTIVE = (
     (items.BASE_MODELS, MODEL),
     (items.DATASETS, DATASET),
@@ -401,8 +405,11 @@ def test_a_removal_reads_only_what_has_changed(promoted: Installation, monkeypat
     assert len(read) == 1, "the item that lost its predecessor, and neither base model nor dataset"
 
 
-def test_a_damaged_child_does_not_keep_a_base_model_from_its_next_release(promoted: Installation) -> None:
-    path_of(promoted, items.LOCAL_MODELS, f"{NAME}-v1").write_text("{")
+@pytest.mark.parametrize("damage", [lambda path: path.write_text("{"), lambda path: altered(path, no_box)])
+def test_a_damaged_child_does_not_keep_a_base_model_from_its_next_release(
+    promoted: Installation, damage: Callable[[Path], object]
+) -> None:
+    damage(path_of(promoted, items.LOCAL_MODELS, f"{NAME}-v1"))
     (promoted.folder / "README.md").write_text("another release")
     assert promoted.register_base_model()["properties"]["version"] == "2"
     second = item_flow.find(promoted.services, f"{NAME}-v2")
