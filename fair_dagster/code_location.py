@@ -1,6 +1,9 @@
 """Asking Dagster's web server to load the code location again, so that new base model folders become assets."""
 
+from urllib.parse import unquote
+
 from fair_dagster.domain.errors import ServiceError
+from fair_dagster.domain.urls import split_credentials
 
 _TIMEOUT = 5.0
 _RELOAD = """
@@ -16,7 +19,7 @@ _LOADED = "WorkspaceLocationEntry"
 
 
 def ask_for_reload(url: str, location: str) -> None:
-    """Have the server at ``url`` reload ``location``.
+    """Have the server at ``url`` reload ``location``; a user name and password in it are for the proxy before it.
 
     Loading takes seconds and goes on by itself: an answer that does not come in time is no failure.
 
@@ -25,10 +28,15 @@ def ask_for_reload(url: str, location: str) -> None:
     """
     import httpx
 
+    # httpx names the URL in its log and its errors.
+    url, user_info = split_credentials(url)
+    user, _, password = user_info.partition(":")
     try:
         answer = httpx.post(
             f"{url.rstrip('/')}/graphql",
             json={"query": _RELOAD, "variables": {"name": location}},
+            auth=(unquote(user), unquote(password)) if user_info else None,
+            follow_redirects=False,
             timeout=httpx.Timeout(_TIMEOUT),
             trust_env=False,
         )

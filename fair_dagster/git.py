@@ -4,14 +4,13 @@ Knows processes and their environment, not what is asked of git.
 """
 
 import os
-import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fair_dagster.domain import urls
 from fair_dagster.domain.errors import ServiceError
 
-_CREDENTIALS = re.compile(r"://[^/@\s]+@")
 _SAFE = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.autocrlf=false", "gc.auto=0")
 _PROTOCOLS = "file:git:http:https:ssh"
 # What git would take for the repository that a process stands in, e.g. inside a hook.
@@ -76,4 +75,4 @@ def reason(done: "subprocess.CompletedProcess[bytes]") -> str:
 
 def redacted(text: str) -> str:
     """``text`` without the user names and passwords of its URLs."""
-    return _CREDENTIALS.sub("://***@", text)
+    return urls.redacted(text)

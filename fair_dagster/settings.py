@@ -11,15 +11,17 @@ from typing import Any, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fair_dagster.domain.urls import has_credentials
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _REMOTE = re.compile(r"^([a-z][a-z0-9+.-]*://|[^/:]+:(?!//))")
-_CREDENTIALS = re.compile(r"^https?://[^/@]+@")
 
 
 class Settings(BaseSettings):
     """Settings with defaults that work on one machine. ``Settings()`` reads the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="FAIR_", frozen=True, extra="ignore")
+    # An error that shows what it was given would show passwords.
+    model_config = SettingsConfigDict(env_prefix="FAIR_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     home: Path = Field(default=Path(".fair"), description="Holds all local state; nothing is written elsewhere.")
     catalog: str = Field(default="", description="Folder of a JSON catalog, or URL of a STAC API.")
@@ -83,9 +85,7 @@ class Settings(BaseSettings):
 
     def plain(self) -> dict[str, Any]:
         """The settings as JSON, without the secrets: those stay in the environment that they came from."""
-        secrets = {name for name in type(self).model_fields if isinstance(getattr(self, name), SecretStr)}
-        if _CREDENTIALS.search(self.models_repo):
-            secrets.add("models_repo")
+        secrets = {name for name, value in self if _is_secret(value)}
         return self.model_dump(mode="json", exclude_none=True, exclude=secrets)
 
     @property
@@ -135,3 +135,7 @@ class Settings(BaseSettings):
     def cache_path(self) -> Path:
         """Copies that can be fetched again."""
         return self.home / "cache"
+
+
+def _is_secret(value: object) -> bool:
+    return isinstance(value, SecretStr) or (isinstance(value, str) and has_credentials(value))

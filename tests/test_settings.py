@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from fair_dagster.catalog.store import open_store
+from fair_dagster.domain.errors import RefusedError
 from fair_dagster.settings import PROJECT_ROOT, Settings
 
 
@@ -78,3 +80,39 @@ def test_a_url_stays_as_it_is_and_a_path_becomes_absolute(
     monkeypatch.chdir(tmp_path)
     assert Settings(home=tmp_path, models_repo=remote).models_repo == remote
     assert Settings(home=tmp_path, models_repo="clone").models_repo == str(tmp_path / "clone")
+
+
+URLS_WITH_PASSWORDS = [
+    "https://user:s3cret@h.example/r.git",
+    "https://s3cret@h.example/r.git",
+    "https://user:a/s3cret@h.example/r.git",
+    "https://user:p@s3cret@h.example/r.git",
+    "ssh://user:s3cret@h.example/r.git",
+]
+
+
+@pytest.mark.parametrize("field", ["models_repo", "dagster_url", "catalog"])
+@pytest.mark.parametrize("url", URLS_WITH_PASSWORDS)
+def test_a_url_with_a_password_stays_in_the_environment_it_came_from(tmp_path: Path, field: str, url: str) -> None:
+    settings = Settings(home=tmp_path, **{field: url})
+    assert getattr(settings, field) == url
+    assert "s3cret" not in str(settings.plain())
+    assert "s3cret" not in str(settings.environment())
+
+
+def test_what_is_wrong_with_settings_is_said_without_showing_them(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(home=tmp_path, models=tmp_path, models_repo="https://user:s3cret@h.example/r.git")
+    assert "both set" in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+    with pytest.raises(ValidationError) as refused:
+        Settings(home=tmp_path, sensor_interval="s3cret")  # type: ignore[arg-type]
+    assert "sensor_interval" in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_catalog_that_is_no_folder_is_refused_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError) as refused:
+        open_store(Settings(home=tmp_path, catalog="https://user:s3cret@h.example/stac"))
+    assert "h.example/stac" in str(refused.value)
+    assert "s3cret" not in str(refused.value)

@@ -11,6 +11,7 @@ from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
 from fair_dagster.domain.damage import Scan
 from fair_dagster.domain.entries import Entry
 from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.urls import redacted
 from fair_dagster.settings import Settings
 
 
@@ -77,6 +78,7 @@ def open_store(settings: Settings) -> CatalogStore:
     from fair_dagster.catalog.json_store import JsonStore
 
     if "://" in settings.catalog:
-        problem = f"{settings.catalog!r} is a URL, and only a folder can be opened; name a folder or leave it unset"
+        url = redacted(settings.catalog)
+        problem = f"{url!r} is a URL, and only a folder can be opened; name a folder or leave it unset"
         raise RefusedError("the setting FAIR_CATALOG", [problem])
     return JsonStore(settings.catalog_path)
