@@ -127,6 +127,7 @@ def _print_drift(
     if not findings:
         session.out.line("the catalog is as it should be")
         return
-    session.out.table(_DRIFT, [[one[column.title] for column in _DRIFT] for one in findings])
+    rows = [{**one, "item": one["item"] or "(collection)"} for one in findings]
+    session.out.table(_DRIFT, [[row[column.title] for column in _DRIFT] for row in rows])
     if not done and any(one["repair"] for one in findings):
         session.out.remark("`fair-dagster catalog reconcile --repair` does what the column repair says")

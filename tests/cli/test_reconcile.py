@@ -47,3 +47,8 @@ def test_a_document_that_was_rewritten_is_named_once(call: Call, fair: FakeFair)
     fair.drifted = [Finding("datasets", "", "document", "datasets/collection.json: it is gone", "write it anew")]
     result = call("catalog", "reconcile", "--repair")
     assert result.stdout.splitlines()[0] == "rewritten datasets/collection.json: it is gone"
+
+
+def test_what_is_about_a_collection_has_a_heading_in_a_narrow_terminal(call: Call, fair: FakeFair) -> None:
+    fair.drifted = [Finding("datasets", "", "document", "datasets/collection.json: it is gone", "write it anew")]
+    assert call("catalog", "reconcile", columns=40).stdout.startswith("(collection)\n")
