@@ -5,6 +5,7 @@ They take names and partition keys, call a flow, and put what it did into metada
 
 import re
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
@@ -190,7 +191,7 @@ def run_training(
     plotting = threading.Thread(target=load_plotting, daemon=True)
     plotting.start()
     try:
-        pipes.run(context=context, command=command, env=environment)
+        _run_process(context, pipes, command, environment)
     except DagsterPipesExecutionError as error:
         result = finetunes.read_result(result_path)
         if not result:
@@ -202,6 +203,18 @@ def run_training(
         raise _cause(result, partition)
     plotting.join()
     return dg.Output(None, metadata=training_metadata(result, result_path.parent, owner.request))
+
+
+def _run_process(
+    context: dg.OpExecutionContext,
+    pipes: dg.PipesSubprocessClient,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+) -> None:
+    with warnings.catch_warnings():
+        # Dagster warns of what its own client for pipes calls.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        pipes.run(context=context, command=list(command), env=dict(environment))
 
 
 def _cause(result: dict[str, object], partition: str, ended: DagsterPipesExecutionError | None = None) -> PipelineError:
@@ -252,7 +265,7 @@ def predict_images(
     progress = {PROGRESS_VARIABLE: str(progress_file(settings, context.run_id))}
     prediction = predictions.from_config(config.model, config.config_path, config.output, config.result_path)
     try:
-        pipes.run(context=context, command=prediction.command, env=settings.environment() | progress)
+        _run_process(context, pipes, prediction.command, settings.environment() | progress)
     except DagsterPipesExecutionError as error:
         result = finetunes.read_result(prediction.result_path)
         cause = result.get("error") or f"it {_end(error)}; {SEE_LOG}"
