@@ -124,6 +124,14 @@ class Repository:
                 found.setdefault(place, current)
         return {place: found.get(place, latest) for place in places}
 
+    def trees(self, commit: str) -> dict[str, str]:
+        """The folders under ``models/`` of a commit, each with the id that git gives to its content."""
+        return {
+            path.removeprefix(f"{MODELS}/"): id_
+            for path, kind, id_ in self._listed(commit, f"{MODELS}/")
+            if kind == "tree"
+        }
+
     def checkout(self, commit: str) -> Path:
         """Make ``models/`` of a commit current, and return the folder that holds it.
 
@@ -134,11 +142,13 @@ class Repository:
         """
         with _locked(self._root):
             current = current_checkout(self._root)
-            if current and self._tree(current.name) == self._tree(commit) and (current / MODELS).is_dir():
+            tree = self._tree(commit)
+            known = current is not None and self.knows(current.name)
+            if current and known and self._tree(current.name) == tree and (current / MODELS).is_dir():
                 return current
             folder = self._root / "commits" / commit
             if not (folder / MODELS).is_dir():
-                self._fill(folder, commit)
+                self._fill(folder, commit, empty=tree is None)
             link = self._root / ".current"
             link.unlink(missing_ok=True)
             link.symlink_to(Path("commits") / commit)
@@ -150,14 +160,11 @@ class Repository:
             _prune(folder)
             return folder
 
-    def _fill(self, folder: Path, commit: str) -> None:
-        kind = self._try("cat-file", "-t", f"{commit}:{MODELS}")
-        if kind is not None and kind.strip() != b"tree":
-            raise ServiceError(f"{MODELS!r} is not a folder at commit {commit}: nothing can be read from it")
+    def _fill(self, folder: Path, commit: str, *, empty: bool) -> None:
         partial = folder.with_name(f".{commit}")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        if kind is None:
+        if empty:
             # The last base model was removed; git keeps no empty folder.
             (partial / MODELS).mkdir()
         else:
@@ -169,11 +176,24 @@ class Repository:
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
 
-    def _tree(self, commit: str) -> bytes | None:
-        """What tells two contents of ``models/`` apart; None when the mirror cannot say."""
-        if not self.knows(commit):
-            return None
-        return self._try("rev-parse", "--verify", "--quiet", f"{commit}:{MODELS}") or b"none"
+    def _tree(self, commit: str) -> str | None:
+        """What tells two contents of ``models/`` apart; None where a commit holds none.
+
+        Only what git lists tells that: a process that dies says nothing about the commit.
+        """
+        for _, kind, id_ in self._listed(commit, MODELS):
+            if kind != "tree":
+                raise ServiceError(f"{MODELS!r} is not a folder at commit {commit}: nothing can be read from it")
+            return id_
+        return None
+
+    def _listed(self, commit: str, path: str) -> Iterator[tuple[str, str, str]]:
+        """What a commit holds at ``path``, or in it when it ends with a slash: path, kind, id."""
+        for line in self._git("ls-tree", "-z", "--full-tree", commit, "--", path).split(b"\0"):
+            if line:
+                entry, _, name = line.partition(b"\t")
+                _, kind, id_ = entry.decode().split(" ")
+                yield os.fsdecode(name), kind, id_
 
     def _head(self) -> str | None:
         found = self._try("rev-parse", "--verify", "--quiet", f"{_HEAD}^{{commit}}")

@@ -5,7 +5,6 @@ Nothing is written to the disk, and nothing is decided from an entry that is mis
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 import orjson
 
@@ -41,7 +40,8 @@ class FileIndex:
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             known = self._known.get(path)
             if known is None or known[0] != stamp:
-                known = (stamp, _parsed(Path(path).read_bytes(), path.rpartition("/")[0]))
+                with open(path, "rb") as stream:  # noqa: PTH123
+                    known = (stamp, _parsed(stream.read(), path.rpartition("/")[0]))
                 self._known[path] = known
         except FileNotFoundError:
             self._known.pop(path, None)
@@ -54,6 +54,6 @@ class FileIndex:
 def _parsed(content: bytes, folder: str) -> Entry | None:
     try:
         return entry_of(orjson.loads(content), folder)
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         # Truncated, or JSON that is no item: reconciliation reports it, and no other item has to wait for that.
         return None

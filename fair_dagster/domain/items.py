@@ -4,6 +4,7 @@ Assets are found by role first and by key second, so that both spellings in the 
 (``training-runtime`` and ``mlm:training``, ``checkpoint`` and ``weights``). Nothing here builds or checks items.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ INFERENCE = "inference"
 LOCAL_RUNTIME = "local"
 """The href of a runtime asset that means: in this environment, no container."""
 
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _PICKLES = frozenset({"pickle", "torch.save", "joblib"})
 
 
@@ -127,8 +129,16 @@ def is_active(item: Item) -> bool:
 
 def number_of(item: Item) -> int:
     """The version number of an item; 1 where a contributor wrote something that is no number."""
-    text = str(item["properties"].get("version", "1"))
-    return int(text) if text.isdigit() else 1
+    number = number_in(str(item["properties"].get("version", "1")))
+    return 1 if number is None else number
+
+
+def number_in(text: str) -> int | None:
+    """The whole number that ``text`` is; None for anything else.
+
+    Only ASCII: ``"²".isdigit()`` is true. Only so many digits as a version may ever have: ``int`` refuses thousands.
+    """
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def name_of(item: Item) -> str:

@@ -218,7 +218,8 @@ class _Graph:
         return str(target)
 
     def _missing(self, collection: str, slug: str, version: str) -> str:
-        item_id = version_id(slug, int(version)) if version.isdigit() else slug
+        number = items.number_in(version)
+        item_id = slug if number is None else version_id(slug, number)
         key = f"{collection}/{item_id}#missing"
         self.nodes.setdefault(key, Node(key, collection, item_id, version, MISSING))
         return key

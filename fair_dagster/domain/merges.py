@@ -106,13 +106,16 @@ def stamp_of(family: Sequence[Item]) -> str:
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:10] if state else "none"
 
 
-def run_key(folder: str, commit: str, standing: str, attempt: int = 1) -> str:
-    """Names a run by its cause: the commit that touched the folder, and what the catalog held before.
+def run_key(folder: str, commit: str, content: str, standing: str, attempt: int = 1) -> str:
+    """Names a run by its cause: the commit that touched the folder, its content, and what the catalog held before.
 
-    With the commit alone, a branch that is set back to an older commit would name a run that has been.
+    ``content`` is git's id of the folder at the head, empty when it is gone.
+
+    With the commit alone, a branch that is set back to an older commit would name a run that has been. Without the
+    content, a merge commit that changes a folder would: git's log names the commit before it.
     """
     again = f":{attempt}" if attempt > 1 else ""
-    return f"merge:{folder}:{commit[:12]}:{standing}{again}"
+    return f"merge:{folder}:{commit[:12]}:{content[:12] or 'gone'}:{standing}{again}"
 
 
 def is_due(attempt: int, ended: datetime | None, now: datetime) -> bool:

@@ -106,10 +106,11 @@ def look(services: Services, repository: Repository, cursor: Cursor, ended: Ende
     due, waiting = behind[:limit], behind[limit:]
     places = {f"{MODELS}/{folder}" for folder in due} | ({_SCHEMAS} if schemas else set())
     causes = repository.last_changes(head, places)
+    trees = repository.trees(head) if due else {}
     found = []
     for folder in due:
         cause, attempt = causes[f"{MODELS}/{folder}"], attempts.get(folder, 1)
-        key = merges.run_key(folder, cause.sha, standings[folder].stamp, attempt)
+        key = merges.run_key(folder, cause.sha, trees.get(folder, ""), standings[folder].stamp, attempt)
         found.append(Merge(folder, folder_slug(folder), cause, key))
         still_open[folder] = Opened(key, attempt)
     return Look(

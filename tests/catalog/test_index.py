@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from fair_dagster.catalog import index
@@ -77,6 +78,16 @@ def test_a_damaged_item_hides_no_other_and_is_back_when_it_is_repaired(store: Js
     assert store.entries(COLLECTION) == [entry(2)]
     path.write_bytes(whole)
     assert store.entries(COLLECTION) == [entry(1), entry(2)]
+
+
+@pytest.mark.parametrize("version", ["²", "٣", "9" * 5000])
+def test_a_version_that_is_no_number_of_ours_hides_no_item(store: JsonStore, version: str) -> None:
+    path = Path(store.href(ItemKey(COLLECTION, "town-v2")))
+    odd = orjson.loads(path.read_bytes())
+    odd["properties"]["version"] = version
+    path.write_bytes(orjson.dumps(odd))
+    found = {one.id: one.number for one in store.entries(COLLECTION)}
+    assert found == {"town-v1": 1, "town-v2": 1}
 
 
 def test_a_file_that_cannot_be_read_is_not_an_item_that_is_missing(store: JsonStore) -> None:

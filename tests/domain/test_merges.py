@@ -62,14 +62,15 @@ def test_a_cursor_that_cannot_be_read_is_an_empty_one(text: str | None) -> None:
 
 def test_run_keys_tell_causes_apart() -> None:
     keys = {
-        run_key("ramp", "a" * 40, "none"),
-        run_key("ramp", "b" * 40, "none"),
-        run_key("ramp", "a" * 40, "2026-11-21T12:00:00Z"),
-        run_key("ramp", "a" * 40, "none", attempt=2),
-        run_key("yolo", "a" * 40, "none"),
+        run_key("ramp", "a" * 40, "c1", "none"),
+        run_key("ramp", "b" * 40, "c1", "none"),
+        run_key("ramp", "a" * 40, "c2", "none"),
+        run_key("ramp", "a" * 40, "c1", "2026-11-21T12:00:00Z"),
+        run_key("ramp", "a" * 40, "c1", "none", attempt=2),
+        run_key("yolo", "a" * 40, "c1", "none"),
     }
-    assert len(keys) == 5
-    assert run_key("ramp", "a" * 40, "none", attempt=1) in keys
+    assert len(keys) == 6
+    assert run_key("ramp", "a" * 40, "c1", "none", attempt=1) in keys
 
 
 def test_a_lost_run_is_tried_again_after_a_growing_wait_that_ends_at_an_hour() -> None:

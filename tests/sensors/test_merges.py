@@ -1,6 +1,8 @@
 """The merges sensor on real git repositories and a real catalog; runs are executed in this process."""
 
+import contextlib
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +12,7 @@ import dagster as dg
 import orjson
 import pytest
 
-from fair_dagster import code_location, keys
+from fair_dagster import code_location, git, keys
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError, ServiceError
@@ -237,6 +239,39 @@ def test_a_broken_folder_fails_its_run_and_is_tried_again_by_the_commit_that_rep
     watched.scratch.add_base_model("bad")
     watched.scratch.commit("Repair it")
     assert watched.follow() == {"bad": True}
+
+
+def test_an_odd_version_in_a_contributed_item_is_no_failure_of_ours(watched: Watched) -> None:
+    """``int`` refuses "²", of which ``isdigit`` says yes: the run failed unrefused, and was repeated for ever."""
+    item = orjson.loads((watched.scratch.models / "alpha" / "stac-item.json").read_bytes())
+    item["properties"]["version"] = "²"
+    watched.scratch.write("models/alpha/stac-item.json", orjson.dumps(item).decode())
+    watched.scratch.commit("An odd version")
+    ended = watched.follow()["alpha"]
+    (record,) = watched.instance.get_run_records(limit=1)
+    assert ended or keys.TAG_REFUSED in record.dagster_run.tags
+
+
+def test_a_fix_inside_a_merge_commit_is_a_cause_of_its_own(watched: Watched) -> None:
+    """``git log`` shows no difference for a merge: the run had the key of the refused one, and was never started."""
+    scratch, item = watched.scratch, watched.scratch.models / "alpha" / "stac-item.json"
+    good = item.read_text()
+    scratch.git("checkout", "--quiet", "-b", "fix")
+    scratch.write("models/alpha/README.md", "One side.")
+    scratch.commit("One side")
+    scratch.git("checkout", "--quiet", "main")
+    scratch.write("models/alpha/README.md", "The other side.")
+    scratch.write("models/alpha/stac-item.json", "{}")
+    scratch.commit("Break alpha")
+    assert watched.follow() == {"alpha": False}
+    scratch.git("merge", "--quiet", "--no-commit", "--strategy=ours", "fix")
+    scratch.write("models/alpha/README.md", "Both sides.")
+    scratch.write("models/alpha/stac-item.json", good)
+    scratch.commit("Merge, and mend alpha")
+    (request,) = syncs(watched.tick())
+    assert request.run_key not in watched.keys
+    assert watched.run(request)
+    assert watched.published() == {"alpha": True, "alpha-v1": False}
 
 
 def test_two_folders_with_one_slug_fail_the_run_of_the_one_too_many(watched: Watched) -> None:
@@ -486,6 +521,27 @@ def test_a_run_that_a_newer_commit_overtakes_ends_with_the_newer_one(
     monkeypatch.setattr(merges.base_models, "register", slow)
     merges.sync(services, "alpha")
     assert watched.published() == {"alpha": True, "alpha-v1": False}
+
+
+@pytest.mark.parametrize("command", ["cat-file", "checkout", "log", "ls-tree", "rev-parse"])
+def test_git_processes_that_die_retire_nothing_and_leave_nothing_behind(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """It was read as "models/ was removed", and the empty checkout was kept for good."""
+    run = git.run
+
+    def dying(arguments: Any, *others: Any, **options: Any) -> Any:
+        done = run(arguments, *others, **options)
+        return subprocess.CompletedProcess(done.args, -9, b"", b"") if command in arguments else done
+
+    watched.scratch.add_base_model("beta_two")
+    watched.scratch.commit("Add beta")
+    watched.cursor = None
+    with monkeypatch.context() as patched, contextlib.suppress(ServiceError):
+        patched.setattr(git, "run", dying)
+        assert "alpha" not in watched.follow()
+    watched.follow()
+    assert watched.published() == {"alpha": True, "beta-two": True}
 
 
 def test_without_a_checkout_nothing_is_taken_for_removed(watched: Watched) -> None:
