@@ -4,6 +4,7 @@ import click
 
 from fair_dagster.cli.session import Session, reports
 from fair_dagster.domain import lineage_views
+from fair_dagster.domain.damage import REPAIR
 
 
 @click.command("lineage")
@@ -44,3 +45,5 @@ def lineage(session: Session, name: str, mermaid: bool, everything: bool, publis
     session.out.show(document, text)
     for path in found.unread:
         session.out.remark(f"not in the graph: the prediction that {path} tells of cannot be read")
+    for key in found.damaged:
+        session.out.remark(f"not in the graph: {key} cannot be read. {REPAIR}")

@@ -10,6 +10,8 @@ from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.links import MANAGED_RELS, STRUCTURAL
 
+_OF_THE_CATALOG = STRUCTURAL | MANAGED_RELS
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -65,7 +67,7 @@ def entry_of(item: Item, place: str = "") -> Entry:
 
 
 def _folders(item: Item, place: str) -> tuple[str, ...]:
-    links = (link for link in item.get("links", ()) if link.get("rel") not in STRUCTURAL | MANAGED_RELS)
+    links = (link for link in item.get("links", ()) if link.get("rel") not in _OF_THE_CATALOG)
     hrefs = (str(one.get("href", "")) for one in (*item.get("assets", {}).values(), *links))
     return tuple(sorted({folder for href in hrefs for folder in _led_into(href, place)}))
 

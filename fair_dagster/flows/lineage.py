@@ -35,12 +35,14 @@ class Found:
         roots: keys of it; several for the name of a finetuned model, a version each.
         others: other versions of the same base model or dataset, which have a lineage of their own.
         unread: files of predictions that could not be read, and so are not in the graph.
+        damaged: items that could not be read, and so are not in the graph.
     """
 
     graph: Lineage
     roots: tuple[str, ...]
     others: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 def lineage(services: Services, name: str, *, published_only: bool = False) -> Found:
@@ -54,7 +56,12 @@ def lineage(services: Services, name: str, *, published_only: bool = False) -> F
         ServiceError: ZenML cannot be asked.
     """
     predictions, unread = read_predictions(services)
-    published = [item for collection in items.COLLECTIONS for item in services.catalog.items(collection)]
+    scans = [services.catalog.scan(collection) for collection in items.COLLECTIONS]
+    published = [item for scan in scans for item in scan.items]
+    damaged = [one.key for scan in scans for one in scan.damaged]
+    for key in damaged:
+        if key.id == name:
+            services.catalog.get(key)  # It raises, and says what is wrong with the item.
     if name.endswith(_PREDICTION_SUFFIXES) or "/" in name:
         output = _output(predictions, services, name)
         graph = graphs.lineage(published, (), predictions)
@@ -67,7 +74,7 @@ def lineage(services: Services, name: str, *, published_only: bool = False) -> F
     if not roots:
         _refuse(services, name, published_only)
     others = [] if len(roots) > 1 else _siblings(graph, roots[0])
-    return Found(graph.around(roots), tuple(roots), tuple(others), unread)
+    return Found(graph.around(roots), tuple(roots), tuple(others), unread, tuple(map(str, damaged)))
 
 
 def stale(services: Services) -> list[Stale]:

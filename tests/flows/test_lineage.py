@@ -6,7 +6,8 @@ import pytest
 
 from assets.staleness import stale as stale_check
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import NotFoundError, ServiceError
+from fair_dagster.domain.changes import ItemKey
+from fair_dagster.domain.errors import CatalogError, NotFoundError, ServiceError
 from fair_dagster.flows import lineage, predictions
 from fair_dagster.metadata import item_metadata
 from fair_dagster.pipelines.files import write_json
@@ -138,3 +139,15 @@ def test_a_newer_base_model_makes_the_check_warn_until_a_version_made_from_it_is
     )
     installation.promote(installation.trained())
     assert stale_check(fair).passed
+
+
+def test_a_damaged_item_is_left_out_and_told(installation: Installation) -> None:
+    for version in (installation.trained(), installation.trained()):
+        installation.promote(version)
+    href = installation.services.catalog.href(ItemKey(items.LOCAL_MODELS, f"{NAME}-v1"))
+    Path(href).write_text("{")
+    found = lineage.lineage(installation.services, f"{NAME}-v2")
+    assert found.damaged == (f"local-models/{NAME}-v1",)
+    assert BASE in found.graph.nodes
+    with pytest.raises(CatalogError, match="fair-dagster catalog reconcile --repair"):
+        lineage.lineage(installation.services, f"{NAME}-v1")
