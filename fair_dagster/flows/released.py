@@ -16,6 +16,7 @@ from fair_dagster.domain.changes import ChangeSet, Item
 from fair_dagster.domain.damage import DamagedItem, over_damaged
 from fair_dagster.domain.drift import diff, overlay
 from fair_dagster.domain.errors import StorageError
+from fair_dagster.domain.links import MANAGED_RELS, key_of
 from fair_dagster.domain.migrations import current
 from fair_dagster.domain.publication import Family, Release, desired_items, published_releases
 from fair_dagster.domain.slugs import split_version_id
@@ -94,7 +95,10 @@ def restored(
         _corrected(release, kept, lambda item: current(item, services.knowledge))
         for release in published_releases(published)
     ]
-    lost = [*(one.key.id for one in damaged), *missing]
+    # Where the collection document is gone as well, the versions that are left tell which ids there were.
+    links = (link for item in published for link in item.get("links", []) if link.get("rel") in MANAGED_RELS)
+    linked = (target.id for link in links if (target := key_of(link["href"])) and target.collection == collection)
+    lost = {*(one.key.id for one in damaged), *missing, *linked} - {item["id"] for item in published}
     for one in kept:
         if one.uid in {release.uid for release in releases}:
             continue

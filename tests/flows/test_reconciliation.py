@@ -149,6 +149,20 @@ def test_a_former_release_keeps_its_own_content(promoted: Installation) -> None:
     ]
 
 
+def test_an_active_release_is_restored_although_the_collection_document_is_gone_too(promoted: Installation) -> None:
+    (promoted.folder / "README.md").write_text("another release")
+    promoted.register_base_model()
+    before = snapshot(promoted)
+    path = path_of(promoted, items.BASE_MODELS, MODEL)
+    path.unlink()
+    (path.parents[1] / "collection.json").unlink()
+    repaired(promoted)
+    after = snapshot(promoted)
+    for item in (before, after):
+        item[f"{items.BASE_MODELS}/{MODEL}"]["properties"].pop("created", None)
+    assert after == before
+
+
 def test_an_outdated_item_is_a_warning_and_migrated(promoted: Installation) -> None:
     def to_the_first_schema(item: Item) -> None:
         item["properties"]["fair:schema_version"] = "1.0.0"

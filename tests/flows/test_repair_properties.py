@@ -30,8 +30,8 @@ KEYS = (
     ItemKey(items.LOCAL_MODELS, f"{NAME}-v2"),
 )
 Items = dict[ItemKey, Item]
-HISTORY = frozenset({"fair:patched", items.ZENML_UID, "fair:promotion"})
-"""What only the item knows: which fields are a user's, of which version they are, the order of promotion."""
+HISTORY = frozenset({"fair:patched", items.ZENML_UID, "fair:promotion", "created", "updated"})
+"""What only the item knows: which fields are a user's, of which version, promotion order, when it was written."""
 
 
 @dataclass(repr=False)
@@ -159,7 +159,7 @@ damages = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(done=damages)
 def test_a_repair_restores_the_catalog_or_says_what_it_could_not(whole: Whole, done: list[Damage]) -> None:
     whole.reset()
