@@ -31,6 +31,8 @@ SIGNATURE_HEADER = "X-Fair-Signature"
 PAUSES = (0.5, 1.0, 2.0)
 """Seconds between two attempts at one message; a sensor tick may take a minute."""
 _SECONDS = 5.0
+_TRYING_SECONDS = 10.0
+"""After which one message is not tried again in the same tick."""
 _ABOUT_THE_MESSAGE = frozenset({400, 413, 415, 422})
 _TEXT_CHARACTERS = 1500
 
@@ -91,12 +93,12 @@ def send(webhook: "SecretStr", secret: "SecretStr | None", alert: Alert, pauses:
 
     body = alert.body()
     problem = ""
-    with httpx.Client(timeout=_SECONDS) as client, _without_addresses():
+    last_attempt = time.monotonic() + _TRYING_SECONDS
+    # An answer that leads elsewhere is not followed: what is told is meant for this address.
+    with httpx.Client(timeout=_SECONDS, follow_redirects=False) as client, _without_addresses():
         for pause in (*(PAUSES if pauses is None else pauses), None):
             try:
-                status = client.post(
-                    webhook.get_secret_value(), content=body, headers=_headers(secret, body)
-                ).status_code
+                status = _post(client, webhook, secret, body)
             except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
                 problem = _described(error)
             else:
@@ -105,11 +107,19 @@ def send(webhook: "SecretStr", secret: "SecretStr | None", alert: Alert, pauses:
                 if status in _ABOUT_THE_MESSAGE:
                     raise RefusedError(f"alert {alert.id}", [f"the webhook answered {status}"])
                 problem = f"it answered {status}"
-            if pause is not None:
-                time.sleep(pause)
+            if pause is None or time.monotonic() + pause > last_attempt:
+                break
+            time.sleep(pause)
     raise ServiceError(
         f"the webhook of FAIR_ALERT_WEBHOOK did not take alert {alert.id}: {problem}; it is sent again at the next tick"
     )
+
+
+def _post(client: "httpx.Client", webhook: "SecretStr", secret: "SecretStr | None", body: bytes) -> int:
+    """The status of the answer, whose body is not read: it may be without end."""
+    headers = _headers(secret, body)
+    with client.stream("POST", webhook.get_secret_value(), content=body, headers=headers) as answer:
+        return answer.status_code
 
 
 def _headers(secret: "SecretStr | None", body: bytes) -> dict[str, str]:

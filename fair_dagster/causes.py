@@ -3,6 +3,7 @@
 Reads the events and captured output of a run; what becomes of the run is the business of ``runs`` and ``failures``.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ def failure_cause(settings: Settings, instance: dg.DagsterInstance, run_id: str)
         return "it was stopped"
     step = failed_step(instance, run_id)
     if step is not None and step.error is not None:
-        return _with_log(told(step.error), _captured(instance, step.log_key))
+        cause = told(step.error)
+        return _with_log(instance, cause, step.log_key) if cause.endswith(SEE_LOG) else cause
     if ended := _end_of_run(instance, run_id):
         return ended
     return output_of(settings, run_id)[-_OUTPUT_CHARACTERS:].strip() or "it left no trace of a cause"
@@ -79,11 +81,14 @@ def told(error: SerializableErrorInfo) -> str:
     return in_our_words(re.sub(rf"^([\w.]+\.)?{re.escape(chosen.cls_name or '')}: ", "", chosen.message.strip()))
 
 
-def _with_log(cause: str, printed: str) -> str:
-    """A cause that only points to the log, with what stands there."""
-    if not cause.endswith(SEE_LOG):
+def _with_log(instance: dg.DagsterInstance, cause: str, log_key: Sequence[str]) -> str:
+    """A cause that only points to the log, with what stands there; as it is where the log cannot be read."""
+    try:
+        lines = telling_lines(_captured(instance, log_key))
+    except Exception as error:
+        # Logs may lie in a bucket, whose client raises what it likes.
+        logging.getLogger(__name__).warning("the log %s cannot be read: %s", "/".join(log_key), error)
         return cause
-    lines = telling_lines(printed)
     return cause.removesuffix(SEE_LOG) + "the last it printed:\n" + "\n".join(lines) if lines else cause
 
 

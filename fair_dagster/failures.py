@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import dagster as dg
 
@@ -18,6 +19,7 @@ from fair_dagster.causes import failed_step, failure_cause, log_tail
 from fair_dagster.domain.errors import FairError, RefusedError
 from fair_dagster.domain.failures import OVERLAP, FailureEvent, Queue, Telling, telling
 from fair_dagster.domain.slugs import split_version_id
+from fair_dagster.domain.urls import redacted, split_credentials
 from fair_dagster.flows import allocations
 from fair_dagster.flows.services import Services
 
@@ -26,8 +28,10 @@ _WILL_RETRY = "dagster/will_retry"
 _RETRIED_AS = "dagster/auto_retry_run_id"
 _EVENTS = OVERLAP + 200
 _ENDINGS = 10
+_TELLING_SECONDS = 15.0
 _SECONDS = 30.0
-"""For the alerts of one tick: Dagster ends a tick after a minute."""
+"""In a tick, after which no alert begins, and nothing of ZenML: Dagster ends a tick after a minute."""
+_UNREADABLE = "its cause cannot be read now; Dagster's UI may show it"
 _LOG_LINES = 40
 _GOING = (
     dg.DagsterRunStatus.QUEUED,
@@ -37,6 +41,7 @@ _GOING = (
     dg.DagsterRunStatus.CANCELING,
 )
 
+T = TypeVar("T")
 Send = Callable[[Alert], None]
 
 
@@ -71,33 +76,60 @@ def read_failures(instance: dg.DagsterInstance, queue: Queue) -> Queue:
 def work_off(
     services: Services, instance: dg.DagsterInstance, queue: Queue, send_alert: Send | None, location: str | None = None
 ) -> Worked:
-    """End in ZenML what has ended, then tell what is untold, the oldest first, within the time of a tick.
+    """Tell people what is untold, the oldest first, or end in ZenML what has ended, within the time of a tick.
+
+    ZenML has its turn in a tick that had nothing to tell, or could not: one that waits for it for too long is ended by
+    Dagster and its queue forgotten, and people would be told once more of what they were told in it.
 
     Args:
         send_alert: None when nobody is to be told.
         location: the name of our code location; failures of another one are not ours. None means all are.
     """
-    queue, problems = _end_runs(services, instance, queue)
+    begun = time.monotonic()
+
+    def tell(record: dg.RunRecord) -> bool:
+        if send_alert is not None:
+            send_alert(alert_of(services, instance, record))
+        return send_alert is not None
+
+    worked = _tell(instance, queue, tell, location, begun + _TELLING_SECONDS)
+    if worked.queue != queue:
+        return worked
+    queue, problems = _end_runs(services, instance, queue, begun + _SECONDS)
+    return Worked(queue, problems=(*worked.problems, *problems))
+
+
+def _tell(
+    instance: dg.DagsterInstance,
+    queue: Queue,
+    tell: Callable[[dg.RunRecord], bool],
+    location: str | None,
+    deadline: float,
+) -> Worked:
+    """``tell`` says whether there was anybody to be told."""
     told: list[str] = []
-    deadline = time.monotonic() + _SECONDS
+    problems: list[str] = []
     for run_id in queue.untold:
-        record = instance.get_run_record_by_id(run_id)
-        decision = _decide(record, queue, location)
-        if decision is Telling.WAIT:
-            queue = queue.awaits_retry(run_id, datetime.now(UTC))
-            continue
-        if decision is Telling.TELL and record is not None and send_alert is not None:
-            if time.monotonic() > deadline:
-                break
-            try:
-                send_alert(alert_of(services, instance, record))
+        if time.monotonic() > deadline:
+            break
+        try:
+            record = instance.get_run_record_by_id(run_id)
+            decision = _decide(record, queue, location)
+            if decision is Telling.WAIT:
+                queue = queue.awaits_retry(run_id, datetime.now(UTC))
+                continue
+            if decision is Telling.TELL and record is not None and tell(record):
                 told.append(run_id)
-            except RefusedError as error:
-                problems.append(str(error))
-            except FairError as error:
-                problems.append(str(error))
-                # The others would fare no better.
-                break
+        except RefusedError as error:
+            problems.append(str(error))
+        except FairError as error:
+            problems.append(str(error))
+            # The others would fare no better.
+            break
+        except Exception as error:
+            # What is wrong with one run keeps nobody from hearing of the others; it is tried again at the next tick.
+            problems.append(f"run {run_id} could not be told of: {type(error).__name__}: {redacted(str(error))}")
+            continue
         queue = queue.told(run_id)
     return Worked(queue, tuple(told), tuple(problems))
 
@@ -112,11 +144,18 @@ def webhook(services: Services) -> Send | None:
 
 
 def alert_of(services: Services, instance: dg.DagsterInstance, record: dg.RunRecord) -> Alert:
+    """What people are to hear of a failed run, without passwords of URLs.
+
+    Logs may lie in a bucket that is away: an alert with less is better than none.
+    """
     run = record.dagster_run
+    settings = services.settings
     partition = run.tags.get(_PARTITION)
     name, number = split_version_id(partition) if partition else (None, None)
-    step = failed_step(instance, run.run_id)
-    base = services.settings.dagster_url.rstrip("/")
+    step = _read(run, "step", lambda: failed_step(instance, run.run_id))
+    cause = _read(run, "cause", lambda: failure_cause(settings, instance, run.run_id))
+    log = _read(run, "log", lambda: log_tail(settings, instance, run.run_id, _LOG_LINES))
+    base, _ = split_credentials(settings.dagster_url.rstrip("/"))
     return Alert(
         id=f"run-failure-{run.run_id}",
         run_id=run.run_id,
@@ -127,19 +166,18 @@ def alert_of(services: Services, instance: dg.DagsterInstance, record: dg.RunRec
         started=_moment(record.start_time),
         ended=_moment(record.end_time),
         step=step.key if step is not None else None,
-        cause=failure_cause(services.settings, instance, run.run_id),
-        log=_log(services, instance, run.run_id),
+        cause=redacted(cause or _UNREADABLE),
+        log=[redacted(line) for line in log or ()],
         url=f"{base}/runs/{run.run_id}" if base else None,
     )
 
 
-def _log(services: Services, instance: dg.DagsterInstance, run_id: str) -> list[str]:
+def _read(run: dg.DagsterRun, what: str, read: Callable[[], T]) -> T | None:
     try:
-        return log_tail(services.settings, instance, run_id, _LOG_LINES)
+        return read()
     except Exception as error:
-        # Logs may lie in a bucket that is away: an alert without its log is better than none.
-        logging.getLogger(__name__).warning("the log of run %s cannot be read: %s", run_id, error)
-        return []
+        logging.getLogger(__name__).warning("the %s of run %s cannot be read: %s", what, run.run_id, error)
+        return None
 
 
 def _decide(record: dg.RunRecord | None, queue: Queue, location: str | None) -> Telling:
@@ -159,24 +197,35 @@ def _decide(record: dg.RunRecord | None, queue: Queue, location: str | None) -> 
     )
 
 
-def _end_runs(services: Services, instance: dg.DagsterInstance, queue: Queue) -> tuple[Queue, list[str]]:
+def _end_runs(
+    services: Services, instance: dg.DagsterInstance, queue: Queue, deadline: float
+) -> tuple[Queue, list[str]]:
     """Tell ZenML of trainings whose process is gone: it would say ``running`` for ever."""
     problems = []
     for run_id in queue.unended[:_ENDINGS]:
-        run = instance.get_run_by_id(run_id)
-        partition = run.tags.get(_PARTITION) if run is not None else None
-        if run is not None and partition and run.job_name.startswith("finetune__"):
-            filters = dg.RunsFilter(statuses=list(_GOING), tags={_PARTITION: partition}, job_name=run.job_name)
-            try:
-                # A retry trains the same version: its end is told when it ends.
-                if not instance.get_runs(filters, limit=1):
-                    version = run.tags.get(keys.TAG_ZENML_VERSION)
-                    allocations.end_runs(services, partition, version, "the Dagster run that trained it failed")
-            except FairError as error:
-                problems.append(f"ZenML was not told that the training of {partition!r} ended: {error}")
+        if time.monotonic() > deadline:
+            break
+        try:
+            _end_run(services, instance, run_id)
+        except FairError as error:
+            problems.append(f"ZenML was not told that the training of run {run_id} ended: {error}")
+            if not isinstance(error, RefusedError):
                 break
         queue = queue.ended(run_id)
     return queue, problems
+
+
+def _end_run(services: Services, instance: dg.DagsterInstance, run_id: str) -> None:
+    run = instance.get_run_by_id(run_id)
+    partition = run.tags.get(_PARTITION) if run is not None else None
+    if run is None or not partition or not run.job_name.startswith("finetune__"):
+        return
+    going_on = dg.RunsFilter(statuses=list(_GOING), tags={_PARTITION: partition}, job_name=run.job_name)
+    # A retry trains the same version: its end is told when it ends.
+    if not instance.get_runs(going_on, limit=1):
+        services.zenml_runs.hurry()
+        version = run.tags.get(keys.TAG_ZENML_VERSION)
+        allocations.end_runs(services, partition, version, "the Dagster run that trained it failed")
 
 
 def _moment(timestamp: float | None) -> datetime | None:

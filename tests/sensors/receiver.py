@@ -11,11 +11,15 @@ from typing import Any
 
 @dataclass
 class Receiver:
-    """``answers`` are the coming statuses; 200 when there is none left. ``requests`` are all that came."""
+    """``answers`` are the coming statuses; 200 when there is none left. ``requests`` are all that came.
+
+    ``headers`` go with every answer.
+    """
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
     down: bool = False
 
     @property
@@ -33,6 +37,8 @@ def receiving() -> Iterator[Receiver]:
             status = 503 if receiver.down else (receiver.answers.pop(0) if receiver.answers else 200)
             receiver.requests.append(({**self.headers, "answered": str(status)}, body))
             self.send_response(status)
+            for name, value in receiver.headers.items():
+                self.send_header(name, value)
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:

@@ -16,6 +16,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from pydantic import SecretStr
 
 from fair_dagster import alerts, keys
+from fair_dagster.domain.causes import SEE_LOG
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.domain.failures import FULL, OVERLAP, FailureEvent, Queue, Telling, telling
 from fair_dagster.flows.services import Services
@@ -38,8 +39,13 @@ class FakeZenmlRuns:
     def __init__(self) -> None:
         self.stopped: dict[str, str] = {}
         self.down = False
+        self.hurried = False
+
+    def hurry(self) -> None:
+        self.hurried = True
 
     def list(self, *, version_uuid: str, limit: int = 50) -> list[RunRecord]:
+        assert self.hurried, "a patient client tries for longer than a tick may last"
         if self.down:
             raise ServiceError("ZenML does not answer")
         status = "stopped" if version_uuid in self.stopped else "running"
@@ -95,12 +101,12 @@ def make(
     return sensor
 
 
-def fail(instance: dg.DagsterInstance, cause: str = "no space left", **tags: str) -> str:
+def fail(instance: dg.DagsterInstance, cause: str = "no space left", printed: str = "epoch 1 of 3", **tags: str) -> str:
     """A real run that fails in its only step; its id."""
 
     @dg.op
     def train() -> None:
-        sys.stderr.write("epoch 1 of 3\n")
+        sys.stderr.write(f"{printed}\n")
         raise ValueError(cause)
 
     @dg.job(name=FINETUNE)
@@ -138,6 +144,7 @@ def test_a_failed_run_is_told_with_its_cause_and_the_log_of_its_step(
     assert alert["url"] == f"http://dagster.example.org/runs/{run_id}"
     assert "no space left" in alert["text"]
     assert alert["started"] <= alert["ended"]
+    sensor.tick()
     assert sensor.services.zenml_runs.stopped == {"uuid": "the Dagster run that trained it failed"}
 
 
@@ -238,6 +245,7 @@ def test_without_a_webhook_the_sensor_says_so_and_still_ends_trainings_in_zenml(
     sensor = make(alert_webhook=None)
     fail(instance, **{"dagster/partition": PARTITION, keys.TAG_ZENML_VERSION: "uuid"})
     assert sensor.tick() == "FAIR_ALERT_WEBHOOK is not set: nobody is told"
+    sensor.tick()
     assert "uuid" in sensor.services.zenml_runs.stopped
     assert receiver.requests == []
 
@@ -249,7 +257,7 @@ def test_zenml_that_is_down_keeps_nobody_from_hearing_and_is_told_later(
     zenml = sensor.services.zenml_runs
     zenml.down = True
     fail(instance, **{"dagster/partition": PARTITION, keys.TAG_ZENML_VERSION: "uuid"})
-    assert "ZenML does not answer" in sensor.tick()
+    assert sensor.tick() == "told of 1 failed runs"
     assert len(receiver.taken) == 1
     with pytest.raises(ServiceError, match="ZenML does not answer"):
         sensor.tick()
@@ -257,6 +265,115 @@ def test_zenml_that_is_down_keeps_nobody_from_hearing_and_is_told_later(
     sensor.tick()
     assert "uuid" in zenml.stopped
     assert len(receiver.taken) == 1
+
+
+def test_a_tick_that_zenml_holds_up_until_dagster_ends_it_tells_nobody_twice(
+    make: Callable[..., Sensor], instance: dg.DagsterInstance, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensor = make()
+
+    def silent(*_: Any, **__: Any) -> None:
+        raise TimeoutError("Dagster has ended the tick")
+
+    monkeypatch.setattr(FakeZenmlRuns, "hurry", silent)
+    first = fail(instance, "first", **{"dagster/partition": PARTITION, keys.TAG_ZENML_VERSION: "uuid"})
+    sensor.tick()
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            sensor.tick()
+    second = fail(instance, "second", **{"dagster/partition": PARTITION, keys.TAG_ZENML_VERSION: "uuid"})
+    sensor.tick()
+    assert [alert["run_id"] for alert in receiver.taken] == [first, second]
+
+
+def test_a_log_that_cannot_be_read_keeps_nobody_from_hearing(
+    make: Callable[..., Sensor], instance: dg.DagsterInstance, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise ConnectionError("the bucket is away")
+
+    sensor = make()
+    monkeypatch.setattr(type(instance.compute_log_manager), "get_log_data", away)
+    fail(instance, "no space left")
+    fail(instance, f"it ended; {SEE_LOG}")
+    assert sensor.tick() == "told of 2 failed runs"
+    assert [alert["cause"] for alert in receiver.taken] == ["no space left", f"it ended; {SEE_LOG}"]
+    assert [alert["log"] for alert in receiver.taken] == [[], []]
+    assert sensor.tick() == "no run has failed"
+
+
+def test_a_cause_that_cannot_be_read_is_told_as_such(
+    make: Callable[..., Sensor], instance: dg.DagsterInstance, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: Any) -> None:
+        raise ValueError("an event of another release")
+
+    sensor = make()
+    monkeypatch.setattr("fair_dagster.failures.failed_step", unreadable)
+    monkeypatch.setattr("fair_dagster.causes.failed_step", unreadable)
+    run_id = fail(instance)
+    sensor.tick()
+    (alert,) = receiver.taken
+    assert (alert["run_id"], alert["step"]) == (run_id, None)
+    assert "cannot be read" in alert["cause"]
+
+
+def test_what_is_wrong_with_one_run_neither_loses_it_nor_holds_up_the_others(
+    make: Callable[..., Sensor], instance: dg.DagsterInstance, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensor = make()
+    first, second = fail(instance, "first"), fail(instance, "second")
+    read = type(instance).get_run_record_by_id
+
+    def odd(self: dg.DagsterInstance, run_id: str) -> dg.RunRecord | None:
+        if run_id == first:
+            raise ValueError("not a run")
+        return read(self, run_id)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(instance), "get_run_record_by_id", odd)
+        assert f"run {first} could not be told of: ValueError: not a run" in sensor.tick()
+    sensor.tick()
+    assert [alert["run_id"] for alert in receiver.taken] == [second, first]
+
+
+def test_an_alert_holds_no_password_of_a_url(
+    make: Callable[..., Sensor], instance: dg.DagsterInstance, receiver: Receiver
+) -> None:
+    sensor = make(dagster_url="https://user:p@s3cret@dagster.example.org/")
+    run_id = fail(instance, "cannot read https://user:a/s3cret@host/r.git", printed="get https://s3cret@host/file")
+    sensor.tick()
+    (alert,) = receiver.taken
+    assert "s3cret" not in str(alert)
+    assert alert["url"] == f"https://dagster.example.org/runs/{run_id}"
+    assert "cannot read https://***@host/r.git" in alert["text"]
+    assert any("get https://***@host/file" in line for line in alert["log"])
+
+
+def test_a_receiver_that_leads_elsewhere_is_not_followed(
+    make: Callable[..., Sensor], instance: dg.DagsterInstance, receiver: Receiver
+) -> None:
+    with receiving() as elsewhere:
+        sensor = make()
+        receiver.headers = {"Location": elsewhere.url}
+        receiver.answers = [307, 308, 302]
+        fail(instance)
+        assert "it answered 302" in sensor.tick()
+        assert elsewhere.requests == []
+    assert len(receiver.requests) == 3
+    receiver.headers = {}
+    assert sensor.tick() == "told of 1 failed runs"
+
+
+def test_one_message_is_not_tried_for_as_long_as_a_tick_lasts(
+    make: Callable[..., Sensor], instance: dg.DagsterInstance, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensor = make()
+    monkeypatch.setattr(alerts, "_TRYING_SECONDS", -1.0)
+    receiver.down = True
+    fail(instance)
+    sensor.tick()
+    assert len(receiver.requests) == 1
 
 
 def test_a_training_that_goes_on_again_is_not_ended(
@@ -268,6 +385,7 @@ def test_a_training_that_goes_on_again_is_not_ended(
     instance.add_run(
         dg.DagsterRun(job_name=FINETUNE, run_id=str(uuid4()), status=dg.DagsterRunStatus.STARTED, tags=tags)
     )
+    sensor.tick()
     sensor.tick()
     assert sensor.services.zenml_runs.stopped == {}
     assert len(receiver.taken) == 1

@@ -28,7 +28,8 @@ def test_a_server_that_does_not_answer_fails_the_tick_at_once_and_changes_nothin
     told = json.loads(child.stdout)
 
     assert "is not ready (503 Service Unavailable)" in told["overloaded"]
-    assert told["asked"] == 1
+    assert "is not ready (503 Service Unavailable)" in told["not_ended"]
+    assert told["asked"] == 2
     assert "cannot be reached ([Errno 111] Connection refused): check that it runs" in told["gone"]
     assert before
     assert JsonStore(home / "catalog").family(LOCAL, "ramp") == before

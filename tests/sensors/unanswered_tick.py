@@ -1,4 +1,4 @@
-"""A process of its own: ticks of the stage sensor over a ZenML server that is overloaded, then gone.
+"""A process of its own: sensors over a ZenML server that is overloaded, then gone.
 
 ZenML reads once in a process which server it has. Prints the errors, and how often the server was asked.
 """
@@ -19,6 +19,7 @@ from fair_dagster import keys
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.domain.stage_changes import Cursor
+from fair_dagster.flows.services import Services
 from fair_dagster.resources import FairResource
 from fair_dagster.settings import Settings
 
@@ -67,13 +68,24 @@ def failure(settings: Settings) -> str:
         return f"no failure: {cast(dg.SensorResult, found)}"
 
 
+def ending(settings: Settings) -> str:
+    """What the sensor over failed runs hears, which ends trainings in ZenML."""
+    try:
+        Services(settings).zenml_runs.hurry()
+    except ServiceError as error:
+        return str(error)
+    return "no failure"
+
+
 def main(home: Path) -> None:
     settings = Settings(home=home, models=home / "models", catalog="")
     with overloaded() as server:
         os.environ["ZENML_STORE_URL"] = server.url
         os.environ["ZENML_STORE_API_KEY"] = "none"
         while_overloaded = failure(settings)
-    print(json.dumps({"overloaded": while_overloaded, "asked": server.asked, "gone": failure(settings)}))  # noqa: T201
+        not_ended = ending(settings)
+    told = {"overloaded": while_overloaded, "not_ended": not_ended, "asked": server.asked, "gone": failure(settings)}
+    print(json.dumps(told))  # noqa: T201
 
 
 if __name__ == "__main__":
