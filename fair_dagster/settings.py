@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         return self.home / "zenml"
 
     @property
+    def zenml_identity_path(self) -> Path:
+        """Which ZenML belongs to this home; beside ``zenml_path``, which may be lost."""
+        return self.home / "zenml-identity.json"
+
+    @property
     def repository_path(self) -> Path:
         """A mirror of the repository of base models, and checkouts of it."""
         return self.home / "repository"

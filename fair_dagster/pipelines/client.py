@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fair_dagster.domain.errors import FairError, ServiceError
 from fair_dagster.pipelines.environment import prepare
+from fair_dagster.pipelines.identity import require_same_zenml
 from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def open_client(settings: Settings, *, patient: bool = True) -> "Client":
             is silent or overloaded. Otherwise calls fail within ZenML's timeout (30 s), from now on in this process.
 
     Raises:
-        ServiceError: the server or the database cannot be used.
+        ServiceError: the server or the database cannot be used, or is another one than this home has used so far.
     """
     prepare(settings)
     if not patient:
@@ -51,6 +52,7 @@ def open_client(settings: Settings, *, patient: bool = True) -> "Client":
         _ = client.active_stack_model
         if not patient:
             give_up_soon(client.zen_store)
+        require_same_zenml(settings, client)
         return client
 
 
