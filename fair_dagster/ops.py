@@ -26,7 +26,6 @@ from fair_dagster.pipelines.contract import folder_digest
 from fair_dagster.pipelines.environment import zenml_environment
 from fair_dagster.pipelines.metadata import PROGRESS_VARIABLE
 from fair_dagster.resources import FairResource
-from fair_dagster.run_processes import note_process
 
 
 class FamilyConfig(dg.Config):
@@ -180,7 +179,6 @@ def run_training(
     context: dg.OpExecutionContext, fair: FairResource, pipes: dg.PipesSubprocessClient
 ) -> dg.Output[None]:
     """Run the version's YAML by ZenML in a process of its own; its log streams into this step."""
-    note_process(context)
     services, partition = fair.services, finetune_partition(context)
     owner = allocations.require_owner(services, partition, context.run.tags.get(keys.TAG_ZENML_VERSION))
     command, result_path = finetunes.training_command(services, partition)
@@ -260,7 +258,6 @@ def predict_images(
     pipes: dg.PipesSubprocessClient,
 ) -> dg.Output[None]:
     """Run the model's ``predict`` over the images in a process of its own and write one GeoJSON file."""
-    note_process(context)
     settings = fair.services.settings
     progress = {PROGRESS_VARIABLE: str(progress_file(settings, context.run_id))}
     prediction = predictions.from_config(config.model, config.config_path, config.output, config.result_path)

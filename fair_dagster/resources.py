@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from fair_dagster.flows.services import Services
+from fair_dagster.run_processes import note_process
 from fair_dagster.settings import Settings
 
 
@@ -18,6 +19,11 @@ class FairResource(dg.ConfigurableResource[Services]):
     """
 
     values: dict[str, Any] = {}  # noqa: RUF012 - a field of a pydantic model, copied for each instance
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Note which process executes the run: every run of ours passes here before it counts as started."""
+        if context.run is not None and context.instance is not None:
+            note_process(context.instance, context.run)
 
     @cached_property
     def services(self) -> Services:

@@ -18,14 +18,24 @@ def process_tag(run_id: str, process: Process, host: str | None = None) -> dict[
     return {keys.TAG_PROCESS: f"{run_id}/{host or socket.gethostname()}/{process}"}
 
 
+def machine_of(run: dg.DagsterRun) -> str | None:
+    """The name of the machine that executes ``run``; None when that is not known."""
+    machine, _, process = _noted(run).partition("/")
+    return machine if process else None
+
+
 def process_of(run: dg.DagsterRun) -> Process | None:
     """The process that executes ``run``; None when that is not known, or on another machine."""
-    run_id, _, rest = run.tags.get(keys.TAG_PROCESS, "").partition("/")
-    host, _, process = rest.partition("/")
-    return Process.parse(process) if (run_id, host) == (run.run_id, socket.gethostname()) else None
+    machine, _, process = _noted(run).partition("/")
+    return Process.parse(process) if machine == socket.gethostname() else None
 
 
-def note_process(context: dg.OpExecutionContext) -> None:
-    """Tag the run of ``context`` with this process, so that its death is noticed where no code server watches it."""
-    if process_of(context.run) is None:
-        context.instance.add_run_tags(context.run_id, process_tag(context.run_id, Process.of(os.getpid())))
+def _noted(run: dg.DagsterRun) -> str:
+    run_id, _, noted = run.tags.get(keys.TAG_PROCESS, "").partition("/")
+    return noted if run_id == run.run_id else ""
+
+
+def note_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Tag ``run``, which this process executes, so that its death is noticed where no code server watches it."""
+    if machine_of(run) is None:
+        instance.add_run_tags(run.run_id, process_tag(run.run_id, Process.of(os.getpid())))

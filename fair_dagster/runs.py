@@ -6,6 +6,7 @@ Reads the Dagster instance and the files of a run; starting runs is the business
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ from fair_dagster.flows.run_files import STOPPED_FILE, Progress, launch_folder, 
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import open_instance
 from fair_dagster.processes import Process
-from fair_dagster.run_processes import process_of
+from fair_dagster.run_processes import machine_of, process_of
+from fair_dagster.workers import serves_its_machine_only
 
 _STOP_SECONDS = 30.0
 _PARTITION = "dagster/partition"
@@ -164,6 +166,11 @@ def _stop_by_dagster(services: Services, run: Run) -> None:
             where = f"inside process {run.pid}" if run.pid is not None else "by a process of another machine"
             inside = f"it has no process of its own here, it is executed {where}; wait, or end it there"
             raise RefusedError(f"stopping run {run.id}", [inside])
+        if known is not None and serves_its_machine_only(known):
+            machine = machine_of(known) or socket.gethostname()
+            if machine != socket.gethostname():
+                # Dagster would count it as canceled, and it would go on.
+                raise RefusedError(f"stopping run {run.id}", [f"machine {machine!r} executes it; stop it there"])
         try:
             reached = instance.run_coordinator.cancel_run(run.id)
         except DagsterUserCodeUnreachableError:

@@ -5,35 +5,34 @@ goes on by the book for ever and keeps its place in the queue. Nothing here know
 """
 
 import json
-import os
 import socket
-import time
-from contextlib import suppress
-from pathlib import Path
+from functools import cache
 
 import dagster as dg
 from dagster._core.storage.tags import GRPC_INFO_TAG  # Where Dagster notes the code server; exported nowhere.
 
-from fair_dagster.processes import Process
+from fair_dagster.run_processes import process_of
 
 _GOING = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _CONNECT_SECONDS = 2.0
 _LOOKED_AT = 100
-_LATER_SECONDS = 2.0
 
 
 def end_lost_runs(instance: dg.DagsterInstance) -> list[str]:
     """Report runs as failed whose code server and process are both gone; returns their ids.
 
-    The failure is one of the infrastructure: where Dagster retries those, the run is launched again. Runs on other
-    machines, and runs that another launcher has started, are left alone.
+    The failure is one of the infrastructure: where Dagster retries those, the run is launched again. Only runs that
+    noted a process of this machine are touched. The address of a code server says nothing of the machine: each has its
+    own ``localhost``, and its own files of sockets. A run that died before it noted anything is still starting by the
+    book, and Dagster ends those itself (``run_monitoring``).
     """
     lost = []
+    server_is_gone = cache(_nobody_answers)
     for record in instance.get_run_records(dg.RunsFilter(statuses=_GOING), limit=_LOOKED_AT):
         run = record.dagster_run
-        since = record.start_time or record.create_timestamp.timestamp()
-        if not _server_is_gone(run) or _worker_is_there(instance, run.run_id, since):
+        process = process_of(run)
+        if process is None or process.alive or not server_is_gone(run.tags.get(GRPC_INFO_TAG, "{}")):
             continue
         # It may have ended well since its status was read.
         current = instance.get_run_by_id(run.run_id)
@@ -43,15 +42,27 @@ def end_lost_runs(instance: dg.DagsterInstance) -> list[str]:
     return lost
 
 
-def _server_is_gone(run: dg.DagsterRun) -> bool:
-    """Whether nobody answers where the code server of a run was, on this machine."""
-    address = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
+def serves_its_machine_only(run: dg.DagsterRun) -> bool:
+    """Whether the code server that launched ``run`` cannot be reached from another machine."""
+    return _local_address(run.tags.get(GRPC_INFO_TAG, "{}")) is not None
+
+
+def _local_address(noted: str) -> tuple[socket.AddressFamily, str | tuple[str, int]] | None:
+    """Where on its machine a code server is; None for one that others reach as well, and where none was noted."""
+    address = json.loads(noted)
     if path := address.get("socket"):
-        family, target = socket.AF_UNIX, path
-    elif address.get("port") and address.get("host") in _LOCAL_HOSTS:
-        family, target = socket.AF_INET, ("127.0.0.1", address["port"])
-    else:
+        return socket.AF_UNIX, path
+    if address.get("port") and address.get("host") in _LOCAL_HOSTS:
+        return socket.AF_INET, ("127.0.0.1", address["port"])
+    return None
+
+
+def _nobody_answers(noted: str) -> bool:
+    """Whether nobody answers on this machine where a code server was; False where it was not on one machine only."""
+    found = _local_address(noted)
+    if found is None:
         return False
+    family, target = found
     with socket.socket(family, socket.SOCK_STREAM) as client:
         client.settimeout(_CONNECT_SECONDS)
         try:
@@ -62,22 +73,3 @@ def _server_is_gone(run: dg.DagsterRun) -> bool:
             # Too busy to answer is not gone.
             return False
     return False
-
-
-def _worker_is_there(instance: dg.DagsterInstance, run_id: str, since: float) -> bool:
-    """Whether the run's own process, which outlives its code server, goes on. ``since``: the run's start, Unix time."""
-    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
-        event = entry.dagster_event
-        pid = event.engine_event_data.metadata.get("pid") if event is not None else None
-        text = str(pid.value) if pid is not None else ""
-        if text.isdigit() and Process.of(int(text)).alive and _began(int(text)) <= since + _LATER_SECONDS:
-            return True
-    return False
-
-
-def _began(pid: int) -> float:
-    """When a process began, Unix time; 0 where that cannot be known. A later one has the number of a dead one."""
-    with suppress(OSError, ValueError):
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
-        return time.time() - uptime + int(Process.of(pid).started) / os.sysconf("SC_CLK_TCK")
-    return 0.0

@@ -227,6 +227,16 @@ def test_a_run_of_another_machine_is_not_declared_dead(fair: Fair) -> None:
     assert fair.run(run_id).status == "STARTED"
 
 
+def test_a_run_that_the_daemon_of_another_machine_started_is_stopped_there(fair: Fair) -> None:
+    """Its code server has a socket on that machine; Dagster would count the run as canceled, and it would go on."""
+    run_id = str(uuid4())
+    server = {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": "/run/of-another-machine"})}
+    record(fair.services, ended(), run_id=run_id, tags=server | process_tag(run_id, ended(), host="another-machine"))
+    with pytest.raises(RefusedError, match="machine 'another-machine' executes it"):
+        fair.stop(run_id)
+    assert fair.run(run_id).status == "STARTED"
+
+
 def test_the_tag_gives_back_the_process(process: Callable[[], Process]) -> None:
     run_id, running = str(uuid4()), process()
     assert process_of(dg.DagsterRun("job", run_id, tags=process_tag(run_id, running))) == running

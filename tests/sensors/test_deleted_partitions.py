@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from fair_dagster import keys
+from fair_dagster import keys, ops
 from fair_dagster.definitions import build_defs
 from fair_dagster.flows import allocations, finetunes, local_models
 from tests.flows.conftest import DATASET, MODEL, NAME, Installation
@@ -55,10 +55,13 @@ def test_a_partition_deleted_between_configuration_and_training_trains_nothing(
     version = allocations.allocate(installation.services, request)
     partitions = keys.finetunes_name(MODEL)
 
-    def deleted(context: dg.OpExecutionContext) -> None:
-        context.instance.delete_dynamic_partition(partitions, version.id)
+    found = ops.finetune_partition
 
-    monkeypatch.setattr("fair_dagster.ops.note_process", deleted)
+    def deleted(context: dg.OpExecutionContext) -> str:
+        context.instance.delete_dynamic_partition(partitions, version.id)
+        return found(context)
+
+    monkeypatch.setattr(ops, "finetune_partition", deleted)
     monkeypatch.setattr(dg.PipesSubprocessClient, "run", lambda *_, **__: pytest.fail("it was trained"))
     started = dg.RunRequest("key", job_name=keys.finetune_job(MODEL), partition_key=version.id)
     result = launched(started, kept=True)
