@@ -13,6 +13,7 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from fair_dagster import keys, runs
 from fair_dagster.domain.errors import NotFoundError, RefusedError
