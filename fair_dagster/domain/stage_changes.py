@@ -118,6 +118,7 @@ class Cursor:
     """What a tick leaves to the next one.
 
     Attributes:
+        name: tells a cursor from the one before it, whose attempts are not counted; empty before the first look.
         tick: number of this tick.
         seen: newest ``updated`` among the versions seen; the next reading begins some minutes before it.
         resume: where a reading that was cut off goes on: a moment, and a page from there.
@@ -127,6 +128,7 @@ class Cursor:
         production_page: page of the versions in production that comes next; they are gone through in turn as well.
     """
 
+    name: str = ""
     tick: int = 0
     seen: datetime | None = None
     resume: tuple[datetime, int] | None = None

@@ -10,9 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 from fair_dagster.domain import items
 from fair_dagster.domain.entries import Entry
+from fair_dagster.domain.errors import ServiceError
 from fair_dagster.domain.slugs import version_id
 from fair_dagster.domain.stage_changes import (
     DELETED,
@@ -30,6 +32,7 @@ from fair_dagster.flows.services import Services
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FULL = 4
+_FEW = 3
 OVERLAP = timedelta(minutes=5)
 """Clocks that differ by less than this lose nothing."""
 
@@ -98,11 +101,12 @@ def look(
         running: names of families for which a run is queued or going on.
 
     Raises:
-        ServiceError: ZenML did not answer. Nothing is known then, and the cursor must stay as it was.
+        ServiceError: ZenML did not answer, or has none of the versions that have items. Nothing is known then, and the
+            cursor must stay as it was.
         CatalogError: the catalog could not be read; the same.
     """
     index = _Index.of(services.catalog.entries(items.LOCAL_MODELS))
-    cursor = replace(cursor, tick=cursor.tick + 1)
+    cursor = replace(cursor, tick=cursor.tick + 1, name=cursor.name or uuid4().hex[:8])
     cursor = _watch_items(services, cursor, index, limits)
     if cursor.waiting < limits.families * _FULL:
         # Otherwise the families noticed before come first: what the cursor holds stays bounded.
@@ -156,10 +160,31 @@ def _watch_items(services: Services, cursor: Cursor, index: _Index, limits: Limi
     rows = services.stages.versions(whole) if whole else ()
     gone = set(whole) - {row.uuid for row in rows}
     gone |= services.stages.gone(quick) if quick else set()
+    if gone and len(gone) == len(in_turn):
+        _require_known(services, uuids, limits.slice)
     cursor = replace(cursor, checked=in_turn[-1] if in_turn else cursor.checked, sweep=max(sweep - len(in_turn), 0))
     # Which of a family's versions are gone is seen when it is compared whole.
     cursor = cursor.noticed({index.by_uid[uuid].family: None for uuid in gone})
     return cursor.noticed(_noticed(services, cursor, rows, index))
+
+
+def _require_known(services: Services, uuids: Sequence[str], slice_: int) -> None:
+    """Make sure that ZenML knows one at least of the versions that have items, unless these are few.
+
+    Raises:
+        ServiceError: it knows none. Then it is another ZenML or an empty one, and what is not in it was not deleted.
+    """
+    if len(uuids) <= _FEW:
+        return
+    for start in range(0, len(uuids), slice_):
+        chosen = uuids[start : start + slice_]
+        if len(services.stages.gone(chosen)) < len(chosen):
+            return
+    raise ServiceError(
+        f"ZenML has none of the {len(uuids)} versions that the catalog has items of: it is another ZenML or an empty "
+        "one, and no item is removed for that. Check ZENML_STORE_URL and the active project of the process that runs "
+        "Dagster. If all versions were deleted on purpose: fair-dagster catalog reconcile --repair"
+    )
 
 
 def _counted(services: Services, cursor: Cursor) -> Cursor:
@@ -218,7 +243,8 @@ def _decide(
             opened[name] = replace(known, due=cursor.tick + 1)
         else:
             opened[name] = _requested(known, found[name], rows[name], cursor.tick, rules.limits)
-            requests.append(_request(name, opened[name], found[name], parents, rules.slugs))
+            key = f"{name}:{opened[name].cause}:{cursor.name}:{opened[name].attempt}"
+            requests.append(_request(Recompute(name, cause_of(found[name]), key), found[name], parents, rules.slugs))
     notes = tuple(f"{request.family}: {request.cause}" for request in requests)
     return Look(replace(cursor, open=opened), tuple(requests), tuple(partitions_gone), notes)
 
@@ -237,14 +263,9 @@ def _requested(known: Open, found: Sequence[Disagreement], rows: Sequence[StageR
 
 
 def _request(
-    name: str,
-    opened: Open,
-    found: Sequence[Disagreement],
-    parents: Mapping[str, str],
-    slugs: Collection[str],
+    request: Recompute, found: Sequence[Disagreement], parents: Mapping[str, str], slugs: Collection[str]
 ) -> Recompute:
     """As the partition of the version put into production, else of one that has an item; else by name."""
-    request = Recompute(name, cause_of(found), f"{name}:{opened.cause}:{opened.attempt}")
     in_production = [(parents.get(one.uuid, ""), one.id) for one in found if one.state == "production"]
     others = [(one.base_model, one.id) for one in found if one.state not in {"production", DELETED}]
     for base_model, id_ in in_production or others:

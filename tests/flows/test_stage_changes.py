@@ -247,6 +247,77 @@ def test_a_failed_run_is_asked_for_again_at_growing_distances_with_keys_of_its_o
     assert len(set(world.keys)) == 7
 
 
+def test_a_cursor_that_was_reset_asks_with_keys_that_were_never_used(world: World) -> None:
+    """Dagster starts no key twice: a reset that was to force another attempt got nothing for hours."""
+    world.create("town", stage="production")
+    world.ticks(20, publish=False)
+    before = set(world.keys)
+    world.cursor = Cursor()
+    (request,) = world.tick(publish=False).requests
+    assert request.key not in before
+
+
+def test_the_keys_of_one_cursor_name_the_cause_and_the_attempt_only(world: World) -> None:
+    world.create("town", stage="production")
+    (first,) = world.tick(publish=False).requests
+    before = world.cursor
+    (second,) = world.tick(publish=False).requests
+    world.cursor = before
+    assert [request.key for request in world.tick(publish=False).requests] == [second.key]
+    assert first.key != second.key
+
+
+def in_production(world: World, count: int) -> list[str]:
+    """``count`` published models."""
+    uuids = [world.create(f"town-{number}", stage="production") for number in range(count)]
+    world.ticks(3, Limits(families=count))
+    assert len(world.items) == count
+    return uuids
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(slice=2, sweep=2, families=1)])
+@pytest.mark.parametrize("known_cursor", [True, False])
+def test_a_zenml_that_has_none_of_the_versions_fails_the_look(world: World, limits: Limits, known_cursor: bool) -> None:
+    """An empty or foreign ZenML looks as if everything was deleted."""
+    in_production(world, 5)
+    rows, world.rows = world.rows, {}
+    world.create("foreign", stage="production")
+    before = world.cursor = world.cursor if known_cursor else Cursor()
+    for _ in range(3):
+        with pytest.raises(ServiceError, match=r"none of the 5 versions .* ZENML_STORE_URL .* reconcile --repair"):
+            world.tick(limits)
+    assert world.cursor == before
+    assert len(world.items) == 5
+    world.rows |= rows
+    assert [request.family for request in world.ticks(5, limits)] == ["foreign"]
+
+
+def test_all_versions_but_one_may_be_deleted(world: World) -> None:
+    uuids = in_production(world, 5)
+    for uuid in uuids[:4]:
+        world.delete(uuid)
+    assert len(world.ticks(2, Limits(slice=2))) == 4
+    assert world.agrees
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_catalog_of_few_items_may_lose_all(world: World, count: int) -> None:
+    for uuid in in_production(world, count):
+        world.delete(uuid)
+    world.ticks(3)
+    assert world.items == {}
+
+
+def test_what_was_deleted_on_purpose_is_repaired_by_a_person_and_the_looks_go_on(world: World) -> None:
+    for uuid in in_production(world, 5):
+        world.delete(uuid)
+    with pytest.raises(ServiceError, match="none of the 5"):
+        world.tick()
+    world.items = {}
+    world.create("town", stage="production")
+    assert [request.family for request in world.ticks(2)] == ["town"]
+
+
 def test_nothing_is_asked_for_while_a_run_goes_on(world: World) -> None:
     world.create("town", stage="production")
     world.tick(publish=False)
@@ -317,18 +388,30 @@ _STEPS = st.lists(
 def test_whatever_happens_the_catalog_follows_in_the_end(steps: list[tuple[str, int]]) -> None:
     world = World()
     limits = Limits(pages=1, rows=3, slice=2, families=2, longest_distance=4)
+
+    def tick(*, publish: bool) -> None:
+        try:
+            world.tick(limits, publish=publish)
+        except ServiceError:
+            # All were deleted; somebody says that it was on purpose.
+            assert len(world.items) > 3
+            assert not world.items.keys() & world.rows.keys()
+            for name in {entry.family for entry in world.items.values()}:
+                world.publish(name)
+
     for action, choice in steps:
         uuids = sorted(world.rows, key=lambda uuid: world.made[uuid])
         if action == "create":
             world.create(f"town-{choice % 3}")
         elif action in {"tick", "fail"}:
-            world.tick(limits, publish=action == "tick")
+            tick(publish=action == "tick")
         elif action == "forget":
             world.cursor = Cursor()
         elif uuids and action == "delete":
             world.delete(uuids[choice % len(uuids)])
         elif uuids:
             world.stage(uuids[choice % len(uuids)], action)  # type: ignore[arg-type]
-    world.ticks(40, limits)
+    for _ in range(40):
+        tick(publish=True)
     assert world.agrees
     assert world.cursor.open == {}
