@@ -6,7 +6,7 @@ SLUG_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 MAX_LENGTH = 63
 _SLUG = re.compile(SLUG_PATTERN)
 _LIKE_A_VERSION = re.compile(r"-v[0-9]+$")
-_VERSIONED = re.compile(r"^(?P<slug>.+)-v(?P<number>0|[1-9][0-9]{0,17})$")
+_VERSIONED = re.compile(r"^(?P<slug>.+)-v(?P<number>0|[1-9][0-9]{0,99})$")
 
 
 def slug_problems(slug: str, what: str = "slug") -> list[str]:
