@@ -69,7 +69,8 @@ def catalog_upkeep(layout: Layout) -> Upkeep:
 
 def aside(layout: Layout, path: Path, digest: str) -> dict[Path, bytes]:
     """A copy of a damaged file, to be written before the file is overwritten."""
-    name = "-".join(path.relative_to(layout.root).with_suffix("").parts[-2:])
+    # An item stands in a folder of its own name.
+    name = "-".join(dict.fromkeys(path.relative_to(layout.root).with_suffix("").parts))
     return {aside_folder(layout) / f"{name}-{digest[:8]}{path.suffix}": path.read_bytes()}
 
 

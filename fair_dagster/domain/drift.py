@@ -3,9 +3,12 @@
 Users' own fields are carried over here, so that no recompute loses them. Nothing here reads or writes a catalog.
 """
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
 from fair_dagster.domain.copies import copied
@@ -15,6 +18,7 @@ from fair_dagster.domain.links import Link
 from fair_dagster.domain.patches import PATCHED, is_managed_asset, is_managed_link, is_managed_property
 
 _STAMPS = ("created", "updated")
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def diff(actual: Sequence[Item], desired: Sequence[Item], *, now: datetime | None = None) -> ChangeSet:
@@ -29,7 +33,7 @@ def diff(actual: Sequence[Item], desired: Sequence[Item], *, now: datetime | Non
     for key, wanted in after.items():
         if key not in before:
             item = copied(wanted)
-            item["properties"] |= {"created": item["properties"].get("created", stamp), "updated": stamp}
+            item["properties"] = _without_stamps(item) | {"created": stamp} | _stamps(item) | {"updated": stamp}
             changes.append(Change("create", key, _creation_reason(item), item))
             continue
         item = overlay(before[key], wanted)
@@ -63,27 +67,60 @@ def overlay(actual: Item, desired: Item) -> Item:
     Where the id has been taken over by another version, only what was patched moves along, unless it was patched on
     that version itself: the rest of the unmanaged fields came with the old version.
     """
-    if actual["properties"].get(ZENML_UID) != desired["properties"].get(ZENML_UID):
+    if is_of_another(actual, desired["properties"].get(ZENML_UID)):
         # ZenML gave the number of a deleted version to another one: nothing of the old one belongs to it.
         return copied(desired)
     same_version = actual["properties"].get("version") == desired["properties"].get("version")
-    patched = frozenset(actual["properties"].get(PATCHED, []))
-    own = frozenset(desired["properties"].get(PATCHED, []))
+    patched, own = _patched(actual), _patched(desired)
     moving = patched if same_version else patched - own
     item = copied(desired)
     for section in ("properties", "assets"):
         item[section] = _overlaid(section, actual.get(section, {}), item.get(section, {}), moving, same_version)
-    for stamp in _STAMPS:
-        if stamp in actual["properties"]:
-            item["properties"][stamp] = actual["properties"][stamp]
+    item["properties"] = _without_stamps(item) | _stamps(desired) | _stamps(actual)
     if patched | own:
         item["properties"][PATCHED] = sorted(patched | own)
+    else:
+        item["properties"].pop(PATCHED, None)
     if same_version or "links" in moving:
         item["links"] = _managed(item["links"]) + _unmanaged(actual.get("links", []))
     if same_version or "stac_extensions" in moving:
         foreign = {uri for uri in actual.get("stac_extensions", []) if not uri.startswith(SCHEMA_ROOT)}
         item["stac_extensions"] = sorted({*item.get("stac_extensions", []), *foreign})
     return item
+
+
+def is_of_another(item: Item, uid: str | None) -> bool:
+    """Whether ``item`` stands for another ZenML version than ``uid``, and not only lost or mistyped its UUID."""
+    found = item["properties"].get(ZENML_UID)
+    return found != uid and is_uuid(found)
+
+
+def is_uuid(text: object) -> bool:
+    """Whether ``text`` is a UUID as ZenML writes it."""
+    with suppress(ValueError):
+        return isinstance(text, str) and str(UUID(text)) == text
+    return False
+
+
+def _patched(item: Item) -> frozenset[str]:
+    """What users patched on ``item``. A field that became managed since is no user's any more."""
+    names = item["properties"].get(PATCHED, [])
+    return frozenset(name for name in names if not is_managed_property(name.removeprefix("properties.")))
+
+
+def _stamps(item: Item) -> dict[str, Any]:
+    """The times that ``item`` says it was written at; what is no time does not count."""
+    return {name: item["properties"][name] for name in _STAMPS if _is_time(item["properties"].get(name))}
+
+
+def _without_stamps(item: Item) -> dict[str, Any]:
+    return {name: value for name, value in item["properties"].items() if name not in _STAMPS}
+
+
+def _is_time(text: object) -> bool:
+    with suppress(ValueError):
+        return isinstance(text, str) and bool(_RFC_3339.fullmatch(text)) and bool(datetime.fromisoformat(text))
+    return False
 
 
 def _overlaid(
@@ -119,11 +156,13 @@ def _unmanaged(links: Sequence[Link]) -> list[Link]:
 
 
 def differences(before: Item, after: Item) -> list[str]:
-    """The names of the fields in which two items differ, without the time of the last update."""
+    """The names of the fields in which two items differ. Another time of the last update is no difference; none is."""
     found = []
     for section in ("properties", "assets"):
         old, new = before.get(section, {}), after.get(section, {})
         names = sorted(n for n in {*old, *new} if n != "updated" and old.get(n) != new.get(n))
+        if "updated" in old and "updated" not in new:
+            names.append("updated")
         found += [f"{section}.{name}" for name in names]
     for field in ("stac_extensions", "geometry", "bbox", "stac_version", "collection"):
         if before.get(field) != after.get(field):

@@ -18,6 +18,9 @@ LOCAL_MODELS = "local-models"
 DATASETS = "datasets"
 COLLECTIONS = (BASE_MODELS, LOCAL_MODELS, DATASETS)
 
+PARENT_FIELDS = {BASE_MODELS: "fair:base_model", DATASETS: "fair:dataset"}
+"""Where a finetuned model says what it was made from; ``<field>_version`` is the version."""
+
 SCHEMA_VERSION = "1.1.0"
 """The newest version of our item schemas: the one that items are written in."""
 SCHEMA_ROOT = "https://hotosm.github.io/fair-dagster/schemas"

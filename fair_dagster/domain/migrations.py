@@ -13,6 +13,7 @@ from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.coverage import Knowledge, derived_properties
 from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.patches import PATCHED
 
 FIRST_VERSION = "1.0.0"
 """What an item follows that does not say so."""
@@ -35,8 +36,12 @@ class Migration:
 
 
 def _name_category_and_coverage(item: Item, knowledge: Knowledge) -> Item:
-    item["properties"] |= derived_properties(item, knowledge)
-    return item
+    """Before 1.1.0 both names were free. What a user wrote there is overwritten, and no longer noted as theirs."""
+    properties = item["properties"] | derived_properties(item, knowledge)
+    theirs = [f"properties.{name}" for name in ("fair:category", "fair:coverage")]
+    if PATCHED in properties:
+        properties[PATCHED] = [name for name in properties[PATCHED] if name not in theirs]
+    return item | {"properties": properties}
 
 
 MIGRATIONS: tuple[Migration, ...] = (Migration("1.0.0", "1.1.0", _name_category_and_coverage),)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item, ItemKey
 from fair_dagster.domain.copies import copied
-from fair_dagster.domain.drift import overlay
+from fair_dagster.domain.drift import is_of_another, overlay
 from fair_dagster.domain.links import (
     DERIVED_FROM,
     LATEST,
@@ -105,11 +105,32 @@ def published_releases(published: Sequence[Item]) -> list[Release]:
             number=items.number_of(item),
             uid=str(item["properties"].get(items.ZENML_UID) or item["properties"].get(items.UID) or ""),
             active=items.is_active(item),
-            rank=int(item["properties"].get(RANK, items.number_of(item))),
+            rank=_rank(item),
             content=item,
         )
         for item in published
     ]
+
+
+def _rank(item: Item) -> int:
+    return int(item["properties"].get(RANK, items.number_of(item)))
+
+
+def items_of(versions: Sequence[VersionRecord], published: Sequence[Item]) -> dict[str, Item]:
+    """The published items of ``versions``, by UUID.
+
+    An item whose UUID is gone or no UUID, because somebody altered it, is that of the version with its id.
+    """
+    by_uid = {str(item["properties"].get(items.ZENML_UID)): item for item in published}
+    by_id = {str(item["id"]): item for item in published}
+    found = {}
+    for version in versions:
+        same_id = by_id.get(version.id)
+        if version.uuid in by_uid:
+            found[version.uuid] = by_uid[version.uuid]
+        elif same_id is not None and not is_of_another(same_id, version.uuid):
+            found[version.uuid] = same_id
+    return found
 
 
 def was_promoted(version: VersionRecord, published_uids: frozenset[str]) -> bool:
@@ -135,7 +156,7 @@ def local_family(
         kept: what becomes of a published item whose ZenML version is gone. Left out, it is not in the result, so that
             the difference removes it; given, it stays, unless a version with its number has taken over its id.
     """
-    known = {release.uid: release.rank for release in published_releases(published)}
+    known = {uid: _rank(item) for uid, item in items_of(versions, published).items()}
     promoted = [version for version in versions if was_promoted(version, frozenset(known))]
     ranks = {
         version.uuid: known.get(version.uuid, int(version.metadata.get(PROMOTION_KEY, version.number)))
@@ -233,8 +254,7 @@ def relink_parents(children: Sequence[Item], parents: Mapping[tuple[str, str], S
 
 
 def _repoint(link: Link, child: Item, parents: Mapping[tuple[str, str], Sequence[Item]]) -> None:
-    fields = {items.BASE_MODELS: "fair:base_model", items.DATASETS: "fair:dataset"}
-    for collection, field in fields.items():
+    for collection, field in items.PARENT_FIELDS.items():
         slug = str(child["properties"].get(field, ""))
         if not str(link["href"]).startswith(f"catalog://{collection}/") or (collection, slug) not in parents:
             continue

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.drift import differences, is_of_another
 from fair_dagster.domain.links import key_of
 from fair_dagster.domain.migrations import is_outdated, schema_version
-from fair_dagster.domain.publication import slug_of
+from fair_dagster.domain.publication import RANK, slug_of
 from fair_dagster.domain.slugs import version_id
 
 Kind = Literal[
@@ -19,6 +20,7 @@ Kind = Literal[
     "orphaned",
     "outdated",
     "altered",
+    "stage",
     "damaged",
     "broken link",
     "missing artifact",
@@ -32,6 +34,9 @@ Kind = Literal[
 ]
 WARNINGS: frozenset[Kind] = frozenset({"outdated", "unused artifact"})
 """What consumers do not notice: everything else is an error."""
+
+_STAGE_FIELDS = frozenset({"properties.deprecated", f"properties.{RANK}", "links"})
+"""What a stage decides about an item."""
 
 COLUMNS = ("collection", "item", "kind", "detail", "repair", "family")
 
@@ -65,6 +70,20 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Done:
+    """One thing that a repair did or could not do, with its reason."""
+
+    collection: str
+    item: str
+    action: str
+    reason: str
+    failed: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.collection}/{self.item}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class Partitions:
     """Dagster's partition keys, as data: slugs of datasets, and version ids by slug of their base model."""
 
@@ -84,7 +103,35 @@ def family_findings(actual: Sequence[Item], changes: ChangeSet, successors: Mapp
         successors: UUIDs of versions by their id, to tell a number that is used again.
     """
     before = {ItemKey(item["collection"], item["id"]): item for item in actual}
-    return [_of_change(change, before.get(change.key), successors) for change in changes.changes]
+    staged = _staged(before, changes)
+    return [
+        staged.get(change.key) or _of_change(change, before.get(change.key), successors) for change in changes.changes
+    ]
+
+
+def _staged(before: Mapping[ItemKey, Item], changes: ChangeSet) -> dict[ItemKey, Finding]:
+    """What a stage explains that was set in ZenML: which version is active, and how the family is linked since."""
+    pairs = [
+        (change.key, item, change.item)
+        for change in changes.changes
+        if change.key.collection == items.LOCAL_MODELS and change.item and (item := before.get(change.key))
+    ]
+    moved = {
+        key: items.is_active(after) for key, item, after in pairs if items.is_active(item) != items.is_active(after)
+    }
+    told = {True: "in production in ZenML, and archived here", False: "archived in ZenML, and in production here"}
+    return {
+        key: Finding(
+            key.collection,
+            key.id,
+            "stage",
+            told[moved[key]] if key in moved else "its links follow a version whose stage was changed in ZenML",
+            "follow ZenML",
+            slug_of(item),
+        )
+        for key, item, after in pairs
+        if moved and _STAGE_FIELDS.issuperset(differences(item, after))
+    }
 
 
 def _of_change(change: Change, item: Item | None, successors: Mapping[str, str]) -> Finding:
@@ -95,7 +142,7 @@ def _of_change(change: Change, item: Item | None, successors: Mapping[str, str])
         return Finding(key.collection, key.id, "orphaned", "ZenML has no such version any more", "remove it", family)
     uid = str(item["properties"].get(items.ZENML_UID))
     now = str(change.item["properties"].get(items.ZENML_UID))
-    if uid != now and key.id in successors:
+    if is_of_another(item, now) and key.id in successors:
         detail = f"its version was deleted in ZenML, and its number is used again (UUID {uid}, now {now})"
         return Finding(key.collection, key.id, "orphaned", detail, "publish the version that ZenML has now", family)
     if is_outdated(item):

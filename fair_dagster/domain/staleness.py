@@ -10,8 +10,6 @@ from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.slugs import split_version_id
 
-_PARENT_FIELDS = {items.BASE_MODELS: "fair:base_model", items.DATASETS: "fair:dataset"}
-
 
 @dataclass(frozen=True)
 class Newest:
@@ -37,7 +35,7 @@ def parents_of(item: Item) -> dict[tuple[str, str], str]:
     properties = item["properties"]
     return {
         (collection, str(properties[field])): str(properties.get(f"{field}_version", ""))
-        for collection, field in _PARENT_FIELDS.items()
+        for collection, field in items.PARENT_FIELDS.items()
         if item["collection"] == items.LOCAL_MODELS and properties.get(field)
     }
 
@@ -46,7 +44,7 @@ def newest_releases(published: Iterable[Item]) -> dict[tuple[str, str], Newest]:
     """The active releases of all base models and datasets; one that was retired has none."""
     found = {}
     for item in published:
-        if item["collection"] in _PARENT_FIELDS and items.is_active(item):
+        if item["collection"] in items.PARENT_FIELDS and items.is_active(item):
             properties, slug = item["properties"], split_version_id(item["id"])[0]
             since = next(
                 (str(properties[name]) for name in ("updated", "created", "datetime") if name in properties), ""

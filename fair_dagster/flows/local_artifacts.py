@@ -20,6 +20,7 @@ from fair_dagster.domain.local_items import (
     PUBLISHED_ASSETS,
     THUMBNAIL_ASSET,
 )
+from fair_dagster.domain.publication import items_of
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.allocations import CONFIG_FILE, run_folder
@@ -55,14 +56,12 @@ def prefix_of(version: VersionRecord) -> str:
 
 def named_artifacts(published: Sequence[Item], version: VersionRecord) -> dict[str, PublishedArtifact]:
     """The artifacts of its own that a version's item names."""
-    for item in published:
-        if item["properties"].get(items.ZENML_UID) == version.uuid:
-            return {
-                key: PublishedArtifact(str(asset["href"]), asset["file:size"], asset["file:checksum"])
-                for key, asset in item["assets"].items()
-                if key in PUBLISHED_ASSETS and "file:size" in asset and "file:checksum" in asset
-            }
-    return {}
+    item = items_of([version], published).get(version.uuid, {})
+    return {
+        key: PublishedArtifact(str(asset["href"]), asset["file:size"], asset["file:checksum"])
+        for key, asset in item.get("assets", {}).items()
+        if key in PUBLISHED_ASSETS and "file:size" in asset and "file:checksum" in asset
+    }
 
 
 def is_there(artifact: PublishedArtifact) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from fair_dagster.domain import items, migrations
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.coverage import Knowledge
+from fair_dagster.domain.drift import diff
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.migrations import MIGRATIONS, Migration, current, declared_as, is_outdated, migrate
 from tests.factories import KNOWLEDGE, base_model, dataset
@@ -39,6 +40,17 @@ def test_a_migration_loses_nothing_and_leaves_the_item_it_was_given_alone() -> N
     assert kept == {key: migrated["properties"][key] for key in kept}
     for section in ("links", "assets", "geometry", "bbox", "id"):
         assert migrated[section] == before[section]
+
+
+def test_a_users_own_category_gives_way_and_is_noted_as_theirs_no_longer() -> None:
+    theirs = {"fair:category": "huts", "fair:patched": ["properties.fair:category", "properties.title"]}
+    item = former(base_model(), **theirs)
+    migrated = current(item, KNOWLEDGE)
+    assert migrated["properties"]["fair:category"] == "building"
+    (change,) = diff([item], [migrated]).changes
+    assert {"properties.fair:category", "properties.fair:patched"} <= set(change.reason.split(", "))
+    assert change.item is not None
+    assert change.item["properties"]["fair:patched"] == ["properties.title"]
 
 
 def test_an_item_of_the_newest_version_is_not_touched() -> None:

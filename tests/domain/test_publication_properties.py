@@ -1,6 +1,7 @@
 """Whatever happens to a family in whatever order, its published items are whole. Found by search, not by example."""
 
 from dataclasses import replace
+from uuid import UUID
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -91,7 +92,7 @@ class LocalModels(RuleBasedStateMachine):
     def finetune(self) -> None:
         number = max(self.versions, default=0) + 1
         self.born += 1
-        self.versions[number] = version(number, uuid=f"uuid-{self.born}")
+        self.versions[number] = version(number, uuid=str(UUID(int=self.born)))
 
     @precondition(lambda self: self.versions)
     @rule(data=st.data(), recompute=st.booleans())
