@@ -13,7 +13,7 @@ from fair_dagster.domain import damage, items
 from fair_dagster.domain.artifacts import PublishedArtifact
 from fair_dagster.domain.changes import ChangeSet, Item
 from fair_dagster.domain.damage import DamagedItem, Scan
-from fair_dagster.domain.drift import diff
+from fair_dagster.domain.drift import diff, is_uuid
 from fair_dagster.domain.errors import CatalogError, FairError, NotFoundError, RefusedError, ServiceError
 from fair_dagster.domain.local_items import (
     CHECKPOINT_ASSET,
@@ -24,7 +24,7 @@ from fair_dagster.domain.local_items import (
     local_item,
 )
 from fair_dagster.domain.migrations import current
-from fair_dagster.domain.publication import desired_items, local_family, was_promoted
+from fair_dagster.domain.publication import desired_items, items_of, local_family, was_promoted
 from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
 from fair_dagster.domain.slugs import version_id
 from fair_dagster.domain.versions import Stage, VersionRecord
@@ -64,7 +64,7 @@ class Gathered:
 
     @property
     def promoted(self) -> tuple[VersionRecord, ...]:
-        uids = frozenset(str(item["properties"].get(items.ZENML_UID)) for item in self.published)
+        uids = frozenset(items_of(self.versions, self.published))
         return tuple(version for version in self.versions if was_promoted(version, uids))
 
 
@@ -99,7 +99,10 @@ def publish_artifacts(services: Services, gathered: Gathered) -> dict[str, dict[
 
 
 def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> dict[str, PublishedArtifact]:
-    """What was published is there to stay: only what is missing is asked of ZenML, which may have been cleaned up."""
+    """What was published is there to stay: only what is missing is asked of ZenML, which may have been cleaned up.
+
+    The item goes on naming what is neither there nor to be had again: it tells what was lost.
+    """
     named = named_artifacts(gathered.published, version)
     known = {key: artifact for key, artifact in named.items() if is_there(artifact)}
     if problems := publication_problems(services, version, known):
@@ -119,7 +122,7 @@ def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> 
             artifacts[key] = services.artifacts.publish(source, f"{prefix}/{name}")
     if (history := version.training.loss_history) and LOSS_ASSET not in known:
         artifacts[LOSS_ASSET] = services.artifacts.write(loss_content(history), f"{prefix}/loss-history.json")
-    return artifacts
+    return named | artifacts
 
 
 def apply_publication(services: Services, gathered: Gathered, artifacts: Mapping[str, Artifacts]) -> ChangeSet:
@@ -178,8 +181,9 @@ def _mark(services: Services, gathered: Gathered, ranks: Mapping[str, int]) -> N
 def _remove_unpublished(services: Services, gathered: Gathered, kept: frozenset[str]) -> None:
     prefixes = []
     for item in gathered.published:
-        uid = str(item["properties"].get(items.ZENML_UID))
-        if uid not in kept:
+        uid = item["properties"].get(items.ZENML_UID)
+        # Where somebody altered the UUID, the folder is that of the version whose item it is.
+        if is_uuid(uid) and uid not in kept:
             prefixes.append(f"{items.LOCAL_MODELS}/{gathered.slug}/v{items.number_of(item)}-{uid[:8]}")
     # Somebody may have given an item of another family an asset or a link that leads into the folder. Where that cannot
     # be told, because an item is damaged, reconciliation finds the folder once it can.
@@ -239,5 +243,5 @@ def _remove_orphans(services: Services, version: VersionRecord) -> None:
     """Remove artifacts that were copied for an item which then was not written."""
     with contextlib.suppress(FairError, OSError):
         published = services.catalog.family(items.LOCAL_MODELS, version.name)
-        if all(item["properties"].get(items.ZENML_UID) != version.uuid for item in published):
+        if not items_of([version], published):
             services.artifacts.remove(prefix_of(version))
