@@ -290,7 +290,7 @@ class Fair:
 
         return reconcile(self.services, checksums=checksums, progress=progress)
 
-    def validate_catalog(self, *, strict: bool = False) -> dict[str, list[catalog_flow.Finding]]:
+    def validate_catalog(self, *, strict: bool = False) -> dict[str, list[catalog_flow.Checked]]:
         """What is wrong with each item, by collection."""
         return catalog_flow.validate_catalog(self.services, strict=strict)
 

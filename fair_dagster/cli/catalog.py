@@ -14,7 +14,7 @@ from fair_dagster.domain import items
 
 if TYPE_CHECKING:
     from fair_dagster.domain.changes import Item
-    from fair_dagster.flows.catalog import Finding
+    from fair_dagster.flows.catalog import Checked
 
 _COLUMNS = (
     Column("collection", whole=True),
@@ -83,7 +83,7 @@ def validate(session: Session, strict: bool) -> None:
         click.get_current_context().exit(1)
 
 
-def _print_findings(session: Session, found: "Mapping[str, Sequence[Finding]]") -> None:
+def _print_findings(session: Session, found: "Mapping[str, Sequence[Checked]]") -> None:
     for name, findings in found.items():
         bad = [finding for finding in findings if finding.problems]
         session.out.line(f"{name}: {len(findings) - len(bad)} of {len(findings)} items are valid")

@@ -38,6 +38,11 @@ class Entry:
     dataset_version: str = ""
     folders: tuple[str, ...] = ()
 
+    @property
+    def parents(self) -> dict[str, str]:
+        """Slugs of the parents of a local model, by collection."""
+        return {items.BASE_MODELS: self.base_model, items.DATASETS: self.dataset}
+
 
 def entry_of(item: Item, place: str = "") -> Entry:
     """What ``item`` says of itself in short.
@@ -58,9 +63,9 @@ def entry_of(item: Item, place: str = "") -> Entry:
         deprecated=not items.is_active(item),
         family=items.name_of(item),
         schema_version=text("fair:schema_version"),
-        base_model=text("fair:base_model"),
+        base_model=text(items.PARENT_FIELDS[items.BASE_MODELS]),
         base_model_version=text("fair:base_model_version"),
-        dataset=text("fair:dataset"),
+        dataset=text(items.PARENT_FIELDS[items.DATASETS]),
         dataset_version=text("fair:dataset_version"),
         folders=_folders(item, place),
     )

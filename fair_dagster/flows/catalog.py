@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import Item, ItemKey
+from fair_dagster.domain.changes import Item
 from fair_dagster.domain.damage import REPAIR
-from fair_dagster.domain.links import key_of
+from fair_dagster.domain.reconciliation import broken_links
 from fair_dagster.flows.services import KINDS, Services
 
 
 @dataclass(frozen=True)
-class Finding:
+class Checked:
     """What is wrong with one item; no problems means it is whole."""
 
     item: str
@@ -29,23 +29,28 @@ def listing(
     return [item for item in scan.items if all_versions or items.is_active(item)]
 
 
-def validate_catalog(services: Services, *, strict: bool = False) -> dict[str, list[Finding]]:
+def validate_catalog(services: Services, *, strict: bool = False) -> dict[str, list[Checked]]:
     """``validate_collection`` of each, by name."""
     return {name: validate_collection(services, name, strict=strict) for name in items.COLLECTIONS}
 
 
-def validate_collection(services: Services, collection: str, *, strict: bool = False) -> list[Finding]:
-    """Validate every item of ``collection``: schemas, rules and links to other items."""
-    known = {name: frozenset(services.catalog.ids(name)) for name in items.COLLECTIONS}
+def validate_collection(
+    services: Services, collection: str, *, strict: bool = False, links: bool = True
+) -> list[Checked]:
+    """Validate every item of ``collection``: schemas, rules and links to other items.
+
+    Args:
+        links: look where links between items lead; the drift report does so as well.
+    """
     scan = services.catalog.scan(collection)
-    findings = [Finding(one.key.id, (f"its file cannot be read: {one.problem}",), ()) for one in scan.damaged]
+    broken: dict[str, list[str]] = {}
+    if links:
+        known = {name: frozenset(services.catalog.ids(name)) for name in items.COLLECTIONS}
+        for finding in broken_links(scan.items, known):
+            broken.setdefault(finding.item, []).append(finding.detail)
+    checked = [Checked(one.key.id, (f"its file cannot be read: {one.problem}",), ()) for one in scan.damaged]
     for item in scan.items:
         report = services.validator.validate(item, kind=KINDS[collection], strict=strict)
-        broken = [f"link {rel!r} leads to {target}, which is not there" for rel, target in _broken(item, known)]
-        findings.append(Finding(item["id"], (*report.problems, *broken), report.not_checked))
-    return findings
-
-
-def _broken(item: Item, known: dict[str, frozenset[str]]) -> list[tuple[str, ItemKey]]:
-    linked = [(str(link.get("rel")), key_of(str(link.get("href", "")))) for link in item["links"]]
-    return [(rel, key) for rel, key in linked if key is not None and key.id not in known.get(key.collection, ())]
+        problems = (*report.problems, *broken.get(item["id"], ()))
+        checked.append(Checked(item["id"], problems, report.not_checked))
+    return checked

@@ -134,8 +134,7 @@ def _children(services: Services, family: Family) -> list[Item]:
     """The finetuned models made from ``family``. A damaged one is left out: its repair links it as ZenML has it."""
     children = []
     for entry in services.catalog.entries(items.LOCAL_MODELS):
-        parents = {items.BASE_MODELS: entry.base_model, items.DATASETS: entry.dataset}
-        if parents[family.collection] == family.slug:
+        if entry.parents[family.collection] == family.slug:
             with suppress(DamagedFileError):
                 item = services.catalog.get(ItemKey(items.LOCAL_MODELS, entry.id))
                 children += [item] if item is not None else []

@@ -9,16 +9,15 @@ from typing import Any
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import NotFoundError, PipelineError, RefusedError
 from fair_dagster.domain.lineage import lineage
-from fair_dagster.domain.reconciliation import Finding as DriftFinding
+from fair_dagster.domain.reconciliation import Done, Finding
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.base_models import Validation
-from fair_dagster.flows.catalog import Finding
+from fair_dagster.flows.catalog import Checked
 from fair_dagster.flows.comparison import compare
 from fair_dagster.flows.lineage import Found
 from fair_dagster.flows.merges import Followed, Merge
 from fair_dagster.flows.reconciliation import table
-from fair_dagster.flows.repair import Done
 from fair_dagster.pipelines.run_records import LogLine
 from fair_dagster.repository import Commit
 from fair_dagster.settings import Settings
@@ -30,7 +29,7 @@ class Reconciled:
     """As ``fair_dagster.acts.Reconciled``, without importing Dagster."""
 
     done: tuple[Done, ...]
-    remaining: tuple[DriftFinding, ...]
+    remaining: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,8 @@ class FakeFair:
     run_records: list[FakeRun] = field(default_factory=list)
     lines: list[LogLine] = field(default_factory=list)
     validations: dict[str, Validation] = field(default_factory=dict)
-    findings: dict[str, list[Finding]] = field(default_factory=dict)
-    drifted: list[DriftFinding] = field(default_factory=list)
+    findings: dict[str, list[Checked]] = field(default_factory=dict)
+    drifted: list[Finding] = field(default_factory=list)
     invalid: frozenset[str] = frozenset()
     error: BaseException | None = None
     unread: tuple[str, ...] = ()
@@ -238,5 +237,5 @@ class FakeFair:
     def refresh_collections(self) -> None:
         self._ask("refresh_collections")
 
-    def validate_catalog(self, *, strict: bool = False) -> dict[str, list[Finding]]:
+    def validate_catalog(self, *, strict: bool = False) -> dict[str, list[Checked]]:
         return self.findings
