@@ -14,14 +14,13 @@ from fair_dagster import keys, reconciling
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import ItemKey
 from fair_dagster.domain.errors import FairError, RefusedError
-from fair_dagster.domain.reconciliation import Finding
+from fair_dagster.domain.reconciliation import Done, Finding
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import Stage, VersionRecord
 from fair_dagster.execution import Launch, execute, start
 from fair_dagster.flows import allocations, base_models, local_models, merges
 from fair_dagster.flows.predictions import Prediction
 from fair_dagster.flows.reconciliation import Progress, no_progress
-from fair_dagster.flows.repair import Done
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import add_partition, delete_partition, open_instance
 from fair_dagster.runs import going

@@ -9,10 +9,11 @@ import dagster as dg
 
 from fair_dagster import keys
 from fair_dagster.domain import items
-from fair_dagster.domain.reconciliation import Finding, Partitions
+from fair_dagster.domain.reconciliation import Done, Finding, Partitions
+from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.flows.base_models import slug_of_folder, usable_folders
 from fair_dagster.flows.reconciliation import Ask, Progress, no_progress, report
-from fair_dagster.flows.repair import Done, repair
+from fair_dagster.flows.repair import repair
 from fair_dagster.flows.services import Services
 
 _PARTITION_KINDS = frozenset({"partition without item", "item without partition"})
@@ -51,15 +52,19 @@ def reconcile(
     done = repair(services, findings, progress)
     for finding in findings:
         if finding.kind in _PARTITION_KINDS:
-            done.append(_partition(instance, finding))
+            done += _partition(services, instance, finding)
     return done
 
 
-def _partition(instance: dg.DagsterInstance, finding: Finding) -> Done:
+def _partition(services: Services, instance: dg.DagsterInstance, finding: Finding) -> list[Done]:
     is_dataset = finding.collection == items.DATASETS
     name = keys.DATASETS_PARTITIONS_NAME if is_dataset else keys.finetunes_name(finding.target)
     if finding.kind == "item without partition":
         instance.add_dynamic_partitions(name, [finding.item])
-        return Done(finding.collection, finding.item, "partition added", finding.detail)
+        return [Done(finding.collection, finding.item, "partition added", finding.detail)]
+    # The item that was to go may still be there, and the one that was missing may be back.
+    present = services.catalog.ids(finding.collection)
+    if finding.item in present or (is_dataset and finding.item in {split_version_id(one)[0] for one in present}):
+        return []
     instance.delete_dynamic_partition(name, finding.item)
-    return Done(finding.collection, finding.item, "partition deleted", finding.detail)
+    return [Done(finding.collection, finding.item, "partition deleted", finding.detail)]

@@ -66,8 +66,9 @@ def item_problem(document: Any, item_id: str) -> str | None:
     rank = properties.get("fair:promotion", 0)
     if not isinstance(rank, int) or isinstance(rank, bool):
         return f"fair:promotion is {rank!r}, which is no place in an order"
-    if not isinstance(properties.get("fair:patched", []), list):
-        return "fair:patched is no list"
+    patched = properties.get("fair:patched", [])
+    if not isinstance(patched, list) or not all(isinstance(name, str) for name in patched):
+        return "fair:patched is no list of texts"
     return _parts_problem(document) or _box_problem(document.get("bbox"))
 
 
@@ -77,7 +78,7 @@ def _parts_problem(document: dict[str, Any]) -> str | None:
     extensions = document.get("stac_extensions", [])
     if not isinstance(extensions, list) or not all(isinstance(uri, str) for uri in extensions):
         return "its stac_extensions are no list of texts"
-    assets = document.get("assets", {})
+    assets = document.get("assets")
     if not isinstance(assets, dict):
         return "its assets are no object"
     for name, asset in assets.items():

@@ -1,4 +1,4 @@
-"""Published artifacts against what items say of them, and folders of artifacts that no item names."""
+"""Published artifacts against what items say of them, and whether a folder of artifacts is used by any item."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -7,14 +7,12 @@ from pathlib import Path
 from fair_dagster.domain import items
 from fair_dagster.domain.artifacts import PublishedArtifact
 from fair_dagster.domain.changes import Item, ItemKey
+from fair_dagster.domain.errors import StorageError
 from fair_dagster.domain.publication import published_releases, slug_of
 from fair_dagster.domain.reconciliation import Finding, Kind
 from fair_dagster.flows.releases import release_folder
 from fair_dagster.flows.services import Services
 from fair_dagster.storage.local import describe, size_of
-
-UNUSED_AFTER = 3600.0
-"""Seconds that a folder without an item is left alone: a writer copies artifacts before it writes the item."""
 
 
 @dataclass(frozen=True)
@@ -65,40 +63,37 @@ def artifact_findings(
 
 def artifact_finding(named: Named, *, checksums: bool = True) -> Finding | None:
     """What is wrong with one artifact."""
-    told, path = named.artifact, Path(named.artifact.href)
-    kind: Kind = "changed artifact"
-    if not path.exists():
-        kind, detail = "missing artifact", f"asset {named.asset!r}: {path} is gone"
-    elif (size := size_of(path)) != told.size:
-        detail = f"asset {named.asset!r}: {path} has {size:,} bytes instead of {told.size:,}"
-    elif checksums and (checksum := describe(path).checksum) != told.checksum:
-        detail = f"asset {named.asset!r}: {path} has checksum {checksum} instead of {told.checksum}"
-    else:
+    item, path = named.item, Path(named.artifact.href)
+    collection, slug = str(item["collection"]), slug_of(item)
+    try:
+        found = _difference(named, path, checksums=checksums)
+    except (OSError, StorageError) as error:
+        detail = f"asset {named.asset!r}: {error}"
+        return Finding(collection, str(item["id"]), "not checked", detail, "", slug, str(path))
+    if found is None:
         return None
+    kind, detail = found
     repairs = {
         items.LOCAL_MODELS: "copy it again from ZenML",
         items.BASE_MODELS: "copy it again from the model's folder, when that is the released one",
         items.DATASETS: "",
     }
-    collection = str(named.item["collection"])
     if collection == items.DATASETS:
         detail += ". Only a copy of your own restores it: put the file back"
-    return Finding(collection, str(named.item["id"]), kind, detail, repairs[collection], slug_of(named.item), str(path))
+    return Finding(collection, str(item["id"]), kind, detail, repairs[collection], slug, str(path))
 
 
-def unused_findings(services: Services, scanned: Iterable[Item], collections: Sequence[str]) -> list[Finding]:
-    """Folders of releases that no item names, left by a process that was killed. Young ones may be in the making."""
-    used = used_prefixes(services, scanned)
-    findings = []
-    for collection in collections:
-        for family in services.artifacts.prefixes(collection):
-            for prefix in services.artifacts.prefixes(family):
-                age = services.artifacts.age(prefix)
-                if prefix not in used and age is not None and age > UNUSED_AFTER:
-                    detail = f"{services.artifacts.path(prefix)} belongs to no item, for {age / 3600:.0f} hours"
-                    slug = family.removeprefix(f"{collection}/")
-                    findings.append(Finding(collection, slug, "unused artifact", detail, "remove it", target=prefix))
-    return findings
+def _difference(named: Named, path: Path, *, checksums: bool) -> tuple[Kind, str] | None:
+    told = named.artifact
+    if not path.exists():
+        return "missing artifact", f"asset {named.asset!r}: {path} is gone"
+    if (size := size_of(path)) != told.size:
+        detail = f"asset {named.asset!r}: {path} has {size:,} bytes instead of {told.size:,}"
+    elif checksums and (checksum := describe(path).checksum) != told.checksum:
+        detail = f"asset {named.asset!r}: {path} has checksum {checksum} instead of {told.checksum}"
+    else:
+        return None
+    return "changed artifact", detail
 
 
 def used_prefixes(services: Services, scanned: Iterable[Item]) -> set[str]:
@@ -130,6 +125,7 @@ def remove_unused(services: Services, prefixes: Iterable[str]) -> list[str]:
 
     Raises:
         CatalogError: an item cannot be read. It might use one of them.
+        StorageError: a folder cannot be removed.
     """
     wanted = set(prefixes)
     unused = sorted(wanted - _in_use(services)) if wanted else []

@@ -16,7 +16,7 @@ from fair_dagster.domain.damage import DamagedItem, Scan
 from fair_dagster.domain.drift import diff
 from fair_dagster.domain.errors import FairError, RefusedError, ServiceError
 from fair_dagster.domain.local_items import local_item
-from fair_dagster.domain.publication import desired_items, local_family, slug_of, was_promoted
+from fair_dagster.domain.publication import desired_items, items_of, local_family, slug_of, was_promoted
 from fair_dagster.domain.reconciliation import (
     COLUMNS,
     Finding,
@@ -30,10 +30,11 @@ from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import local_artifacts, local_models
-from fair_dagster.flows.artifact_checks import artifact_findings, unused_findings
+from fair_dagster.flows.artifact_checks import artifact_findings
 from fair_dagster.flows.finetunes import parents
-from fair_dagster.flows.released import releases_of, restored
+from fair_dagster.flows.released import lost_releases, restored
 from fair_dagster.flows.services import Services
+from fair_dagster.flows.unused_artifacts import unused_findings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ class _Read:
     """What one report has read. Parents are looked up once, however many versions were made from them."""
 
     scans: Mapping[str, Scan]
-    versions: Mapping[str, Sequence[VersionRecord]] = field(default_factory=dict)
+    versions: Mapping[str, Sequence[VersionRecord]] | None = None
     parents: Parents = field(default_factory=dict)
 
     def families(self, collection: str) -> dict[str, tuple[list[Item], list[DamagedItem]]]:
@@ -91,9 +92,14 @@ def report(services: Services, ask: Ask | None = None, progress: Progress = no_p
     # The catalog is read before ZenML: what is promoted in between is then missing here, and looked at again below.
     read = _Read({collection: services.catalog.scan(collection) for collection in items.COLLECTIONS})
     findings: list[Finding] = []
+    told: set[str] = set()
     for collection in ask.collections:
-        for problem in services.catalog.document_problems(collection):
-            findings.append(Finding(collection, "", "document", problem, "write it anew from the items"))
+        problems = [one for one in services.catalog.document_problems(collection) if one not in told]
+        # The catalog's own document is looked at with each collection.
+        told.update(problems)
+        findings += [
+            Finding(collection, "", "document", problem, "write it anew from the items") for problem in problems
+        ]
         if collection == items.LOCAL_MODELS:
             findings += _local_findings(services, read, ask, progress)
         else:
@@ -105,9 +111,9 @@ def report(services: Services, ask: Ask | None = None, progress: Progress = no_p
     scanned = [item for scan in read.scans.values() for item in scan.items]
     findings += artifact_findings(services, scanned, ask.collections, checksums=ask.checksums, progress=progress)
     if not any(scan.damaged for scan in read.scans.values()):
-        findings += unused_findings(services, scanned, ask.collections)
+        findings += unused_findings(services, scanned, ask.collections, read.versions)
     if ask.partitions is not None and items.DATASETS in ask.collections:
-        slugs = read.families(items.DATASETS)
+        slugs = {*read.families(items.DATASETS), *_missing(findings, items.DATASETS)}
         findings += dataset_partition_findings(ask.partitions.datasets, slugs)
     return sorted(findings, key=lambda finding: (finding.collection, finding.item, finding.kind))
 
@@ -132,8 +138,11 @@ def _damaged(scan: Scan) -> list[Finding]:
 
 def _release_findings(services: Services, read: _Read, collection: str, progress: Progress) -> list[Finding]:
     families = read.families(collection)
-    lost = _lost(services, collection, _ids(read.scans[collection]))
-    findings = []
+    found_lost = lost_releases(services, collection, read.scans[collection].items, _ids(read.scans[collection]))
+    lost = found_lost.ids
+    findings = [
+        Finding(collection, slug, "not checked", problem, "", slug) for slug, problem in found_lost.unread.items()
+    ]
     slugs = sorted({*families, *lost})
     for done, slug in enumerate(slugs):
         progress(done, len(slugs), collection)
@@ -161,20 +170,6 @@ def _of_release_family(  # noqa: PLR0917
 ) -> list[Finding]:
     changes = restored(services, collection, slug, published, damaged=damaged, missing=missing)
     return family_findings(published, changes, {})
-
-
-def _lost(services: Services, collection: str, present: set[str]) -> dict[str, list[str]]:
-    """Ids by slug that the collection document still links to, or whose release is kept, and that have no item."""
-    lost: dict[str, list[str]] = defaultdict(list)
-    for item_id in services.catalog.listed(collection):
-        if item_id not in present:
-            lost[split_version_id(item_id)[0]].append(item_id)
-    for prefix in services.artifacts.prefixes(collection):
-        slug = prefix.removeprefix(f"{collection}/")
-        is_here = slug in lost or any(split_version_id(one)[0] == slug for one in present)
-        if not is_here and releases_of(services, collection, slug):
-            lost[slug].append(slug)
-    return dict(lost)
 
 
 def _judged(collection: str, slug: str, judge: Callable[[], list[Finding]]) -> list[Finding]:
@@ -205,28 +200,32 @@ def _local_findings(services: Services, read: _Read, ask: Ask, progress: Progres
     for done, slug in enumerate(names):
         progress(done, len(names), items.LOCAL_MODELS)
         published, damaged = families.get(slug, ([], []))
-        found = _of_local_family(services, slug, published, damaged, read)
-        findings += _still_so(services, slug, found) if found else []
+        judge = partial(_confirmed, services, slug, published, damaged, read)
+        findings += _judged(items.LOCAL_MODELS, slug, judge)
     if ask.partitions is not None:
-        findings += _finetune_partitions(read, ask.partitions)
+        findings += _finetune_partitions(read, ask.partitions, findings)
     return findings
 
 
-def _still_so(services: Services, slug: str, found: Sequence[Finding]) -> list[Finding]:
-    """The findings that a second look confirms: a writer may have been at work during the first."""
-    published = services.catalog.scan(items.LOCAL_MODELS, slug).items
-    versions = services.versions.list_many([slug])
-    damaged = [finding for finding in found if finding.kind == "damaged"]
-    again = _of_local_family(services, slug, published, [], _Read({}, versions))
-    return [finding for finding in found if finding in again or finding in damaged]
+def _confirmed(
+    services: Services, slug: str, published: Sequence[Item], damaged: Sequence[DamagedItem], read: _Read
+) -> list[Finding]:
+    """What is wrong with a family, when a second look finds it as well: a writer may have been at work before."""
+    found = _of_local_family(services, slug, published, damaged, read)
+    if not found:
+        return []
+    now = services.catalog.scan(items.LOCAL_MODELS, slug).items
+    again = _of_local_family(services, slug, now, [], _Read({}, services.versions.list_many([slug])))
+    return [finding for finding in found if finding in again]
 
 
 def _of_local_family(
     services: Services, slug: str, published: Sequence[Item], damaged: Sequence[DamagedItem], read: _Read
 ) -> list[Finding]:
-    versions = tuple(read.versions.get(slug, ()))
+    versions = tuple((read.versions or {}).get(slug, ()))
     gathered = local_models.Gathered(slug, tuple(published), versions)
-    uids = frozenset(str(item["properties"].get(items.ZENML_UID)) for item in published)
+    own = items_of(versions, published)
+    uids = frozenset(own)
     refused: dict[str, RefusedError] = {}
 
     def content(version: VersionRecord) -> Item:
@@ -235,8 +234,7 @@ def _of_local_family(
         except (FairError, *_MALFORMED) as error:
             problems = error.problems if isinstance(error, RefusedError) else (_told(error),)
             refused[version.uuid] = RefusedError(version.id, problems)
-            known = [item for item in published if item["properties"].get(items.ZENML_UID) == version.uuid]
-            return known[0] if known else {"type": "Feature", "properties": {}, "links": [], "assets": {}}
+            return own.get(version.uuid) or {"type": "Feature", "properties": {}, "links": [], "assets": {}}
 
     family = local_family(slug, versions, published, content)
     changes = diff(published, desired_items(family))
@@ -266,21 +264,26 @@ def _content(services: Services, version: VersionRecord, published: Sequence[Ite
     if key not in known:
         known[key] = parents(services, request)
     base_model, dataset = known[key]
-    if all(item["properties"].get(items.ZENML_UID) != version.uuid for item in published):
+    if not items_of([version], published):
         # Not published yet: that it is missing is all there is to say, and its links are.
         return {"type": "Feature", "properties": {}, "links": [], "assets": {}}
     artifacts = local_artifacts.named_artifacts(published, version)
     return local_item(version, request, base_model, dataset, artifacts, knowledge=services.knowledge)
 
 
-def _finetune_partitions(read: _Read, partitions: Partitions) -> list[Finding]:
-    scan = read.scans[items.LOCAL_MODELS]
+def _finetune_partitions(read: _Read, partitions: Partitions, found: Sequence[Finding]) -> list[Finding]:
+    """Partitions against items and versions. An item that a repair removes keeps none: one repair is enough."""
+    in_zenml = {version.id for versions in (read.versions or {}).values() for version in versions}
+    leaving = {finding.item for finding in found if finding.kind == "orphaned"} - in_zenml
     published: dict[str, set[str]] = defaultdict(set)
-    for item in scan.items:
-        published[str(item["properties"].get("fair:base_model"))].add(str(item["id"]))
-    in_zenml = {version.id for versions in read.versions.values() for version in versions}
-    # A damaged item does not say whose it is; it counts as there.
-    return finetune_partition_findings(partitions, published, in_zenml | {one.key.id for one in scan.damaged})
+    for item in read.scans[items.LOCAL_MODELS].items:
+        if item["id"] not in leaving:
+            published[str(item["properties"].get("fair:base_model"))].add(str(item["id"]))
+    return finetune_partition_findings(partitions, published, in_zenml)
+
+
+def _missing(findings: Sequence[Finding], collection: str) -> set[str]:
+    return {finding.family for finding in findings if finding.collection == collection and finding.kind == "missing"}
 
 
 def table(findings: Sequence[Finding]) -> "pd.DataFrame":

@@ -5,7 +5,8 @@ catalog should hold is recomputed from there.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +33,14 @@ class Released:
     uid: str
     number: int
     item: Item
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Ids of items that are gone, and why releases that are kept could not be read; both by slug."""
+
+    ids: Mapping[str, Sequence[str]]
+    unread: Mapping[str, str]
 
 
 def remember(services: Services, prefix: str, item: Item, uid: str) -> None:
@@ -67,6 +76,35 @@ def releases_of(services: Services, collection: str, slug: str) -> list[Released
     return found
 
 
+def lost_releases(services: Services, collection: str, published: Sequence[Item], present: set[str]) -> Lost:
+    """Items that there were, and that are gone: something still names them, or their release is kept.
+
+    Args:
+        present: ids of all items that have a file.
+    """
+    ids: dict[str, list[str]] = defaultdict(list)
+    named = {*services.catalog.listed(collection), *(one for item in published for one in _linked(item))}
+    for item_id in sorted(named - present):
+        ids[split_version_id(item_id)[0]].append(item_id)
+    unread: dict[str, str] = {}
+    families = {split_version_id(one)[0] for one in present}
+    for prefix in services.artifacts.prefixes(collection):
+        slug = prefix.removeprefix(f"{collection}/")
+        try:
+            if slug not in ids and slug not in families and releases_of(services, collection, slug):
+                ids[slug].append(slug)
+        except StorageError as error:
+            unread[slug] = str(error)
+    return Lost(dict(ids), unread)
+
+
+def _linked(item: Item) -> list[str]:
+    """Ids of the versions of its own family that an item links to."""
+    links = (link for link in item.get("links", []) if link.get("rel") in MANAGED_RELS)
+    targets = (target for link in links if (target := key_of(str(link.get("href", "")))))
+    return [one.id for one in targets if one.collection == item["collection"]]
+
+
 def _moved(item: Item, before: str, after: str) -> Item:
     moved = copy.deepcopy(item)
     for asset in moved.get("assets", {}).values():
@@ -96,10 +134,10 @@ def restored(
         for release in published_releases(published)
     ]
     # Where the collection document is gone as well, the versions that are left tell which ids there were.
-    links = (link for item in published for link in item.get("links", []) if link.get("rel") in MANAGED_RELS)
-    linked = (target.id for link in links if (target := key_of(link["href"])) and target.collection == collection)
+    linked = (item_id for item in published for item_id in _linked(item))
     lost = {*(one.key.id for one in damaged), *missing, *linked} - {item["id"] for item in published}
-    for one in kept:
+    # Where nothing tells which release was active, it is the newest.
+    for one in sorted(kept, key=lambda release: release.number, reverse=True):
         if one.uid in {release.uid for release in releases}:
             continue
         active = slug in lost and not any(release.active for release in releases)
@@ -107,7 +145,7 @@ def restored(
             active = False
         elif not active:
             active = named not in lost and slug not in lost and not releases
-        rank = max((release.rank for release in releases), default=0) + 1 if active else one.number
+        rank = max([one.number, *(release.rank + 1 for release in releases)]) if active else one.number
         releases.append(Release(one.number, one.uid, active, rank, current(one.item, services.knowledge)))
     # An item that cannot be read and was never kept stays as it is: the others are linked around it.
     return over_damaged(diff(published, desired_items(Family(collection, slug, tuple(releases)))), damaged)

@@ -4,23 +4,20 @@ Each thing done is returned with its reason. What cannot be repaired stays a fin
 again; run twice, it changes nothing the second time. Dagster's partitions are left to the caller.
 """
 
-import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
-from fair_dagster.domain.digests import digest_of
-from fair_dagster.domain.errors import FairError, NotFoundError
-from fair_dagster.domain.reconciliation import Finding
-from fair_dagster.domain.versions import VersionRecord
-from fair_dagster.flows import base_models, local_artifacts, local_models
-from fair_dagster.flows.artifact_checks import Named, artifact_finding, named_by, remove_unused
+from fair_dagster.domain.changes import ChangeSet
+from fair_dagster.domain.errors import FairError
+from fair_dagster.domain.reconciliation import Done, Finding
+from fair_dagster.domain.slugs import split_version_id
+from fair_dagster.flows import local_models, unused_artifacts
+from fair_dagster.flows.artifact_repair import base_model_artifacts, local_artifacts_again
 from fair_dagster.flows.reconciliation import Progress, no_progress
 from fair_dagster.flows.released import restored
 from fair_dagster.flows.services import Services
-from fair_dagster.pipelines.contract import folder_digest, shipped_files
+from fair_dagster.flows.unused_artifacts import unsettled
 
 _ORDER = (items.BASE_MODELS, items.DATASETS, items.LOCAL_MODELS)
 """Parents first: what is made of them is computed from them."""
@@ -29,20 +26,6 @@ _UNREAD = frozenset({"damaged", "missing"})
 """Whose artifacts nobody could compare: they are looked at once the item is back."""
 _HIDING = frozenset({"unpublishable", "not checked"})
 """What keeps a family from being judged. It may be over once the parents are repaired."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """One thing that a repair did or could not do, with its reason."""
-
-    collection: str
-    item: str
-    action: str
-    reason: str
-    failed: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.action} {self.collection}/{self.item}: {self.reason}"
 
 
 def repair(services: Services, findings: Sequence[Finding], progress: Progress = no_progress) -> list[Done]:
@@ -57,16 +40,35 @@ def repair(services: Services, findings: Sequence[Finding], progress: Progress =
         own = [finding for finding in findings if (finding.collection, finding.family) == (collection, slug)]
         is_due = any(finding.repair for finding in own) or _did_parents(done, collection)
         if collection not in blind and is_due:
-            done += _attempted(collection, slug, lambda c=collection, s=slug, o=own: _family(services, c, s, o))  # type: ignore[misc]
+            done += _attempted(collection, slug, partial(_family, services, collection, slug, own))
     for finding in findings:
         if finding.kind == "unused artifact":
-            done += _attempted(finding.collection, finding.item, lambda f=finding: _unused(services, f))  # type: ignore[misc]
+            remove = partial(unused_artifacts.remove, services, finding, findings, done)
+            done += _attempted(finding.collection, finding.item, remove)
+    told = {finding.collection for finding in findings if finding.kind == "document"}
+    changed = {one.collection for one in done if not one.failed}
     for collection in _ORDER:
-        problems = services.catalog.document_problems(collection)
-        if problems:
-            services.catalog.refresh(collection)
-            done += [Done(collection, "", "document", problem) for problem in problems]
+        if collection in told | changed:
+            done += _attempted(collection, "", partial(_document, services, collection, findings, done))
     return done
+
+
+def _document(services: Services, collection: str, findings: Sequence[Finding], done: Sequence[Done]) -> list[Done]:
+    """Write a collection document anew, unless it is all that still names an item which could not be restored."""
+    problems = services.catalog.document_problems(collection)
+    if not problems:
+        return []
+    gone = sorted({*services.catalog.listed(collection)} - {*services.catalog.ids(collection)})
+    for item_id in gone:
+        if reason := unsettled(services, collection, split_version_id(item_id)[0], findings, done):
+            kept = f"collection.json is kept as it is, because it still names {item_id}: {reason}"
+            return [Done(collection, "", "not repaired", kept, failed=True)]
+    services.catalog.refresh(collection)
+    files: dict[str, list[str]] = {}
+    for problem in problems:
+        file, _, detail = problem.partition(": ")
+        files.setdefault(file, []).append(detail)
+    return [Done(collection, "", "document", f"{file}: {'; '.join(details)}") for file, details in files.items()]
 
 
 def _did_parents(done: Sequence[Done], collection: str) -> bool:
@@ -98,7 +100,7 @@ def _family(services: Services, collection: str, slug: str, findings: Sequence[F
 
     done += _told(services.apply(decide))
     if collection == items.BASE_MODELS and any(finding.kind in _ARTIFACTS | _UNREAD for finding in findings):
-        done += _attempted(collection, slug, lambda: _base_model_artifacts(services, slug))
+        done += _attempted(collection, slug, lambda: base_model_artifacts(services, slug))
     return done
 
 
@@ -106,83 +108,11 @@ def _told(changes: ChangeSet) -> list[Done]:
     return [Done(change.key.collection, change.key.id, change.action, change.reason) for change in changes.changes]
 
 
-def _unused(services: Services, finding: Finding) -> list[Done]:
-    if remove_unused(services, [finding.target]):
-        return [Done(finding.collection, finding.item, "removed", finding.detail)]
-    return []
-
-
-def _base_model_artifacts(services: Services, slug: str) -> list[Done]:
-    """Copy files of a release again from the folder under ``models/``, when that is what was released.
-
-    Raises:
-        NotFoundError: nothing could be copied.
-    """
-    family = services.catalog.family(items.BASE_MODELS, slug)
-    broken = [(named, finding) for item in family for named in named_by(item) if (finding := artifact_finding(named))]
-    if not broken:
-        return []
-    folder = base_models.find_folder(services.settings.models, slug)
-    uid = folder_digest(folder)
-    released = [(named, finding) for named, finding in broken if named.item["properties"].get(items.UID) == uid]
-    if not released:
-        raise NotFoundError(
-            f"the release of {slug!r}",
-            [f"{folder} holds another version; put the released one there, or the file back"],
-        )
-    for named, _ in released:
-        key = named.artifact.href.removeprefix(f"{services.artifacts.root}/")
-        name = "/".join(key.split("/")[3:])
-        source = folder if name == "folder" else folder / name
-        services.artifacts.restore(source, key, shipped_files(folder) if name == "folder" else None)
-    return [Done(items.BASE_MODELS, finding.item, "copied", finding.detail) for _, finding in released]
-
-
 def _local_family(services: Services, slug: str, findings: Sequence[Finding]) -> list[Done]:
     done: list[Done] = []
     broken = [finding for finding in findings if finding.kind in _ARTIFACTS]
     for version in services.versions.list_many([slug]).get(slug, []) if broken else []:
-        done += _local_artifacts(services, version, [f for f in broken if f.item == version.id])
+        done += local_artifacts_again(services, version, [f for f in broken if f.item == version.id])
+    if any(one.failed for one in done):
+        return done  # The recompute would publish the source that was just found to differ.
     return done + _told(local_models.recompute(services, slug, over_damaged=True))
-
-
-def _local_artifacts(services: Services, version: VersionRecord, findings: Sequence[Finding]) -> list[Done]:
-    """Copy broken artifacts again from ZenML: what is there is kept until its source has been found."""
-    if not findings:
-        return []
-    key = ItemKey(items.LOCAL_MODELS, version.id)
-    item = services.catalog.get(key)
-    if item is None:
-        return []
-    broken = [named for named in named_by(item) if named.artifact.href in {finding.target for finding in findings}]
-    sources = local_artifacts.sources_of(services, version)
-    lacking = [named.asset for named in broken if named.asset not in sources]
-    if lacking:
-        raise NotFoundError(
-            f"a source of {', '.join(lacking)} of {version.id!r}",
-            ["ZenML holds none any more; put the file back from a copy of your own"],
-        )
-    differing = [named.asset for named in broken if not _restored(services, version, named, sources[named.asset])]
-    if differing:
-        services.catalog.apply(_without_checksums(key, item, differing))
-    return [Done(items.LOCAL_MODELS, version.id, "copied", finding.detail) for finding in findings]
-
-
-def _restored(services: Services, version: VersionRecord, named: Named, source: Path | bytes) -> bool:
-    """Copy an artifact again; whether it is now what the item says of it."""
-    prefix = local_artifacts.prefix_of(version)
-    href, root = named.artifact.href, f"{services.artifacts.root}/"
-    if not href.startswith(f"{root}{prefix}/"):
-        return False  # The item pointed elsewhere, at what is not ours: it is published anew at its own place.
-    target = href.removeprefix(root)
-    if isinstance(source, Path):
-        return services.artifacts.restore(source, target) == named.artifact
-    return services.artifacts.write(source, target) == named.artifact
-
-
-def _without_checksums(key: ItemKey, item: Item, names: Sequence[str]) -> ChangeSet:
-    """The item without what it says of artifacts that are others now, so that the recompute describes them anew."""
-    after = copy.deepcopy(item)
-    for name in names:
-        after["assets"][name].pop("file:checksum", None)
-    return ChangeSet((Change("update", key, "artifacts were copied again", after),), {key: digest_of(item)})

@@ -77,8 +77,16 @@ class LocalArtifacts:
             raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
 
     def remove(self, prefix: str) -> None:
-        """Remove everything under ``prefix``; it is not an error when there is nothing."""
-        _remove(self.path(prefix))
+        """Remove everything under ``prefix``; it is not an error when there is nothing.
+
+        Raises:
+            StorageError: the disk refused; some of it may be left.
+        """
+        path = self.path(prefix)
+        try:
+            _remove(path)
+        except OSError as error:
+            raise StorageError(f"cannot remove {path}: {error.strerror or error}") from error
 
     def restore(self, source: Path, key: str, files: Sequence[Path] | None = None) -> PublishedArtifact:
         """Copy ``source`` to ``key``, replacing what is there: a file in one step, a folder in two.
@@ -101,18 +109,33 @@ class LocalArtifacts:
             _remove(partial)
 
     def age(self, prefix: str) -> float | None:
-        """Seconds since anything under ``prefix`` was last written; None when it is not there."""
+        """Seconds since anything under ``prefix`` was last written; None when it is not there.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
         folder = self.path(prefix)
         try:
             newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StorageError(f"{folder} cannot be read: {error.strerror or error}") from error
         return time.time() - newest
 
     def prefixes(self, under: str) -> list[str]:
-        """The folders directly under ``under``, as keys."""
+        """The folders directly under ``under``, as keys. A file that somebody laid beside them is none of ours.
+
+        Raises:
+            StorageError: ``under`` cannot be read.
+        """
         folder = self.path(under)
-        return sorted(f"{under}/{child.name}" for child in folder.iterdir()) if folder.is_dir() else []
+        try:
+            return sorted(f"{under}/{child.name}" for child in folder.iterdir() if child.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StorageError(f"{folder} cannot be read: {error.strerror or error}") from error
 
 
 def _adopt(partial: Path, target: Path) -> None:
@@ -141,7 +164,23 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def describe(path: Path, files: Sequence[Path] | None = None) -> PublishedArtifact:
-    """Size and checksum of a file, of a folder, or of ``files`` in it, read whole."""
+    """Size and checksum of a file, of a folder, or of ``files`` in it, read whole.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    try:
+        return _described(path, files)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def describe_content(content: bytes) -> PublishedArtifact:
+    """Size and checksum of what is not a file yet."""
+    return PublishedArtifact("", len(content), multihash(hashlib.sha256(content).hexdigest()))
+
+
+def _described(path: Path, files: Sequence[Path] | None) -> PublishedArtifact:
     if path.is_file():
         return PublishedArtifact(str(path), path.stat().st_size, multihash(_sha256(path)))
     described = sorted(_files(path) if files is None else files)

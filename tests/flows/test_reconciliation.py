@@ -13,11 +13,11 @@ from fair_dagster.catalog import index
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
 from fair_dagster.domain.errors import CatalogError, ServiceError
-from fair_dagster.domain.reconciliation import Finding, Partitions
+from fair_dagster.domain.reconciliation import Done, Finding, Partitions
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows import local_models
 from fair_dagster.flows.reconciliation import Ask, report
-from fair_dagster.flows.repair import Done, repair
+from fair_dagster.flows.repair import repair
 from tests.flows.conftest import DATASET, MODEL, NAME, Installation
 
 

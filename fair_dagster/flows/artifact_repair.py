@@ -1,0 +1,153 @@
+"""Copying published artifacts again: from ZenML, or from a folder that holds what was released.
+
+A source counts when it is what the item says, or what is published and the item alone is wrong. Any other source may
+be damaged itself: nothing is copied from it, and both are left as they are.
+"""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+from fair_dagster.domain import items
+from fair_dagster.domain.artifacts import PublishedArtifact
+from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.digests import digest_of
+from fair_dagster.domain.errors import FairError, NotFoundError
+from fair_dagster.domain.publication import items_of
+from fair_dagster.domain.reconciliation import Done, Finding
+from fair_dagster.domain.versions import VersionRecord
+from fair_dagster.flows import base_models, local_artifacts
+from fair_dagster.flows.artifact_checks import Named, artifact_finding, named_by, prefix_of_item
+from fair_dagster.flows.services import Services
+from fair_dagster.pipelines.contract import folder_digest, shipped_files
+from fair_dagster.storage.local import describe, describe_content
+
+_LOSS_FILE = "loss-history.json"
+
+
+def base_model_artifacts(services: Services, slug: str) -> list[Done]:
+    """Copy files of releases again from folders that hold them: under ``models/``, or in an older checkout."""
+    done = []
+    for item in services.catalog.family(items.BASE_MODELS, slug):
+        broken = [(named, finding) for named in named_by(item) if (finding := artifact_finding(named))]
+        if not broken:
+            continue
+        try:
+            folder = _released_folder(services, slug, str(item["properties"].get(items.UID)))
+            done += [_copied_from(services, folder, named, finding) for named, finding in broken]
+        except FairError as error:
+            done.append(_failed(item, str(error)))
+    return done
+
+
+def _released_folder(services: Services, slug: str, uid: str) -> Path:
+    """A folder whose content is the release ``uid``.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    places = [services.settings.models, *sorted((services.settings.repository_path / "commits").glob("*/models"))]
+    for models in places:
+        for folder in base_models.folders(models):
+            if base_models.slug_of_folder(folder) == slug and folder_digest(folder) == uid:
+                return folder
+    if services.settings.follows_branch:
+        problem = f"no checkout in {services.settings.repository_path} holds it; put the file back from a copy"
+    else:
+        problem = f"{services.settings.models} holds another version or none; put the released one there, or the file"
+    raise NotFoundError(f"the release of {slug!r} with {items.UID} {uid}", [problem])
+
+
+def _copied_from(services: Services, folder: Path, named: Named, finding: Finding) -> Done:
+    key = _key_under(services, prefix_of_item(named.item), named)
+    if key is None:
+        return _failed(named.item, f"{finding.detail}. It lies outside the folder of this release: correct the href")
+    name = "/".join(key.split("/")[3:])
+    is_folder = name == "folder"
+    source, files = (folder, shipped_files(folder)) if is_folder else (folder / name, None)
+    if not _is(describe(source, files), named.artifact):
+        return _failed(named.item, f"{finding.detail}. {source} differs from what the item says, too; both are kept")
+    services.artifacts.restore(source, key, files)
+    return Done(items.BASE_MODELS, str(named.item["id"]), "copied", finding.detail)
+
+
+def _key_under(services: Services, prefix: str, named: Named) -> str | None:
+    """The key of an artifact in the folder of its own release; None for one that lies elsewhere."""
+    href, root = named.artifact.href, f"{services.artifacts.root}/"
+    is_own = href.startswith(f"{root}{prefix}/") and ".." not in href.split("/")
+    return href.removeprefix(root) if is_own else None
+
+
+def local_artifacts_again(services: Services, version: VersionRecord, findings: Sequence[Finding]) -> list[Done]:
+    """Copy broken artifacts of a version again from ZenML: what is there stays until its source is known to be good."""
+    key = ItemKey(items.LOCAL_MODELS, version.id)
+    item = services.catalog.get(key) if findings else None
+    if item is None or not items_of([version], [item]):
+        return []
+    sources = local_artifacts.sources_of(services, version)
+    details = {finding.target: finding.detail for finding in findings}
+    done, misdescribed = [], []
+    for named in named_by(item):
+        if (detail := details.get(named.artifact.href)) is None:
+            continue
+        try:
+            if not _restored(services, version, named, sources.get(named.asset)):
+                misdescribed.append(named.asset)
+            done.append(Done(items.LOCAL_MODELS, version.id, "copied", detail))
+        except FairError as error:
+            done.append(_failed(item, str(error)))
+    if misdescribed:
+        services.catalog.apply(_without_checksums(key, item, misdescribed))
+    return done
+
+
+def _restored(services: Services, version: VersionRecord, named: Named, source: Path | bytes | None) -> bool:
+    """Copy an artifact again; False when the item is wrong about it, and has to describe it anew.
+
+    Raises:
+        NotFoundError: there is no source, or none that can be trusted.
+        StorageError: it cannot be read or written.
+    """
+    subject = f"a source of {named.asset!r} of {version.id!r}"
+    if source is None:
+        raise NotFoundError(subject, ["ZenML holds none any more; put the file back from a copy of your own"])
+    found = describe(source) if isinstance(source, Path) else describe_content(source)
+    own = _key_under(services, local_artifacts.prefix_of(version), named)
+    if not _is(found, named.artifact):
+        if not _stands(services, version, source, found, own):
+            origin = source if isinstance(source, Path) else "what ZenML recorded"
+            problem = f"{origin} differs from what the item says, too; both are kept, put the file back from a copy"
+            raise NotFoundError(subject, [problem])
+        return False
+    if own is None:
+        return False  # The item points elsewhere, at what is not ours: it is published anew at its own place.
+    if isinstance(source, Path):
+        services.artifacts.restore(source, own)
+    else:
+        services.artifacts.write(source, own)
+    return True
+
+
+def _stands(
+    services: Services, version: VersionRecord, source: Path | bytes, found: PublishedArtifact, own: str | None
+) -> bool:
+    """Whether what is published is what ZenML holds, so that only the item is wrong."""
+    name = source.name if isinstance(source, Path) else _LOSS_FILE
+    path = services.artifacts.path(own or f"{local_artifacts.prefix_of(version)}/{name}")
+    return path.is_file() and _is(describe(path), found)
+
+
+def _is(found: PublishedArtifact, told: PublishedArtifact) -> bool:
+    return (found.size, found.checksum) == (told.size, told.checksum)
+
+
+def _failed(item: Item, reason: str) -> Done:
+    return Done(str(item["collection"]), str(item["id"]), "not repaired", reason, failed=True)
+
+
+def _without_checksums(key: ItemKey, item: Item, names: Sequence[str]) -> ChangeSet:
+    """The item without what it wrongly says of artifacts, so that the recompute describes them anew."""
+    after = copy.deepcopy(item)
+    for name in names:
+        after["assets"][name].pop("file:checksum", None)
+    return ChangeSet((Change("update", key, "artifacts are described anew", after),), {key: digest_of(item)})
