@@ -1,13 +1,15 @@
 """Looking at a whole collection: what it holds, is every item valid, does every link lead somewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.damage import REPAIR
-from fair_dagster.domain.reconciliation import broken_links
+from fair_dagster.domain.reconciliation import Done, Finding, broken_links
+from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.flows.services import KINDS, Services
+from fair_dagster.flows.unused_artifacts import unsettled
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,21 @@ def listing(
     for damaged in scan.damaged:
         tell(f"{damaged.key} cannot be read and is left out: {damaged.problem}. {REPAIR}")
     return [item for item in scan.items if all_versions or items.is_active(item)]
+
+
+def named_nowhere_else(
+    services: Services, collection: str, findings: Sequence[Finding], done: Sequence[Done] = ()
+) -> str:
+    """Why the document of ``collection`` must stay: it alone still names an item that is lost. Empty where it need not.
+
+    Args:
+        findings: what the drift report says of the collection.
+        done: what a repair has done about it.
+    """
+    for item_id in sorted({*services.catalog.listed(collection)} - {*services.catalog.ids(collection)}):
+        if reason := unsettled(services, collection, split_version_id(item_id)[0], findings, done):
+            return f"collection.json is kept as it is, because it still names {item_id}: {reason}"
+    return ""
 
 
 def validate_catalog(services: Services, *, strict: bool = False) -> dict[str, list[Checked]]:

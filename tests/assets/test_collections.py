@@ -9,6 +9,7 @@ from fair_dagster import keys
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import ItemKey
+from fair_dagster.flows.released import RELEASE_FILE
 from fair_dagster.resources import FairResource
 from fair_dagster.settings import Settings
 from sensors.schedules import reconciliation_config
@@ -50,6 +51,10 @@ def drift_checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEv
     return {one.asset_key.path[-1]: one for one in found if one.check_name == "drift"}
 
 
+def kinds_of(check: dg.AssetCheckEvaluation) -> set[str]:
+    return {str(record.data["kind"]) for record in check.metadata["drift"].records}  # type: ignore[union-attr]
+
+
 def test_a_run_reports_and_changes_nothing_unless_told_to_repair(
     promoted: Installation, instance: dg.DagsterInstance
 ) -> None:
@@ -57,11 +62,43 @@ def test_a_run_reports_and_changes_nothing_unless_told_to_repair(
     path.write_text("{")
     check = drift_checks(refreshed(promoted, instance, repair=False))["local_models"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert check.metadata["drift"].records[0].data["kind"] == "damaged"  # type: ignore[union-attr]
+    assert "damaged" in kinds_of(check)
     assert path.read_text() == "{"
     checks = drift_checks(refreshed(promoted, instance, repair=True))
     assert all(check.passed for check in checks.values()), checks
     assert promoted.published() == {f"{NAME}-v1": True}
+
+
+def test_a_document_is_told_before_it_is_written_anew(promoted: Installation, instance: dg.DagsterInstance) -> None:
+    path = promoted.services.settings.home / "catalog" / items.DATASETS / "collection.json"
+    path.unlink()
+    checks = drift_checks(refreshed(promoted, instance, repair=False))
+    assert kinds_of(checks["datasets"]) == {"document"}
+    assert path.exists()
+    assert drift_checks(refreshed(promoted, instance, repair=False))["datasets"].passed
+
+
+@pytest.mark.parametrize("repair", [True, False])
+def test_a_lost_item_that_nothing_else_names_is_told_by_every_run(
+    promoted: Installation, instance: dg.DagsterInstance, repair: bool
+) -> None:
+    promoted.register_dataset(title="Another")
+    for kept in promoted.services.settings.artifacts_path.rglob(RELEASE_FILE):
+        kept.unlink()
+    Path(promoted.services.catalog.href(ItemKey(items.DATASETS, f"{DATASET}-v1"))).unlink()
+    for _ in range(2):
+        check = drift_checks(refreshed(promoted, instance, repair=repair))["datasets"]
+        assert "missing" in kinds_of(check)
+
+
+def test_a_broken_link_is_told_once(promoted: Installation, instance: dg.DagsterInstance) -> None:
+    for kept in promoted.services.settings.artifacts_path.rglob(RELEASE_FILE):
+        kept.unlink()
+    Path(promoted.services.catalog.href(ItemKey(items.DATASETS, DATASET))).unlink()
+    found = refreshed(promoted, instance, repair=False).get_asset_check_evaluations()
+    of_models = {one.check_name: one for one in found if one.asset_key.path[-1] == items.LOCAL_MODELS.replace("-", "_")}
+    assert of_models["valid"].passed
+    assert "broken link" in kinds_of(of_models["drift"])
 
 
 def test_partitions_follow_a_repair(promoted: Installation, instance: dg.DagsterInstance) -> None:
@@ -71,6 +108,23 @@ def test_partitions_follow_a_repair(promoted: Installation, instance: dg.Dagster
     assert [name for name, check in sorted(before.items()) if not check.passed] == ["datasets", "local_models"]
     assert all(check.passed for check in drift_checks(refreshed(promoted, instance, repair=True)).values())
     assert instance.get_dynamic_partitions(keys.finetunes_name(MODEL)) == [f"{NAME}-v1"]
+    assert instance.get_dynamic_partitions(keys.DATASETS_PARTITIONS_NAME) == [DATASET]
+
+
+def test_one_repair_takes_the_partition_of_a_deleted_version_with_its_item(
+    promoted: Installation, instance: dg.DagsterInstance
+) -> None:
+    promoted.versions.delete(NAME, 1)
+    assert all(check.passed for check in drift_checks(refreshed(promoted, instance, repair=True)).values())
+    assert instance.get_dynamic_partitions(keys.finetunes_name(MODEL)) == []
+    assert promoted.published() == {}
+
+
+def test_a_missing_dataset_is_restored_and_keeps_its_partition(
+    promoted: Installation, instance: dg.DagsterInstance
+) -> None:
+    Path(promoted.services.catalog.href(ItemKey(items.DATASETS, DATASET))).unlink()
+    assert all(check.passed for check in drift_checks(refreshed(promoted, instance, repair=True)).values())
     assert instance.get_dynamic_partitions(keys.DATASETS_PARTITIONS_NAME) == [DATASET]
 
 
