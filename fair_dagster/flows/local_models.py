@@ -8,13 +8,14 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from fair_dagster.domain import damage, items
 from fair_dagster.domain.artifacts import PublishedArtifact
 from fair_dagster.domain.changes import ChangeSet, Item
 from fair_dagster.domain.damage import DamagedItem, Scan
 from fair_dagster.domain.drift import diff, is_uuid
-from fair_dagster.domain.errors import CatalogError, FairError, NotFoundError, RefusedError, ServiceError
+from fair_dagster.domain.errors import CatalogError, FairError, NotFoundError, RefusedError, ServiceError, StorageError
 from fair_dagster.domain.local_items import (
     CHECKPOINT_ASSET,
     CONFIG_ASSET,
@@ -41,6 +42,7 @@ from fair_dagster.flows.local_artifacts import (
 )
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.filenames import ONNX_FILENAME, PREVIEW_FILE
+from fair_dagster.storage.local import describe
 
 Artifacts = Mapping[str, PublishedArtifact]
 
@@ -118,11 +120,19 @@ def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> 
     }
     artifacts = dict(known)
     for key, (source, name) in sources.items():
-        if key not in known and source is not None and source.is_file():
+        if key not in known and source is not None and source.is_file() and _is_what_was_named(source, named.get(key)):
             artifacts[key] = services.artifacts.publish(source, f"{prefix}/{name}")
     if (history := version.training.loss_history) and LOSS_ASSET not in known:
         artifacts[LOSS_ASSET] = services.artifacts.write(loss_content(history), f"{prefix}/loss-history.json")
     return named | artifacts
+
+
+def _is_what_was_named(source: Path, named: PublishedArtifact | None) -> bool:
+    """Whether ``source`` may be published: where it is not what the item names, it may be damaged itself."""
+    if named is None:
+        return True
+    found = describe(source)
+    return (found.size, found.checksum) == (named.size, named.checksum)
 
 
 def apply_publication(services: Services, gathered: Gathered, artifacts: Mapping[str, Artifacts]) -> ChangeSet:
@@ -186,8 +196,8 @@ def _remove_unpublished(services: Services, gathered: Gathered, kept: frozenset[
         if is_uuid(uid) and uid not in kept:
             prefixes.append(f"{items.LOCAL_MODELS}/{gathered.slug}/v{items.number_of(item)}-{uid[:8]}")
     # Somebody may have given an item of another family an asset or a link that leads into the folder. Where that cannot
-    # be told, because an item is damaged, reconciliation finds the folder once it can.
-    with contextlib.suppress(CatalogError):
+    # be told, because an item is damaged, or the disk refuses, reconciliation finds the folder later.
+    with contextlib.suppress(CatalogError, StorageError):
         remove_unused(services, prefixes)
 
 

@@ -15,6 +15,7 @@ from fair_dagster.domain.errors import ServiceError
 from fair_dagster.domain.reconciliation import Partitions
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import items as item_flow
+from fair_dagster.flows import local_models
 from fair_dagster.flows.reconciliation import Ask, report
 from fair_dagster.flows.repair import repair
 from tests.flows.conftest import DATASET, MODEL, NAME, Installation
@@ -137,6 +138,31 @@ def test_a_corrupt_source_is_not_published(promoted: Installation, tmp_path: Pat
     assert model.read_bytes() == b"bad"
     assert snapshot(promoted) == before
     assert kinds(promoted) == {(f"{NAME}-v2", "changed artifact")}
+
+
+def test_a_corrupt_source_is_not_published_by_the_next_promotion(promoted: Installation, tmp_path: Path) -> None:
+    assets = promoted.active(items.LOCAL_MODELS, NAME)["assets"]
+    Path(assets["model"]["href"]).unlink()
+    for path in (tmp_path / "zenml").rglob("*.onnx"):
+        path.write_bytes(b"bad")
+    promoted.promote(promoted.versions.get(NAME, 2))
+    assert promoted.active(items.LOCAL_MODELS, NAME)["assets"] == assets
+    assert (f"{NAME}-v2", "missing artifact") in kinds(promoted)
+
+
+def test_a_folder_that_stays_on_the_disk_fails_no_recompute(
+    promoted: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    promoted.versions.delete(NAME, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", refuse)
+        local_models.recompute(promoted.services, NAME)
+    assert list(promoted.published()) == [f"{NAME}-v2"]
+    aged(promoted)
+    assert (NAME, "removed") in {(one.item, one.action) for one in repaired(promoted)}
 
 
 def test_an_item_that_is_wrong_about_its_artifact_describes_it_anew(promoted: Installation) -> None:
