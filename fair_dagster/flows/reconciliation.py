@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 
 _MALFORMED = (TypeError, ValueError, KeyError, AttributeError)
 """What computing with a field raises that somebody gave another form by hand; one family less, and no other."""
+_NOTHING_KEPT = (
+    "its file is gone, and nothing of its release was kept. Put it back from a copy of your own, or take its link out "
+    "of collection.json when nobody misses it"
+)
 
 Progress = Callable[[int, int, str], None]
 Parents = dict[tuple[str, int, str, int], tuple[Item, Item]]
@@ -153,7 +157,7 @@ def _release_findings(services: Services, read: _Read, collection: str, progress
         findings += [finding for finding in found if finding.item not in broken]
         told = {finding.item for finding in found}
         findings += [
-            Finding(collection, item_id, "missing", "its file is gone, and nothing of its release was kept", "", slug)
+            Finding(collection, item_id, "missing", _NOTHING_KEPT, "", slug)
             for item_id in lost.get(slug, ())
             if item_id not in told
         ]

@@ -11,13 +11,12 @@ from fair_dagster.domain import items
 from fair_dagster.domain.changes import ChangeSet
 from fair_dagster.domain.errors import FairError
 from fair_dagster.domain.reconciliation import Done, Finding
-from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.flows import local_models, unused_artifacts
 from fair_dagster.flows.artifact_repair import base_model_artifacts, local_artifacts_again
+from fair_dagster.flows.catalog import named_nowhere_else
 from fair_dagster.flows.reconciliation import Progress, no_progress
 from fair_dagster.flows.released import restored
 from fair_dagster.flows.services import Services
-from fair_dagster.flows.unused_artifacts import unsettled
 
 _ORDER = (items.BASE_MODELS, items.DATASETS, items.LOCAL_MODELS)
 """Parents first: what is made of them is computed from them."""
@@ -58,11 +57,8 @@ def _document(services: Services, collection: str, findings: Sequence[Finding], 
     problems = services.catalog.document_problems(collection)
     if not problems:
         return []
-    gone = sorted({*services.catalog.listed(collection)} - {*services.catalog.ids(collection)})
-    for item_id in gone:
-        if reason := unsettled(services, collection, split_version_id(item_id)[0], findings, done):
-            kept = f"collection.json is kept as it is, because it still names {item_id}: {reason}"
-            return [Done(collection, "", "not repaired", kept, failed=True)]
+    if reason := named_nowhere_else(services, collection, findings, done):
+        return [Done(collection, "", "not repaired", reason, failed=True)]
     services.catalog.refresh(collection)
     files: dict[str, list[str]] = {}
     for problem in problems:

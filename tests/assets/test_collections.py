@@ -1,5 +1,6 @@
 """The collection assets and their checks on a Dagster instance: report, repair, partitions, schedule."""
 
+import json
 from pathlib import Path
 
 import dagster as dg
@@ -89,6 +90,22 @@ def test_a_lost_item_that_nothing_else_names_is_told_by_every_run(
     for _ in range(2):
         check = drift_checks(refreshed(promoted, instance, repair=repair))["datasets"]
         assert "missing" in kinds_of(check)
+
+
+def test_the_loss_of_an_item_is_accepted_by_taking_out_its_link(
+    promoted: Installation, instance: dg.DagsterInstance
+) -> None:
+    promoted.register_dataset(title="Another")
+    for kept in promoted.services.settings.artifacts_path.rglob(RELEASE_FILE):
+        kept.unlink()
+    lost = Path(promoted.services.catalog.href(ItemKey(items.DATASETS, f"{DATASET}-v1")))
+    lost.unlink()
+    path = lost.parents[1] / "collection.json"
+    document = json.loads(path.read_text())
+    document["links"] = [link for link in document["links"] if f"{DATASET}-v1" not in link["href"]]
+    path.write_text(json.dumps(document))
+    refreshed(promoted, instance, repair=True)
+    assert drift_checks(refreshed(promoted, instance, repair=True))["datasets"].passed
 
 
 def test_a_broken_link_is_told_once(promoted: Installation, instance: dg.DagsterInstance) -> None:
