@@ -7,17 +7,20 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import ServiceError
-from fair_dagster.domain.reconciliation import Partitions
+from fair_dagster.domain.reconciliation import Finding, Partitions
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows import local_models
 from fair_dagster.flows.reconciliation import Ask, report
 from fair_dagster.flows.repair import repair
+from fair_dagster.keys import finetunes_name
+from fair_dagster.reconciling import reconcile
 from tests.flows.conftest import DATASET, MODEL, NAME, Installation
 from tests.flows.test_reconciliation import altered, found, kinds, path_of, promoted, repaired, snapshot
 
@@ -307,6 +310,15 @@ def test_a_dataset_whose_item_is_missing_keeps_its_partition(promoted: Installat
     ask = Ask(collections=[items.DATASETS], partitions=Partitions(frozenset({DATASET})))
     assert {kind for _, kind in kinds(promoted, ask)} >= {"missing"}
     assert (DATASET, "partition without item") not in kinds(promoted, ask)
+
+
+@pytest.mark.parametrize(("item_id", "is_kept"), [(f"{NAME}-v1", True), (f"{NAME}-v7", False)])
+def test_a_partition_stays_while_its_item_does(promoted: Installation, item_id: str, is_kept: bool) -> None:
+    finding = Finding(items.LOCAL_MODELS, item_id, "partition without item", "as it was when asked", target=MODEL)
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(finetunes_name(MODEL), [item_id])
+        reconcile(promoted.services, instance, [finding])
+        assert instance.get_dynamic_partitions(finetunes_name(MODEL)) == [item_id] * is_kept
 
 
 def test_the_document_of_the_catalog_is_told_once(promoted: Installation) -> None:
