@@ -49,10 +49,13 @@ def _collection_asset(collection_id: str, deps: Sequence[dg.AssetDep]) -> dg.Ass
     def collection(
         context: dg.AssetExecutionContext, config: CollectionConfig, fair: FairResource
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster looks for the bare class
-        findings = drift(fair.services, context.instance, collections=[collection_id])
-        repaired = _repaired(context, fair, collection_id) if config.repair else []
+        # What its items are computed from is repaired before them.
+        with_parents = items.COLLECTIONS if config.repair and collection_id == items.LOCAL_MODELS else (collection_id,)
+        findings = drift(fair.services, context.instance, collections=with_parents)
+        repaired = _repaired(context, fair, findings) if config.repair else []
         if repaired:
             findings = drift(fair.services, context.instance, collections=[collection_id])
+        findings = [finding for finding in findings if finding.collection == collection_id]
         document = _document(context, fair.services, collection_id, findings)
         metadata = {
             "items": len(fair.services.catalog.ids(collection_id)),
@@ -76,10 +79,9 @@ def _document(
     return services.catalog.refresh(collection_id)
 
 
-def _repaired(context: dg.AssetExecutionContext, fair: FairResource, collection_id: str) -> list[dg.TableRecord]:
-    """Repair a collection and its parents, which its items are computed from."""
-    collections = items.COLLECTIONS if collection_id == items.LOCAL_MODELS else (collection_id,)
-    findings = drift(fair.services, context.instance, collections=collections)
+def _repaired(
+    context: dg.AssetExecutionContext, fair: FairResource, findings: Sequence[Finding]
+) -> list[dg.TableRecord]:
     rows = []
     for done in reconcile(fair.services, context.instance, findings):
         (context.log.error if done.failed else context.log.info)(str(done))
