@@ -162,6 +162,22 @@ def _extent(items: Sequence[Item], known: Document | None) -> Document:
     return {"spatial": {"bbox": [box]}, "temporal": {"interval": [interval]}}
 
 
+def covers(extent: Document, other: Document) -> bool:
+    """Whether ``extent`` holds all of ``other``, in space and time; an open end holds everything."""
+    west, south, east, north = _flat(extent["spatial"]["bbox"][0])
+    box = _flat(other["spatial"]["bbox"][0])
+    begin, end = extent["temporal"]["interval"][0]
+    other_begin, other_end = other["temporal"]["interval"][0]
+    return (
+        west <= box[0]
+        and south <= box[1]
+        and east >= box[2]
+        and north >= box[3]
+        and (begin is None or (other_begin is not None and _instant(begin) <= _instant(other_begin)))
+        and (end is None or (other_end is not None and _instant(end) >= _instant(other_end)))
+    )
+
+
 def _flat(bbox: Sequence[float]) -> list[float]:
     """A bbox without heights; one across the antimeridian counts as going around the world."""
     west, south, east, north = bbox if len(bbox) == 4 else (bbox[0], bbox[1], bbox[3], bbox[4])

@@ -38,6 +38,9 @@ WARNINGS: frozenset[Kind] = frozenset({"outdated", "unused artifact"})
 _STAGE_FIELDS = frozenset({"properties.deprecated", f"properties.{RANK}", "links"})
 """What a stage decides about an item."""
 
+FEW = 3
+"""So many models may all be deleted at once without anybody being asked."""
+
 COLUMNS = ("collection", "item", "kind", "detail", "repair", "family")
 
 
@@ -223,3 +226,18 @@ def _partition_findings(
 def named_id(slug: str, number: int, *, active: bool) -> str:
     """The id of a release of a base model or dataset."""
     return slug if active else version_id(slug, number)
+
+
+def without_mass_deletion(findings: Sequence[Finding], published: int) -> tuple[list[Finding], str]:
+    """What a repair that nobody watches may do, and why it leaves local models alone; empty when it does not.
+
+    A ZenML that has none of the versions of ``published`` items is likelier another one, or an empty one.
+    """
+    orphaned = {one.item for one in findings if one.collection == items.LOCAL_MODELS and one.kind == "orphaned"}
+    if published <= FEW or len(orphaned) < published:
+        return list(findings), ""
+    kept = [one for one in findings if one.collection != items.LOCAL_MODELS]
+    return kept, (
+        f"ZenML has none of the {published} versions that the catalog has items of: it is another ZenML or an empty "
+        "one, and nothing is removed for that. If all were deleted on purpose: fair-dagster catalog reconcile --repair"
+    )

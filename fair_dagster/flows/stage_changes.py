@@ -15,6 +15,7 @@ from uuid import uuid4
 from fair_dagster.domain import items
 from fair_dagster.domain.entries import Entry
 from fair_dagster.domain.errors import ServiceError
+from fair_dagster.domain.reconciliation import FEW
 from fair_dagster.domain.slugs import version_id
 from fair_dagster.domain.stage_changes import (
     DELETED,
@@ -32,7 +33,6 @@ from fair_dagster.flows.services import Services
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FULL = 4
-_FEW = 3
 OVERLAP = timedelta(minutes=5)
 """Clocks that differ by less than this lose nothing."""
 
@@ -174,7 +174,7 @@ def _require_known(services: Services, uuids: Sequence[str], slice_: int) -> Non
     Raises:
         ServiceError: it knows none. Then it is another ZenML or an empty one, and what is not in it was not deleted.
     """
-    if len(uuids) <= _FEW:
+    if len(uuids) <= FEW:
         return
     for start in range(0, len(uuids), slice_):
         chosen = uuids[start : start + slice_]

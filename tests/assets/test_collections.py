@@ -118,6 +118,19 @@ def test_a_broken_link_is_told_once(promoted: Installation, instance: dg.Dagster
     assert "broken link" in kinds_of(of_models["drift"])
 
 
+def test_a_repair_that_nobody_watches_removes_nothing_when_zenml_has_none_of_the_versions(
+    promoted: Installation, instance: dg.DagsterInstance
+) -> None:
+    for _ in range(3):
+        promoted.promote(promoted.trained())
+    before = promoted.published()
+    assert len(before) == 4
+    promoted.versions.delete_model(NAME)
+    result = refreshed(promoted, instance, repair=True)
+    assert promoted.published() == before
+    assert kinds_of(drift_checks(result)["local_models"]) >= {"orphaned"}
+
+
 def test_partitions_follow_a_repair(promoted: Installation, instance: dg.DagsterInstance) -> None:
     instance.delete_dynamic_partition(keys.finetunes_name(MODEL), f"{NAME}-v1")
     instance.add_dynamic_partitions(keys.DATASETS_PARTITIONS_NAME, ["gone"])

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from fair_dagster.catalog.json_store import JsonStore
 from fair_dagster.domain.changes import Change, ChangeSet
+from fair_dagster.domain.drift import diff
 from fair_dagster.domain.errors import CatalogError, ConflictError
 from tests.catalog.sets import LOCAL, create, item, key
 
@@ -112,6 +114,37 @@ def test_an_altered_collection_document_is_told_and_restored(filled: JsonStore) 
     assert "./nothing/nothing.json lead nowhere" in problem
     filled.refresh(LOCAL)
     assert filled.document_problems(LOCAL) == []
+
+
+@pytest.fixture
+def described(filled: JsonStore) -> JsonStore:
+    """With an item that brings keywords, a license and a wider box."""
+    wide = item("segment", 1, keywords=["roof"], license="MIT") | {"bbox": [-10.0, -10.0, 120.0, 60.0]}
+    filled.apply(diff([], [wide]))
+    return filled
+
+
+def test_a_document_that_says_more_than_its_items_after_a_deletion_is_no_problem(described: JsonStore) -> None:
+    found = described.get(key("segment", 1))
+    assert found is not None
+    described.apply(diff([found], []))
+    assert described.collection(LOCAL)["keywords"] == ["roof"]
+    assert described.document_problems(LOCAL) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("extent", {"spatial": {"bbox": [[0.0, 0.0, 0.1, 0.1]]}, "temporal": {"interval": [[None, None]]}}),
+        ("summaries", {}),
+        ("keywords", []),
+        ("fair:item_count", 99),
+    ],
+)
+def test_a_document_that_says_less_than_its_items_is_told(described: JsonStore, name: str, value: object) -> None:
+    path = described.root / LOCAL / "collection.json"
+    path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | {name: value}))
+    assert described.document_problems(LOCAL) == [f"{LOCAL}/collection.json: {name} differ from what the items say"]
 
 
 @pytest.mark.parametrize("text", [None, "{", '{"type": "Catalog", "links": []}'])
