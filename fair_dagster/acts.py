@@ -17,14 +17,14 @@ from fair_dagster.domain.errors import FairError, RefusedError
 from fair_dagster.domain.reconciliation import Done, Finding
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import Stage, VersionRecord
-from fair_dagster.execution import Launch, execute, start
 from fair_dagster.flows import allocations, base_models, local_models, merges
 from fair_dagster.flows.predictions import Prediction
 from fair_dagster.flows.reconciliation import Progress, no_progress
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import add_partition, delete_partition, open_instance
-from fair_dagster.runs import going
-from fair_dagster.started import Started
+from fair_dagster.runs.execution import Launch, execute, start
+from fair_dagster.runs.records import going
+from fair_dagster.runs.started import Started
 
 
 def register_base_model(services: Services, slug: str) -> None:

@@ -20,8 +20,8 @@ from fair_dagster.flows import items as item_flow
 from fair_dagster.flows import lineage as lineage_flow
 from fair_dagster.flows.finetunes import Ask
 from fair_dagster.flows.services import Services
+from fair_dagster.runs.started import Started
 from fair_dagster.settings import Settings
-from fair_dagster.started import Started
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fair_dagster.flows.merges import Followed
     from fair_dagster.flows.reconciliation import Progress
     from fair_dagster.pipelines.run_records import LogLine
-    from fair_dagster.runs import Run
+    from fair_dagster.runs.records import Run
 
 
 class Fair:
@@ -212,12 +212,12 @@ class Fair:
     # Runs
 
     def runs(self, limit: int = 20) -> list["Run"]:
-        from fair_dagster.runs import list_runs
+        from fair_dagster.runs.records import list_runs
 
         return list_runs(self.services, limit)
 
     def run(self, run_id: str) -> "Run":
-        from fair_dagster.runs import show_run
+        from fair_dagster.runs.records import show_run
 
         return show_run(self.services, run_id)
 
@@ -225,7 +225,7 @@ class Fair:
         self, run_id: str, *, step: str | None = None, tail: int | None = None, since: datetime | None = None
     ) -> list["LogLine"]:
         """The log of a run, of all its steps or one; ``since`` is aware."""
-        from fair_dagster.run_logs import logs
+        from fair_dagster.runs.logs import logs
 
         return logs(self.services, run_id, step=step, tail=tail, since=since)
 
@@ -236,7 +236,7 @@ class Fair:
             NotFoundError: no such run.
             RefusedError: it has ended, runs on another machine, or inside a process that does more than this run.
         """
-        from fair_dagster.runs import stop_run
+        from fair_dagster.runs.records import stop_run
 
         return stop_run(self.services, run_id)
 

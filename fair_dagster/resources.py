@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from fair_dagster.flows.services import Services
-from fair_dagster.run_processes import note_process
+from fair_dagster.runs.process_tags import note_process
 from fair_dagster.settings import Settings
 
 

@@ -12,7 +12,7 @@ from fair_dagster.code_location import ask_for_reload
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.domain.merges import Cursor, Outcome
 from fair_dagster.flows import merges
-from fair_dagster.repository import Repository
+from fair_dagster.repository.branch import Repository
 from fair_dagster.resources import FairResource
 from fair_dagster.settings import Settings
 

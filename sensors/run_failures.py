@@ -5,10 +5,10 @@ import dagster as dg
 from fair_dagster import keys
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.domain.failures import Queue
-from fair_dagster.failures import read_failures, start_queue, webhook, work_off
 from fair_dagster.resources import FairResource
+from fair_dagster.runs.failures import read_failures, start_queue, webhook, work_off
+from fair_dagster.runs.lost import end_lost_runs
 from fair_dagster.settings import Settings
-from fair_dagster.workers import end_lost_runs
 
 
 def failure_sensors(settings: Settings) -> list[dg.SensorDefinition]:

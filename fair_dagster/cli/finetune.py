@@ -14,7 +14,7 @@ from fair_dagster.cli.waiting import wait
 
 if TYPE_CHECKING:
     from fair_dagster.domain.versions import VersionRecord
-    from fair_dagster.started import Started
+    from fair_dagster.runs.started import Started
 
 _DETACH_HELP = "Return the run's id at once; `run show` and `run logs` tell the rest."
 

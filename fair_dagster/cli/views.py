@@ -13,7 +13,7 @@ from fair_dagster.domain.versions import VersionRecord
 
 if TYPE_CHECKING:
     from fair_dagster.flows.merges import Followed
-    from fair_dagster.runs import Run
+    from fair_dagster.runs.records import Run
 
 Document = dict[str, Any]
 Pairs = list[tuple[str, Any]]

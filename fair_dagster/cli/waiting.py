@@ -7,7 +7,7 @@ from fair_dagster.cli.views import progress_text
 
 if TYPE_CHECKING:
     from fair_dagster.flows.run_files import Progress as Position
-    from fair_dagster.started import Started
+    from fair_dagster.runs.started import Started
 
 
 def wait(started: "Started", out: Output, title: str) -> str:

@@ -1,7 +1,7 @@
 """What is to be done about failed runs, as a queue that outlives a tick. Pure: events in, queue out.
 
 Every failed run is told to somebody once, and ended in ZenML once. Both may fail for hours, each on its own, so each
-has a list; a run leaves it when it is done. Reading the runs and acting on them stands in ``fair_dagster.failures``.
+has a list; a run leaves it when it is done. Reading the runs and acting on them stands in ``runs.failures``.
 """
 
 import json

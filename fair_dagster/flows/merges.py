@@ -20,7 +20,7 @@ from fair_dagster.flows import base_models
 from fair_dagster.flows.releases import retire
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.contract import folder_digest
-from fair_dagster.repository import MODELS, Commit, Repository, current_checkout
+from fair_dagster.repository.branch import MODELS, Commit, Repository, current_checkout
 
 MOST_RUNS = 50
 """A tick asks for no more runs than these; the others wait for the next."""

@@ -19,7 +19,7 @@ from fair_dagster.flows.lineage import Found
 from fair_dagster.flows.merges import Followed, Merge
 from fair_dagster.flows.reconciliation import table
 from fair_dagster.pipelines.run_records import LogLine
-from fair_dagster.repository import Commit
+from fair_dagster.repository.branch import Commit
 from fair_dagster.settings import Settings
 from tests.factories import EPOCH, base_model, dataset, version
 
@@ -34,7 +34,7 @@ class Reconciled:
 
 @dataclass(frozen=True)
 class FakeRun:
-    """The fields of ``fair_dagster.runs.Run``, without importing Dagster."""
+    """The fields of ``fair_dagster.runs.records.Run``, without importing Dagster."""
 
     id: str = "0123456789abcdef"
     job: str = "finetune__ramp"

@@ -23,9 +23,9 @@ from fair_dagster.flows.datasets import DatasetSpec
 from fair_dagster.flows.finetunes import Ask
 from fair_dagster.imagery.synthesize import SyntheticDataset, synthesize
 from fair_dagster.instance import open_instance
-from fair_dagster.runs import Run
+from fair_dagster.runs.records import Run
+from fair_dagster.runs.started import Started
 from fair_dagster.settings import PROJECT_ROOT, Settings
-from fair_dagster.started import Started
 
 MODEL = "texture-segmentation"
 RAISING = "raising-segmentation"

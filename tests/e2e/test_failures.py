@@ -11,7 +11,7 @@ from fair_dagster.domain.errors import PipelineError, RefusedError
 from fair_dagster.fair import Fair
 from fair_dagster.flows import allocations, finetunes
 from fair_dagster.processes import Process
-from fair_dagster.started import Started
+from fair_dagster.runs.started import Started
 from tests.e2e.conftest import ENDLESS, RAISING, ask, training, until
 
 

@@ -19,7 +19,7 @@ from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.fair import Fair
 from fair_dagster.imagery.synthesize import SyntheticDataset
 from fair_dagster.instance import open_instance
-from fair_dagster.started import Started
+from fair_dagster.runs.started import Started
 from tests.e2e.conftest import MODEL, NAME, QUICK, TOWN, state_of, until
 
 

@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from fair_dagster import keys
-from fair_dagster.failures import read_failures, start_queue
 from fair_dagster.instance import open_instance, prepare_instance
 from fair_dagster.ops import predict_images, run_training
+from fair_dagster.runs.failures import read_failures, start_queue
 from fair_dagster.settings import PROJECT_ROOT, Settings
 
 TEAM = PROJECT_ROOT / "deploy" / "dagster" / "dagster.yaml"

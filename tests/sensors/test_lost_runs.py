@@ -15,8 +15,8 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from fair_dagster.definitions import build_defs
 from fair_dagster.processes import Process
 from fair_dagster.resources import FairResource
-from fair_dagster.run_processes import process_of, process_tag
-from fair_dagster.workers import end_lost_runs
+from fair_dagster.runs.lost import end_lost_runs
+from fair_dagster.runs.process_tags import process_of, process_tag
 
 
 @pytest.fixture

@@ -12,14 +12,15 @@ import dagster as dg
 import orjson
 import pytest
 
-from fair_dagster import code_location, git, keys
+from fair_dagster import code_location, keys
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError, ServiceError
 from fair_dagster.domain.merges import Cursor
 from fair_dagster.fair import Fair
 from fair_dagster.flows import merges
-from fair_dagster.repository import Repository, current_checkout
+from fair_dagster.repository import git
+from fair_dagster.repository.branch import Repository, current_checkout
 from fair_dagster.resources import FairResource
 from fair_dagster.settings import Settings
 from sensors import merges as sensor_module

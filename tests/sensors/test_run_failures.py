@@ -309,8 +309,8 @@ def test_a_cause_that_cannot_be_read_is_told_as_such(
         raise ValueError("an event of another release")
 
     sensor = make()
-    monkeypatch.setattr("fair_dagster.failures.failed_step", unreadable)
-    monkeypatch.setattr("fair_dagster.causes.failed_step", unreadable)
+    monkeypatch.setattr("fair_dagster.runs.failures.failed_step", unreadable)
+    monkeypatch.setattr("fair_dagster.runs.causes.failed_step", unreadable)
     run_id = fail(instance)
     sensor.tick()
     (alert,) = receiver.taken

@@ -21,16 +21,17 @@ from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from fair_dagster import causes, keys
+from fair_dagster import keys
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.execution import LAUNCH_FILE, PROCESS_FILE
 from fair_dagster.flows import allocations
 from fair_dagster.flows.run_files import STOPPED_FILE, Progress, launch_folder, progress_of
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import open_instance
 from fair_dagster.processes import Process
-from fair_dagster.run_processes import machine_of, process_of
-from fair_dagster.workers import serves_its_machine_only
+from fair_dagster.runs import causes
+from fair_dagster.runs.execution import LAUNCH_FILE, PROCESS_FILE
+from fair_dagster.runs.lost import serves_its_machine_only
+from fair_dagster.runs.process_tags import machine_of, process_of
 
 _STOP_SECONDS = 30.0
 _PARTITION = "dagster/partition"

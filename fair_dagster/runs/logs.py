@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from fair_dagster.causes import failure_cause, output_of
 from fair_dagster.domain.errors import NotFoundError
 from fair_dagster.flows import allocations
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import open_instance
 from fair_dagster.pipelines.run_records import LogLine, select_lines
-from fair_dagster.runs import Run, show_run
+from fair_dagster.runs.causes import failure_cause, output_of
+from fair_dagster.runs.records import Run, show_run
 
 
 def logs(

@@ -36,7 +36,7 @@ class Started:
         Raises:
             PipelineError: the run failed; the message is the cause.
         """
-        from fair_dagster.runs import failure_cause, stop_run
+        from fair_dagster.runs.records import failure_cause, stop_run
 
         try:
             while self._process.poll() is None:

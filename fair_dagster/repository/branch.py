@@ -17,8 +17,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fair_dagster import git
 from fair_dagster.domain.errors import RefusedError, ServiceError
+from fair_dagster.repository import git
 from fair_dagster.settings import Settings
 
 MODELS = "models"

@@ -15,13 +15,13 @@ import dagster as dg
 
 from fair_dagster import keys
 from fair_dagster.alerts import Alert, send
-from fair_dagster.causes import failed_step, failure_cause, log_tail
 from fair_dagster.domain.errors import FairError, RefusedError
 from fair_dagster.domain.failures import OVERLAP, FailureEvent, Queue, Telling, telling
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.urls import redacted, split_credentials
 from fair_dagster.flows import allocations
 from fair_dagster.flows.services import Services
+from fair_dagster.runs.causes import failed_step, failure_cause, log_tail
 
 _PARTITION = "dagster/partition"
 _WILL_RETRY = "dagster/will_retry"

@@ -11,7 +11,7 @@ from functools import cache
 import dagster as dg
 from dagster._core.storage.tags import GRPC_INFO_TAG  # Where Dagster notes the code server; exported nowhere.
 
-from fair_dagster.run_processes import process_of
+from fair_dagster.runs.process_tags import process_of
 
 _GOING = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -1,7 +1,7 @@
 """Executing jobs on one machine: in this process for short ones, in a process of their own for long ones.
 
 Every execution is a Dagster run in the instance under ``FAIR_HOME``, so that the UI shows it. ``python -m
-fair_dagster.execution <launch file>`` is the process that a launch starts.
+fair_dagster.runs.execution <launch file>`` is the process that a launch starts.
 """
 
 import json
@@ -24,7 +24,7 @@ from fair_dagster.instance import open_instance
 from fair_dagster.pipelines.files import write_bytes, write_json
 from fair_dagster.processes import Process, leave
 from fair_dagster.resources import FairResource
-from fair_dagster.run_processes import process_tag
+from fair_dagster.runs.process_tags import process_tag
 from fair_dagster.settings import Settings
 
 LAUNCH_FILE = "launch.json"
@@ -74,7 +74,7 @@ def start(settings: Settings, launch: Launch) -> "subprocess.Popen[bytes]":
     try:
         with (folder / OUTPUT_FILE).open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "fair_dagster.execution", str(folder / LAUNCH_FILE)],
+                [sys.executable, "-m", "fair_dagster.runs.execution", str(folder / LAUNCH_FILE)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,1 @@
+"""The git repository that base models are contributed in."""
