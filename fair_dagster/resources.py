@@ -21,7 +21,7 @@ class FairResource(dg.ConfigurableResource[Services]):
     values: dict[str, Any] = {}  # noqa: RUF012 - a field of a pydantic model, copied for each instance
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Note which process executes the run: every run of ours passes here before it counts as started."""
+        """Note which process executes the run: every run of ours passes here before its first step."""
         if context.run is not None and context.instance is not None:
             note_process(context.instance, context.run)
 

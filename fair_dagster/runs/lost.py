@@ -6,33 +6,35 @@ goes on by the book for ever and keeps its place in the queue. Nothing here know
 
 import json
 import socket
+import time
 from functools import cache
 
 import dagster as dg
 from dagster._core.storage.tags import GRPC_INFO_TAG  # Where Dagster notes the code server; exported nowhere.
 
-from fair_dagster.runs.process_tags import process_of
+from fair_dagster.runs.process_tags import machine_of, process_of
 
 _GOING = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _CONNECT_SECONDS = 2.0
 _LOOKED_AT = 100
+_NOTED_WITHIN_SECONDS = 180.0
 
 
 def end_lost_runs(instance: dg.DagsterInstance) -> list[str]:
     """Report runs as failed whose code server and process are both gone; returns their ids.
 
-    The failure is one of the infrastructure: where Dagster retries those, the run is launched again. Only runs that
-    noted a process of this machine are touched. The address of a code server says nothing of the machine: each has its
-    own ``localhost``, and its own files of sockets. A run that died before it noted anything is still starting by the
-    book, and Dagster ends those itself (``run_monitoring``).
+    The failure is one of the infrastructure: where Dagster retries those, the run is launched again. Runs that noted a
+    process of another machine are left alone. The address of a code server says nothing of the machine: each has its
+    own ``localhost``, and its own files of sockets. A run notes its process a moment after it counts as started: one
+    that has not done so in minutes died in between, wherever it was. Of those that never started Dagster takes care
+    itself (``run_monitoring``).
     """
     lost = []
     server_is_gone = cache(_nobody_answers)
     for record in instance.get_run_records(dg.RunsFilter(statuses=_GOING), limit=_LOOKED_AT):
         run = record.dagster_run
-        process = process_of(run)
-        if process is None or process.alive or not server_is_gone(run.tags.get(GRPC_INFO_TAG, "{}")):
+        if not _is_dead(record) or not server_is_gone(run.tags.get(GRPC_INFO_TAG, "{}")):
             continue
         # It may have ended well since its status was read.
         current = instance.get_run_by_id(run.run_id)
@@ -40,6 +42,16 @@ def end_lost_runs(instance: dg.DagsterInstance) -> list[str]:
             instance.report_run_failed(current, "its process was killed, and its code server with it")
             lost.append(run.run_id)
     return lost
+
+
+def _is_dead(record: dg.RunRecord) -> bool:
+    """Whether the process of a run has ended for certain."""
+    run = record.dagster_run
+    if machine_of(run) is None:
+        started = record.start_time if run.status == dg.DagsterRunStatus.STARTED else None
+        return started is not None and time.time() - started > _NOTED_WITHIN_SECONDS
+    process = process_of(run)
+    return process is not None and not process.alive
 
 
 def serves_its_machine_only(run: dg.DagsterRun) -> bool:

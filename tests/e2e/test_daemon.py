@@ -122,12 +122,15 @@ def test_stages_set_and_versions_deleted_by_zenmls_own_client_reach_the_catalog(
 
 
 def going(settings: Settings, name: str) -> Callable[[], bool]:
-    """Whether a run for the model ``name`` has begun and not ended."""
-    begun = [dg.DagsterRunStatus.STARTED]
+    """Whether a run for the model ``name`` has begun and not ended.
+
+    One that has not noted its process yet would be found dead minutes later.
+    """
+    begun = dg.RunsFilter(tags={keys.TAG_MODEL: name}, statuses=[dg.DagsterRunStatus.STARTED])
 
     def found() -> bool:
         with open_instance(settings) as instance:
-            return instance.get_runs_count(dg.RunsFilter(tags={keys.TAG_MODEL: name}, statuses=begun)) > 0
+            return any(keys.TAG_PROCESS in run.tags for run in instance.get_runs(begun))
 
     return found
 

@@ -15,7 +15,7 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from fair_dagster import keys, runs
+from fair_dagster import keys
 from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.fair import Fair
 from fair_dagster.flows.run_files import launch_folder
@@ -23,6 +23,7 @@ from fair_dagster.flows.services import Services
 from fair_dagster.instance import open_instance
 from fair_dagster.pipelines.run_records import LogLine, RunRecord
 from fair_dagster.processes import Process
+from fair_dagster.runs import records as runs
 from fair_dagster.runs.execution import LAUNCH_FILE, PROCESS_FILE, Launch
 from fair_dagster.runs.process_tags import process_of, process_tag
 from fair_dagster.settings import Settings

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,9 +109,14 @@ def test_two_machines_with_one_database_leave_each_others_runs_alone(
             assert status(instance, runs[there]) == dg.DagsterRunStatus.STARTED
 
 
-def test_a_run_of_which_no_machine_is_known_is_left_alone(instance: dg.DagsterInstance, tmp_path: Path) -> None:
-    begun(instance, tmp_path / "no-socket")
+def test_a_run_that_notes_no_process_has_died_just_after_its_start(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = begun(instance, tmp_path / "no-socket")
     assert end_lost_runs(instance) == []
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 200)
+    assert end_lost_runs(instance) == [run_id]
 
 
 def test_runs_of_the_command_line_and_of_other_launchers_are_left_alone(
@@ -126,7 +132,7 @@ def test_runs_of_the_command_line_and_of_other_launchers_are_left_alone(
     assert end_lost_runs(instance) == []
 
 
-def test_every_job_notes_its_process_before_it_counts_as_started(instance: dg.DagsterInstance) -> None:
+def test_every_job_notes_its_process_before_its_first_step(instance: dg.DagsterInstance) -> None:
     definitions = build_defs()
     jobs = [definitions.resolve_job_def(job.name) for job in definitions.get_repository_def().get_all_jobs()]
     assert [job.name for job in jobs if "fair" not in job.required_resource_keys] == []
