@@ -11,7 +11,7 @@ import dagster as dg
 from assets.checks import drift_check, drift_result
 from fair_dagster import keys
 from fair_dagster.domain import items
-from fair_dagster.domain.reconciliation import Finding, without_mass_deletion
+from fair_dagster.domain.reconciliation import Finding
 from fair_dagster.flows.catalog import named_nowhere_else
 from fair_dagster.flows.services import Services
 from fair_dagster.reconciling import drift, reconcile
@@ -83,10 +83,7 @@ def _repaired(
     context: dg.AssetExecutionContext, fair: FairResource, findings: Sequence[Finding]
 ) -> list[dg.TableRecord]:
     rows = []
-    allowed, refusal = without_mass_deletion(findings, len(fair.services.catalog.ids(items.LOCAL_MODELS)))
-    if refusal:
-        context.log.error(refusal)
-    for done in reconcile(fair.services, context.instance, allowed):
+    for done in reconcile(fair.services, context.instance, findings):
         (context.log.error if done.failed else context.log.info)(str(done))
         rows.append(dg.TableRecord({"item": done.item, "action": done.action, "reason": done.reason}))
     return rows

@@ -156,12 +156,14 @@ def drift(services: Services, *, checksums: bool = True, progress: Progress | No
         return reconciling.drift(services, instance, checksums=checksums, progress=progress or no_progress)
 
 
-def reconcile(services: Services, *, checksums: bool = True, progress: Progress | None = None) -> Reconciled:
+def reconcile(
+    services: Services, *, checksums: bool = True, all_deleted: bool = False, progress: Progress | None = None
+) -> Reconciled:
     """Repair what differs from what it should be; works without a daemon, and records no run."""
     watch = progress or no_progress
     with open_instance(services.settings) as instance:
         findings = reconciling.drift(services, instance, checksums=checksums, progress=watch)
-        done = reconciling.reconcile(services, instance, findings, watch)
+        done = reconciling.reconcile(services, instance, findings, watch, all_deleted=all_deleted)
         remaining = reconciling.drift(services, instance, checksums=checksums, progress=watch) if findings else []
     return Reconciled(tuple(done), tuple(remaining))
 

@@ -284,11 +284,13 @@ class Fair:
 
         return table(drift(self.services, checksums=checksums, progress=progress))
 
-    def reconcile(self, *, checksums: bool = True, progress: "Progress | None" = None) -> "Reconciled":
-        """Repair what ``drift`` finds, and look again: what was done, and what remains."""
+    def reconcile(
+        self, *, checksums: bool = True, all_deleted: bool = False, progress: "Progress | None" = None
+    ) -> "Reconciled":
+        """Repair what ``drift`` finds, and look again; ``all_deleted`` allows to remove every local model."""
         from fair_dagster.acts import reconcile
 
-        return reconcile(self.services, checksums=checksums, progress=progress)
+        return reconcile(self.services, checksums=checksums, all_deleted=all_deleted, progress=progress)
 
     def validate_catalog(self, *, strict: bool = False) -> dict[str, list[catalog_flow.Checked]]:
         """What is wrong with each item, by collection."""

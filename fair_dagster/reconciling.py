@@ -9,7 +9,7 @@ import dagster as dg
 
 from fair_dagster import keys
 from fair_dagster.domain import items
-from fair_dagster.domain.reconciliation import Done, Finding, Partitions
+from fair_dagster.domain.reconciliation import Done, Finding, Partitions, without_mass_deletion
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.flows.base_models import slug_of_folder, usable_folders
 from fair_dagster.flows.reconciliation import Ask, Progress, no_progress, report
@@ -47,13 +47,22 @@ def reconcile(
     instance: dg.DagsterInstance,
     findings: Sequence[Finding],
     progress: Progress = no_progress,
+    *,
+    all_deleted: bool = False,
 ) -> list[Done]:
-    """Repair what was found, partitions included."""
+    """Repair what was found, partitions included.
+
+    Args:
+        all_deleted: remove local models although ZenML has none of their versions.
+    """
+    refusal = ""
+    if not all_deleted:
+        findings, refusal = without_mass_deletion(findings, services.catalog.ids(items.LOCAL_MODELS))
     done = repair(services, findings, progress)
     for finding in findings:
         if finding.kind in _PARTITION_KINDS:
             done += _partition(services, instance, finding)
-    return done
+    return done + ([Done(items.LOCAL_MODELS, "", "not repaired", refusal, failed=True)] if refusal else [])
 
 
 def _partition(services: Services, instance: dg.DagsterInstance, finding: Finding) -> list[Done]:

@@ -98,15 +98,16 @@ def _print_findings(session: Session, found: "Mapping[str, Sequence[Checked]]") 
 
 @catalog.command("reconcile")
 @click.option("--repair", is_flag=True, help="Set right what can be, and look again.")
+@click.option("--all-deleted", is_flag=True, help="Let it remove all local models when ZenML has none of them.")
 @click.option("--no-checksums", is_flag=True, help="Compare artifacts by their size only; reads none of them.")
 @reports
-def reconcile(session: Session, repair: bool, no_checksums: bool) -> None:
+def reconcile(session: Session, repair: bool, all_deleted: bool, no_checksums: bool) -> None:
     """Compare the catalog with what it should be. Exit code 1 when something differs, or remains so after a repair."""
     options = {"checksums": not no_checksums}
     done: list[dict[str, object]] = []
     with watched(session.out, "Reconciling") as progress:
         if repair:
-            result = session.fair.reconcile(**options, progress=progress)
+            result = session.fair.reconcile(**options, all_deleted=all_deleted, progress=progress)
             done = [asdict(one) for one in result.done]
             findings = [one.row() for one in result.remaining]
         else:

@@ -13,7 +13,7 @@ from fair_dagster.domain.drift import differences, is_of_another
 from fair_dagster.domain.links import key_of
 from fair_dagster.domain.migrations import is_outdated, schema_version
 from fair_dagster.domain.publication import RANK, slug_of
-from fair_dagster.domain.slugs import version_id
+from fair_dagster.domain.slugs import split_version_id, version_id
 
 Kind = Literal[
     "missing",
@@ -228,16 +228,23 @@ def named_id(slug: str, number: int, *, active: bool) -> str:
     return slug if active else version_id(slug, number)
 
 
-def without_mass_deletion(findings: Sequence[Finding], published: int) -> tuple[list[Finding], str]:
-    """What a repair that nobody watches may do, and why it leaves local models alone; empty when it does not.
+def without_mass_deletion(findings: Sequence[Finding], published: Collection[str]) -> tuple[list[Finding], str]:
+    """What a repair may do without being told so explicitly, and why it leaves local models alone; empty when not.
 
-    A ZenML that has none of the versions of ``published`` items is likelier another one, or an empty one.
+    A ZenML that has none of the versions of published items is likelier another one, or an empty one.
+
+    Args:
+        published: the ids of all local models.
     """
-    orphaned = {one.item for one in findings if one.collection == items.LOCAL_MODELS and one.kind == "orphaned"}
-    if published <= FEW or len(orphaned) < published:
+    local = [one for one in findings if one.collection == items.LOCAL_MODELS]
+    orphaned = {one.item for one in local if one.kind == "orphaned"}
+    hidden = {one.family for one in local if one.kind in {"damaged", "not checked", "unpublishable"}}
+    judged = {one for one in published if split_version_id(one)[0] not in hidden}
+    if len(orphaned) <= FEW or not judged <= orphaned:
         return list(findings), ""
     kept = [one for one in findings if one.collection != items.LOCAL_MODELS]
     return kept, (
-        f"ZenML has none of the {published} versions that the catalog has items of: it is another ZenML or an empty "
-        "one, and nothing is removed for that. If all were deleted on purpose: fair-dagster catalog reconcile --repair"
+        f"ZenML has none of the versions of {len(orphaned)} items: it is another ZenML or an empty one, and nothing is "
+        "removed for that. Check ZENML_STORE_URL and the active project. If all were deleted on purpose: "
+        "fair-dagster catalog reconcile --repair --all-deleted"
     )

@@ -55,12 +55,13 @@ def prefix_of(version: VersionRecord) -> str:
 
 
 def named_artifacts(published: Sequence[Item], version: VersionRecord) -> dict[str, PublishedArtifact]:
-    """The artifacts of its own that a version's item names."""
+    """The artifacts of its own that a version's item names; those of another version are none."""
     item = items_of([version], published).get(version.uuid, {})
+    own = f"/{prefix_of(version)}/"
     return {
         key: PublishedArtifact(str(asset["href"]), asset["file:size"], asset["file:checksum"])
         for key, asset in item.get("assets", {}).items()
-        if key in PUBLISHED_ASSETS and "file:size" in asset and "file:checksum" in asset
+        if key in PUBLISHED_ASSETS and "file:size" in asset and "file:checksum" in asset and own in str(asset["href"])
     }
 
 

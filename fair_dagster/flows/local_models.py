@@ -107,7 +107,9 @@ def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> 
     """
     named = named_artifacts(gathered.published, version)
     known = {key: artifact for key, artifact in named.items() if is_there(artifact)}
-    if problems := publication_problems(services, version, known):
+    problems = publication_problems(services, version, known)
+    # A former version that has lost its files does not keep the others of its family from being archived or promoted.
+    if problems and (version.stage == "production" or not named):
         raise RefusedError(f"publication of {version.id!r}", problems)
     prefix, folder = prefix_of(version), run_folder(services, version.id, version.uuid)
     weights = None if CHECKPOINT_ASSET in known else artifact_of(services, version, version.model_uri)
@@ -121,10 +123,21 @@ def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> 
     artifacts = dict(known)
     for key, (source, name) in sources.items():
         if key not in known and source is not None and source.is_file() and _is_what_was_named(source, named.get(key)):
-            artifacts[key] = services.artifacts.publish(source, f"{prefix}/{name}")
+            artifacts[key] = _published(services, source, f"{prefix}/{name}", is_named=key in named)
     if (history := version.training.loss_history) and LOSS_ASSET not in known:
         artifacts[LOSS_ASSET] = services.artifacts.write(loss_content(history), f"{prefix}/loss-history.json")
     return named | artifacts
+
+
+def _published(services: Services, source: Path, target: str, *, is_named: bool) -> PublishedArtifact:
+    """Copy ``source``, but over nothing that no item can vouch against: which of the two is damaged is not known."""
+    there = services.artifacts.path(target)
+    if not is_named and there.exists() and describe(there).checksum != describe(source).checksum:
+        raise RefusedError(
+            f"publication of {there}",
+            [f"it differs from {source} in ZenML, and no item says which is right: remove one"],
+        )
+    return services.artifacts.publish(source, target)
 
 
 def _is_what_was_named(source: Path, named: PublishedArtifact | None) -> bool:

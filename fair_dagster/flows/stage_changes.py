@@ -183,7 +183,7 @@ def _require_known(services: Services, uuids: Sequence[str], slice_: int) -> Non
     raise ServiceError(
         f"ZenML has none of the {len(uuids)} versions that the catalog has items of: it is another ZenML or an empty "
         "one, and no item is removed for that. Check ZENML_STORE_URL and the active project of the process that runs "
-        "Dagster. If all versions were deleted on purpose: fair-dagster catalog reconcile --repair"
+        "Dagster. If all versions were deleted on purpose: fair-dagster catalog reconcile --repair --all-deleted"
     )
 
 

@@ -48,13 +48,16 @@ def unused_findings(
         for family in services.artifacts.prefixes(collection):
             slug = family.removeprefix(f"{collection}/")
             try:
-                findings += _of_family(services, collection, slug, used, numbers[collection, slug])
+                is_known = versions is not None and slug in versions
+                findings += _of_family(services, collection, slug, used, numbers[collection, slug], is_known=is_known)
             except StorageError as error:
                 findings.append(Finding(collection, slug, "not checked", str(error), "", slug))
     return findings
 
 
-def _of_family(services: Services, collection: str, slug: str, used: set[str], numbers: set[int]) -> list[Finding]:
+def _of_family(
+    services: Services, collection: str, slug: str, used: set[str], numbers: set[int], *, is_known: bool
+) -> list[Finding]:
     findings = []
     for prefix in services.artifacts.prefixes(f"{collection}/{slug}"):
         release = _RELEASE.fullmatch(prefix.rpartition("/")[2])
@@ -63,8 +66,10 @@ def _of_family(services: Services, collection: str, slug: str, used: set[str], n
         age = services.artifacts.age(prefix)
         if age is None or age <= UNUSED_AFTER:
             continue
-        kept = ""
-        if collection != items.LOCAL_MODELS:
+        if collection == items.LOCAL_MODELS:
+            # With neither an item nor a version of the model, catalog and ZenML may both have been lost.
+            kept = "" if numbers or is_known else f". Neither ZenML nor the catalog knows its model: {_ADVICE}"
+        else:
             kept = _kept_because(services, prefix, is_taken=int(release[1]) in numbers)
         detail = f"{services.artifacts.path(prefix)} belongs to no item, for {age / 3600:.0f} hours{kept}"
         repair = "" if kept else "remove it"

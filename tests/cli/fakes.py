@@ -225,7 +225,7 @@ class FakeFair:
     def drift(self, *, checksums: bool = True, progress: Any = None) -> Any:
         return table(self.drifted)
 
-    def reconcile(self, *, checksums: bool = True, progress: Any = None) -> Any:
+    def reconcile(self, *, checksums: bool = True, all_deleted: bool = False, progress: Any = None) -> Any:
         self._ask("reconcile", checksums)
         done = tuple(
             Done(one.collection, one.item, "update" if one.item else "document", one.detail)
