@@ -119,18 +119,15 @@ def _rank(item: Item) -> int:
 def items_of(versions: Sequence[VersionRecord], published: Sequence[Item]) -> dict[str, Item]:
     """The published items of ``versions``, by UUID.
 
-    An item whose UUID is gone or no UUID, because somebody altered it, is that of the version with its id.
+    A version's item has its id: another one with its UUID is a copy that somebody made. An item whose UUID is gone or
+    no UUID, because somebody altered it, is that of the version all the same.
     """
-    by_uid = {str(item["properties"].get(items.ZENML_UID)): item for item in published}
     by_id = {str(item["id"]): item for item in published}
-    found = {}
-    for version in versions:
-        same_id = by_id.get(version.id)
-        if version.uuid in by_uid:
-            found[version.uuid] = by_uid[version.uuid]
-        elif same_id is not None and not is_of_another(same_id, version.uuid):
-            found[version.uuid] = same_id
-    return found
+    return {
+        version.uuid: item
+        for version in versions
+        if (item := by_id.get(version.id)) is not None and not is_of_another(item, version.uuid)
+    }
 
 
 def was_promoted(version: VersionRecord, published_uids: frozenset[str]) -> bool:

@@ -77,6 +77,17 @@ def test_an_item_that_names_the_file_of_another_version_is_altered(promoted: Ins
     assert mended["assets"]["model"]["href"] == right
 
 
+def test_a_copy_of_an_item_under_another_id_is_removed_and_leads_nothing_astray(promoted: Installation) -> None:
+    first = path_of(promoted, items.LOCAL_MODELS, f"{NAME}-v1")
+    before = promoted.services.catalog.get(_key(f"{NAME}-v1"))
+    copied = first.parent.parent / f"{NAME}-v9" / f"{NAME}-v9.json"
+    copied.parent.mkdir()
+    copied.write_text(first.read_text().replace(f'"{NAME}-v1"', f'"{NAME}-v9"'))
+    repair(promoted.services, found(promoted))
+    assert sorted(promoted.published()) == [f"{NAME}-v1", f"{NAME}-v2"]
+    assert promoted.services.catalog.get(_key(f"{NAME}-v1")) == before
+
+
 def test_a_published_file_is_not_replaced_by_a_source_that_differs_when_no_item_says_which_is_right(
     promoted: Installation,
 ) -> None:
