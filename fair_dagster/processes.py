@@ -73,9 +73,22 @@ def collect_rarely() -> None:
     gc.set_threshold(200_000, 50, 100)
 
 
+def heed_signals() -> None:
+    """Let SIGINT and SIGTERM end this process, also when it was started with orders to ignore them.
+
+    A shell script has its background processes ignore SIGINT, Dagster then treats SIGTERM alike, and children inherit
+    both: a run could not be stopped.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def end_with_parent(signum: signal.Signals = signal.SIGTERM) -> None:
     """Let this process get ``signum`` when the one that started it dies, even by SIGKILL. On Linux only."""
     parent = os.getppid()
+    heed_signals()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signum))
         if os.getppid() != parent:

@@ -22,7 +22,7 @@ from fair_dagster.domain.errors import StorageError
 from fair_dagster.flows.run_files import OUTPUT_FILE, launch_folder
 from fair_dagster.instance import open_instance
 from fair_dagster.pipelines.files import write_bytes, write_json
-from fair_dagster.processes import Process, leave
+from fair_dagster.processes import Process, heed_signals, leave
 from fair_dagster.resources import FairResource
 from fair_dagster.runs.process_tags import process_tag
 from fair_dagster.settings import Settings
@@ -94,6 +94,7 @@ def start(settings: Settings, launch: Launch) -> "subprocess.Popen[bytes]":
 
 def main(path: str) -> int:
     """Execute the launch file at ``path``; the exit code says whether it went well."""
+    heed_signals()
     document = json.loads(Path(path).read_text())
     document.pop("started")
     try:

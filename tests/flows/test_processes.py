@@ -16,7 +16,10 @@ print("ready", flush=True)
 time.sleep(600)
 """
 PARENT = """
-import subprocess, sys
+import signal, subprocess, sys
+if sys.argv[2:] == ["deaf"]:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1]])
 print(child.pid, flush=True)
 child.wait()
@@ -24,9 +27,10 @@ child.wait()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a child that its parent died")
-def test_a_child_ends_with_a_parent_that_is_killed() -> None:
+@pytest.mark.parametrize("inherited", [[], ["deaf"]])
+def test_a_child_ends_with_a_parent_that_is_killed(inherited: list[str]) -> None:
     """The process that trains would go on filling a version whose run counts as failed."""
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, CHILD], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, CHILD, *inherited], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = Process.of(int(parent.stdout.readline()))
     try:
