@@ -19,7 +19,7 @@ from typing import Any
 import dagster as dg
 
 from fair_dagster.domain.errors import StorageError
-from fair_dagster.flows.run_files import OUTPUT_FILE, launch_folder
+from fair_dagster.flows.run_files import OUTPUT_FILE, STOPPED_FILE, launch_folder
 from fair_dagster.instance import open_instance
 from fair_dagster.pipelines.files import write_bytes, write_json
 from fair_dagster.processes import Process, heed_signals, leave
@@ -95,6 +95,9 @@ def start(settings: Settings, launch: Launch) -> "subprocess.Popen[bytes]":
 def main(path: str) -> int:
     """Execute the launch file at ``path``; the exit code says whether it went well."""
     heed_signals()
+    if Path(path).with_name(STOPPED_FILE).exists():
+        # Stopped before signals were heeded.
+        return 1
     document = json.loads(Path(path).read_text())
     document.pop("started")
     try:
