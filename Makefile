@@ -35,7 +35,7 @@ lint: install
 
 # Hashes only, no download addresses: the file works with any index.
 lock:
-	uv pip compile pyproject.toml --extra dev --extra team --generate-hashes --no-emit-index-url --no-header \
+	UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip compile pyproject.toml --extra dev --extra team --extra wandb --extra services --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 --universal --output-file requirements.lock
 
 clean:

@@ -6,7 +6,7 @@ Paths of local state are derived from ``home`` here and nowhere else.
 import json
 import re
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,6 +25,18 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=Path(".fair"), description="Holds all local state; nothing is written elsewhere.")
     catalog: str = Field(default="", description="Folder of a JSON catalog, or URL of a STAC API.")
+    catalog_token: SecretStr | None = Field(default=None, description="Bearer token that the STAC API asks for.")
+    pgstac_dsn: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL URL of the pgstac behind the STAC API: families are written in one transaction.",
+    )
+    artifacts: str = Field(
+        default="", description="Where published artifacts are kept: a folder or s3://bucket/prefix."
+    )
+    artifacts_url: str = Field(default="", description="Public base URL under which the same artifacts can be read.")
+    s3_endpoint: str = Field(default="", description="URL of an S3 server other than AWS.")
+    s3_region: str = Field(default="us-east-1", description="Region of the bucket.")
+    s3_path_style: bool = Field(default=False, description="Name the bucket in the path, not in the host.")
     models: Path = Field(default=PROJECT_ROOT / "models", description="Folder of the base model folders.")
     schema_cache: Path | None = Field(default=None, description="Where extension schemas are kept.")
     offline: bool = Field(default=False, description="Never fetch a schema.")
@@ -33,6 +45,8 @@ class Settings(BaseSettings):
     )
     allow_pickle: bool = Field(default=False, description="Let pipelines load weights that are pickles.")
     experiment_tracker: str | None = Field(default=None, description="ZenML experiment tracker of a finetune.")
+    tracking: Literal["mlflow", "wandb", "none"] = Field(default="mlflow", description="Where training is tracked.")
+    tracking_uri: str = Field(default="", description="Server of the tracker; without it a folder under the home.")
     models_repo: str = Field(default="", description="Git repository whose branch holds models/: a path or URL.")
     models_branch: str = Field(default="main", description="The branch of that repository.")
     sensor_interval: int = Field(default=30, ge=1, description="Seconds between two ticks of a sensor.")
@@ -104,6 +118,11 @@ class Settings(BaseSettings):
     @property
     def artifacts_path(self) -> Path:
         return self.home / "artifacts"
+
+    @property
+    def tracking_path(self) -> Path:
+        """What is tracked without a server."""
+        return self.home / "tracking"
 
     @property
     def dagster_path(self) -> Path:
