@@ -44,6 +44,12 @@ class Settings(BaseSettings):
         default=("models.",), description="Module prefixes that entrypoints of items may start with."
     )
     allow_pickle: bool = Field(default=False, description="Let pipelines load weights that are pickles.")
+    executor: Literal["local", "celery", "kubernetes"] = Field(
+        default="local", description="Where the steps of runs are executed: in the run's own process, or elsewhere."
+    )
+    broker_url: SecretStr | None = Field(
+        default=None, description="Redis that hands steps to Celery workers, e.g. redis://:password@host:6379/0."
+    )
     experiment_tracker: str | None = Field(default=None, description="ZenML experiment tracker of a finetune.")
     tracking: Literal["mlflow", "wandb", "none"] = Field(default="mlflow", description="Where training is tracked.")
     tracking_uri: str = Field(default="", description="Server of the tracker; without it a folder under the home.")
