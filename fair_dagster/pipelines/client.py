@@ -20,10 +20,14 @@ from fair_dagster.pipelines.identity import require_same_zenml
 from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:
+    from urllib3.util import Retry
     from zenml.client import Client
 
 PAGE_SIZE = 500
 _ANSWER_SECONDS = 5.0
+_RESTART_SECONDS = 300
+_LONGEST_WAIT_SECONDS = 16
+_UNAVAILABLE = (408, 429, 502, 503, 504)
 _ADVICE = "check that it runs and that ZENML_STORE_URL is right"
 _NO_CONNECTION = re.compile(r"Error connecting to URL '([^']*)'")
 # Sensors of one code location tick in threads of one process.
@@ -80,10 +84,35 @@ def _require_answer() -> None:
 
 def give_up_soon(store: Any) -> None:
     """Let the calls of a ZenML store that go to a server be tried at most twice."""
+    _retry(store, 1)
+
+
+def outlast(store: Any) -> None:
+    """Let the calls of a ZenML store outlast a restart of its server, of up to five minutes.
+
+    For a process whose work of hours would be lost otherwise; ZenML by itself gives up after half a minute. A call that
+    is tried again carries the key of its first try, so that the server does nothing twice.
+    """
+    from urllib3.util import Retry
+
+    # 0, 2, 4, 8 and then 16 s between two tries.
+    tries = 4 + _RESTART_SECONDS // _LONGEST_WAIT_SECONDS
+    retry = Retry(
+        total=tries,
+        redirect=3,
+        backoff_factor=1,
+        backoff_max=_LONGEST_WAIT_SECONDS,
+        allowed_methods=None,
+        status_forcelist=_UNAVAILABLE,
+    )
+    _retry(store, retry)
+
+
+def _retry(store: Any, retries: "int | Retry") -> None:
     from requests.adapters import HTTPAdapter
 
     for scheme in ("http://", "https://") if hasattr(store, "session") else ():
-        store.session.mount(scheme, HTTPAdapter(max_retries=1))
+        store.session.mount(scheme, HTTPAdapter(max_retries=retries))
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ from fair_dagster.domain.errors import ServiceError
 from fair_dagster.settings import Settings
 
 CONFIG_VARIABLE = "ZENML_CONFIG_PATH"
+NO_KEY_FILE = "ZENML_DISABLE_CREDENTIALS_DISK_CACHING"
+_CREDENTIALS = ("ZENML_STORE_API_KEY", "ZENML_STORE_API_TOKEN", "ZENML_STORE_PASSWORD")
 # Loggers that repeat the stack, offer a dashboard or report their own set-up in every run.
 _CHATTY = {
     "zenml.pipelines.pipeline_definition": logging.WARNING,
@@ -50,6 +52,8 @@ def zenml_environment(settings: Settings, *, verbosity: Verbosity = "WARNING") -
 def prepare(settings: Settings, *, verbosity: Verbosity = "WARNING") -> None:
     """Set the variables in this process. May be called again with equal settings.
 
+    A key that comes from the environment stays there: ZenML then keeps no file of credentials.
+
     Raises:
         ServiceError: ZenML was imported before with another configuration; it would write elsewhere.
     """
@@ -62,7 +66,12 @@ def prepare(settings: Settings, *, verbosity: Verbosity = "WARNING") -> None:
                 f"{settings.zenml_path}: use one FAIR_HOME a process, and start a new process for another"
             )
         return
-    settings.zenml_path.mkdir(parents=True, exist_ok=True)
+    settings.zenml_path.parent.mkdir(parents=True, exist_ok=True)
+    # What `zenml login` leaves there is for its owner alone.
+    settings.zenml_path.mkdir(mode=0o700, exist_ok=True)
+    if any(os.environ.get(name) for name in _CREDENTIALS):
+        # ZenML would write the key of the environment into a file that everybody can read.
+        os.environ[NO_KEY_FILE] = "true"
     os.environ.update(variables)
     for name, level in _CHATTY.items():
         logging.getLogger(name).setLevel(level)

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 # Aliases, because the method `list` hides the builtin in the annotations of its class.
 Records = list[VersionRecord]
 Ids = list[str]
-_LINKS_A_CALL = 200
-_MODELS_A_CALL = 200
+# As many as fit into the 8 KiB that proxies before a server allow an address.
+_LINKS_A_CALL = 100
+_MODELS_A_CALL = 100
 
 
 class ModelVersions:
@@ -191,7 +192,7 @@ class ModelVersions:
             )
 
     def _records(self, rows: Sequence[Any]) -> Records:
-        """Records with artifacts and runs, in two calls for up to 200 versions instead of two a version."""
+        """Records with artifacts and runs, in two calls for up to 100 versions instead of two a version."""
         artifacts: dict[UUID, dict[str, str]] = defaultdict(dict)
         runs: dict[UUID, Ids] = defaultdict(Ids)
         for start in range(0, len(rows), _LINKS_A_CALL):

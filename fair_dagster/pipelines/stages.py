@@ -18,8 +18,8 @@ from fair_dagster.settings import Settings
 if TYPE_CHECKING:
     from zenml.client import Client
 
-IDS_A_CALL = 200
-"""SQLite refuses a filter of a thousand ids."""
+IDS_A_CALL = 100
+"""Over HTTP a filter is part of the address, and proxies before servers refuse one of more than 8 KiB."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from fair_dagster.domain.versions import (
     VersionRecord,
     read_training,
 )
+from fair_dagster.pipelines.client import open_client, outlast
 from fair_dagster.pipelines.entrypoints import load_entrypoint
 from fair_dagster.pipelines.model_versions import ModelVersions
 from fair_dagster.pipelines.prediction import read_mapping
@@ -81,6 +82,8 @@ class Training:
         request = read_mapping(self._config)
         pipeline = self._pipeline()
         template = f"{request.get('run_name') or f'{pipeline.name}-{{date}}-{{time}}'}-{self._suffix}"
+        # ZenML runs the pipeline over the same store.
+        outlast(open_client(self._settings).zen_store)
         try:
             pipeline.with_options(config_path=str(self._config), run_name=template)()
         except Exception as error:
