@@ -14,7 +14,7 @@ from fair_dagster.domain.errors import ServiceError
 from fair_dagster.settings import Settings
 
 CONFIG_VARIABLE = "ZENML_CONFIG_PATH"
-NO_KEY_FILE = "ZENML_DISABLE_CREDENTIALS_DISK_CACHING"
+NO_KEY_FILE = "DISABLE_CREDENTIALS_DISK_CACHING"
 _CREDENTIALS = ("ZENML_STORE_API_KEY", "ZENML_STORE_API_TOKEN", "ZENML_STORE_PASSWORD")
 # Loggers that repeat the stack, offer a dashboard or report their own set-up in every run.
 _CHATTY = {
