@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     s3_endpoint: str = Field(default="", description="URL of an S3 server other than AWS.")
     s3_region: str = Field(default="us-east-1", description="Region of the bucket.")
     s3_path_style: bool = Field(default=False, description="Name the bucket in the path, not in the host.")
+    registries: tuple[str, ...] = Field(
+        default=(),
+        description="Container registries that may stand at private addresses; http://host:port for one without TLS.",
+    )
     models: Path = Field(default=PROJECT_ROOT / "models", description="Folder of the base model folders.")
     schema_cache: Path | None = Field(default=None, description="Where extension schemas are kept.")
     offline: bool = Field(default=False, description="Never fetch a schema.")
@@ -123,7 +127,9 @@ class Settings(BaseSettings):
 
     @property
     def artifacts_path(self) -> Path:
-        return self.home / "artifacts"
+        """The folder of artifacts. Where a bucket holds them, the one that did before."""
+        is_folder = self.artifacts and "://" not in self.artifacts
+        return Path(self.artifacts).expanduser().resolve() if is_folder else self.home / "artifacts"
 
     @property
     def tracking_path(self) -> Path:
@@ -151,6 +157,11 @@ class Settings(BaseSettings):
     @property
     def schema_cache_path(self) -> Path:
         return (self.schema_cache or self.cache_path / "schemas").expanduser().resolve()
+
+    @property
+    def services_path(self) -> Path:
+        """Servers that `scripts/services` runs."""
+        return self.home / "services"
 
     @property
     def runs_path(self) -> Path:

@@ -1,12 +1,10 @@
 """Fetching a small public document over https: no private address, no redirect, limits of size and time."""
 
-import ipaddress
-import socket
-import threading
 import time
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from fair_dagster.addresses import public_address
 from fair_dagster.domain.errors import ServiceError
 
 MAX_BYTES = 5 * 1024 * 1024
@@ -29,7 +27,7 @@ def fetch(url: str, *, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECO
     if parts.scheme != "https" or not parts.hostname:
         raise ServiceError(f"{url}: only https is fetched")
     host = parts.hostname
-    address = _public_address(host, parts.port or 443, max_seconds)
+    address = public_address(host, parts.port or 443, max_seconds / 2)
     target = httpx.URL(url).copy_with(host=address)
     headers = {"Host": parts.netloc, "Accept": "application/json", "Accept-Encoding": "identity"}
     try:
@@ -53,33 +51,3 @@ def _body(url: str, chunks: Iterable[bytes], max_bytes: int, deadline: float) ->
         if time.monotonic() > deadline:
             raise ServiceError(f"{url}: took too long")
     return bytes(body)
-
-
-def _public_address(host: str, port: int, max_seconds: float) -> str:
-    """One address of ``host``, all of which must be public."""
-    found = _resolve(host, port, max_seconds)
-    for address in found:
-        parsed = ipaddress.ip_address(address)
-        if not parsed.is_global or parsed.is_multicast:
-            raise ServiceError(f"{host}: {address} is not a public address")
-    return found[0]
-
-
-def _resolve(host: str, port: int, max_seconds: float) -> list[str]:
-    # A resolver without network may hang for minutes and takes no timeout: it is left alone in its thread.
-    answer: list[str] = []
-
-    def ask() -> None:
-        try:
-            rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError:
-            return
-        answer.extend(str(row[4][0]) for row in rows)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(max_seconds / 2)
-    found = list(answer)
-    if not found:
-        raise ServiceError(f"{host}: the name cannot be resolved")
-    return found

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft7Validator
 
+from fair_dagster import addresses
 from fair_dagster.catalog import fetching
 from fair_dagster.catalog.schema_cache import MissingSchemaError, SchemaCache
 from fair_dagster.catalog.schemas import KINDS, own_schemas, schema_path
@@ -77,7 +78,7 @@ def test_private_addresses_are_never_asked(host: str) -> None:
 
 
 def test_a_name_that_resolves_to_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "_resolve", lambda *_: ["93.184.216.34", "10.0.0.7"])
+    monkeypatch.setattr(addresses, "resolved", lambda *_: ["93.184.216.34", "10.0.0.7"])
     with pytest.raises(ServiceError, match=r"10\.0\.0\.7 is not a public address"):
         fetching.fetch("https://example.org/schema.json")
 
@@ -103,7 +104,7 @@ def test_large_answers_and_redirects_are_refused(monkeypatch: pytest.MonkeyPatch
     server = HTTPServer(("127.0.0.1", 0), _Endless)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     # The safety of the address is tested above; here the way to a local server is opened.
-    monkeypatch.setattr(fetching, "_public_address", lambda *_: "127.0.0.1")
+    monkeypatch.setattr(fetching, "public_address", lambda *_: "127.0.0.1")
     stream = httpx.Client.stream
 
     def plain(client: httpx.Client, method: str, url: httpx.URL, **rest: object) -> object:

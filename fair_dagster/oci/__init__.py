@@ -1,0 +1,1 @@
+"""OCI registries: references of images and artifacts, and the client that asks registries for them."""
