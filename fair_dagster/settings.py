@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     broker_url: SecretStr | None = Field(
         default=None, description="Redis that hands steps to Celery workers, e.g. redis://:password@host:6379/0."
     )
+    training_resources: dict[str, dict[str, str]] = Field(
+        default={"requests": {"cpu": "1", "memory": "4Gi"}, "limits": {"memory": "8Gi"}},
+        description="What a pod that trains gets on Kubernetes, as JSON.",
+    )
     experiment_tracker: str | None = Field(default=None, description="ZenML experiment tracker of a finetune.")
     tracking: Literal["mlflow", "wandb", "none"] = Field(default="mlflow", description="Where training is tracked.")
     tracking_uri: str = Field(default="", description="Server of the tracker; without it a folder under the home.")

@@ -4,6 +4,29 @@ from pathlib import Path
 
 import pytest
 
+# Fixtures of real servers, for every test; nothing is started before one asks.
+from tests.services.fixtures import (  # noqa: F401
+    docker_registry,
+    empty_database,
+    mlflow_server,
+    moto_server,
+    moto_session,
+    pgstac_database,
+    postgres_server,
+    postgres_session,
+    protected_registry,
+    redis_server,
+    redis_session,
+    s3_bucket,
+    s3_server,
+    s3_session,
+    second_pgstac_database,
+    services,
+    stac_api,
+    zenml_server,
+    zenml_session,
+)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

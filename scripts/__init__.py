@@ -1,0 +1,1 @@
+"""Tools for developers and operators that are no part of the library."""
