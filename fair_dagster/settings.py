@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     alert_webhook: SecretStr | None = Field(default=None, description="URL that failed runs are posted to.")
     alert_secret: SecretStr | None = Field(default=None, description="Signs what is posted there.")
 
+    def __hash__(self) -> int:
+        # Clients are kept by settings, and a field that is a mapping has no hash of its own.
+        return hash(json.dumps(self.plain(), sort_keys=True))
+
     def model_post_init(self, _: object) -> None:
         # Frozen applies to callers; here the two derived defaults are filled in.
         object.__setattr__(self, "home", self.home.expanduser().resolve())
