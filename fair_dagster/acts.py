@@ -17,7 +17,7 @@ from fair_dagster.domain.errors import FairError, RefusedError
 from fair_dagster.domain.reconciliation import Done, Finding
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import Stage, VersionRecord
-from fair_dagster.flows import allocations, base_models, local_models, merges
+from fair_dagster.flows import allocations, base_models, local_models, merges, tracking
 from fair_dagster.flows.predictions import Prediction
 from fair_dagster.flows.reconciliation import Progress, no_progress
 from fair_dagster.flows.services import Services
@@ -118,6 +118,7 @@ def delete_version(services: Services, name: str, number: int) -> None:
         raise
     if request := FinetuneRequest.of(version):
         delete_partition(services.settings, keys.finetunes_name(request.base_model), version.id)
+        tracking.forget(services, version.id, version.uuid)
         allocations.forget(services, version.id, version.uuid)
     allocations.delete_empty_model(services, name)
 

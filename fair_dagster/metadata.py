@@ -14,6 +14,7 @@ from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.flows import lineage
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.filenames import PREVIEW_FILE
+from fair_dagster.tracking.outbox import Note
 
 Metadata = dict[str, Any]
 
@@ -77,6 +78,16 @@ def request_lineage(request: FinetuneRequest) -> Metadata:
         (items.DATASETS, request.dataset): str(request.dataset_version),
     }
     return {"lineage": dg.MetadataValue.md(made_from(parents))}
+
+
+def tracking_metadata(note: Note | None, problem: str | None) -> Metadata:
+    """Where a training is tracked, or why it is not yet."""
+    if note is None:
+        return {"tracking": dg.MetadataValue.text(problem)} if problem else {}
+    on_the_web = note.url.startswith(("http://", "https://"))
+    link = dg.MetadataValue.url(note.url) if on_the_web else dg.MetadataValue.path(note.url)
+    named: Metadata = {"tracking": link, "tracking_run_id": note.run_id}
+    return named | ({"tracking_problem": dg.MetadataValue.text(problem)} if problem else {})
 
 
 def training_metadata(result: Mapping[str, Any], folder: Path, request: FinetuneRequest) -> Metadata:

@@ -1,8 +1,10 @@
 """What a pipeline reports about itself: metrics, split, losses, duration and progress.
 
 The ``log_*`` functions write to the ZenML model version of the running step (to the step itself where the run
-has no model). Outside a step, as in a plain test of a step's function, they do nothing. ``report_progress``
-needs no ZenML at all. The way back is ``read_training``.
+has no model). Outside a step, as in a plain test of a step's function, they do nothing. ``report_progress`` and
+``report_epoch`` need no ZenML at all. The way back is ``read_training``.
+
+What an experiment tracker is to show goes to a file as well, which its sender follows.
 """
 
 import json
@@ -23,20 +25,25 @@ from fair_dagster.domain.versions import (
 
 __all__ = [
     "PROGRESS_VARIABLE",
+    "TRACKING_VARIABLE",
     "TrainingRecord",
     "log_loss_history",
     "log_metrics",
     "log_split",
     "log_wall_time",
     "read_training",
+    "report_epoch",
     "report_progress",
+    "tell_tracking",
 ]
 
 PROGRESS_VARIABLE = "FAIR_PROGRESS_FILE"
+TRACKING_VARIABLE = "FAIR_TRACKING_FILE"
 
 
 def log_metrics(metrics: Mapping[str, Any]) -> None:
     """Log numbers by name, e.g. ``{"building_iou": 0.53}``; a value may be a mapping of class to number."""
+    tell_tracking({"metrics": dict(metrics)})
     _log({f"{PREFIX}{name}": value for name, value in metrics.items()})
 
 
@@ -48,6 +55,7 @@ def log_split(info: Mapping[str, Any]) -> None:
 def log_loss_history(train: Sequence[float], validation: Sequence[float]) -> None:
     """Log the losses, one number an epoch, first epoch first."""
     history = {"train_loss": [float(x) for x in train], "val_loss": [float(x) for x in validation]}
+    tell_tracking({"series": history})
     _log({LOSS_HISTORY_KEY: history})
 
 
@@ -62,20 +70,43 @@ def report_progress(done: int, total: int, what: str = "epoch") -> None:
     A line is written by one ``write`` to a file opened for appending, so that lines of several processes do
     not mix. A file that cannot be written never fails a training.
     """
-    path = os.environ.get(PROGRESS_VARIABLE)
+    _append(PROGRESS_VARIABLE, {"done": done, "total": total, "what": what})
+
+
+def report_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
+    """Tell the experiment tracker the numbers of an epoch (from 1) while the training goes on.
+
+    ``train_loss`` and ``val_loss`` are the names under which ``log_loss_history`` tells them at the end; what was told
+    here is not told again. Does nothing where nothing is tracked, and never fails a training.
+    """
+    tell_tracking({"metrics": dict(metrics), "step": int(epoch)})
+
+
+def tell_tracking(event: Mapping[str, Any]) -> None:
+    """Append an event to the file that the tracker's sender follows, if any."""
+    _append(TRACKING_VARIABLE, event)
+
+
+def _append(variable: str, entry: Mapping[str, Any]) -> None:
+    path = os.environ.get(variable)
     if not path:
         return
-    entry = {"done": done, "total": total, "what": what, "time": datetime.now(UTC).isoformat()}
     try:
+        line = json.dumps({**entry, "time": datetime.now(UTC).isoformat()}, default=_plain)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    except OSError:
+    except (OSError, TypeError, ValueError):
         return
     try:
-        os.write(descriptor, f"{json.dumps(entry)}\n".encode())
+        os.write(descriptor, f"{line}\n".encode())
     except OSError:
         return
     finally:
         os.close(descriptor)
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy's or a tensor's as Python's."""
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def _log(metadata: dict[str, Any]) -> None:

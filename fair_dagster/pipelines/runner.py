@@ -16,15 +16,19 @@ from types import FrameType
 from typing import Any
 
 from fair_dagster.domain.errors import FairError
+from fair_dagster.domain.versions import ONNX_ARTIFACT
 from fair_dagster.pipelines.compat import install_fair_package
 from fair_dagster.pipelines.entrypoints import offer_models
 from fair_dagster.pipelines.environment import prepare
 from fair_dagster.pipelines.files import write_json
+from fair_dagster.pipelines.metadata import TRACKING_VARIABLE, tell_tracking
 from fair_dagster.pipelines.run_records import describe_error
 from fair_dagster.processes import collect_rarely, end_with_parent, leave
 from fair_dagster.settings import Settings
 
 PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
+# A run or experiment of another MLflow than the one that a pipeline writes to here.
+_OTHERS_RUN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 
 
 class Interrupted(BaseException):
@@ -45,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings()
         prepare(settings, verbosity="INFO")
+        if os.environ.get(TRACKING_VARIABLE):
+            for name in _OTHERS_RUN:
+                os.environ.pop(name, None)
         offer_models(settings.models)
         install_fair_package()
         code, result = _train(settings, options) if options.command == "train" else _predict(settings, options)
@@ -89,12 +96,26 @@ def _train(settings: Settings, options: argparse.Namespace) -> tuple[int, dict[s
         _handle_signals(signal.SIG_IGN)  # Unwinding the step, ZenML has put `stop` back.
         return interruption.exit_code, training.interrupted(str(interruption)).as_json()
     document = result.as_json()
+    _tell_tracking(settings, options.config, document)
     if result.status != "completed":
         return 1, document
     from fair_dagster.pipelines.preview import draw_preview
 
     draw_preview(settings, options.entrypoint, options.config, document)
     return 0, document
+
+
+def _tell_tracking(settings: Settings, config: Path, result: dict[str, Any]) -> None:
+    """The result and the exported model, before the picture is drawn: both take a second, and go on at once."""
+    if not os.environ.get(TRACKING_VARIABLE):
+        return
+    event: dict[str, Any] = {"result": result}
+    if uri := result["artifacts"].get(ONNX_ARTIFACT):
+        from fair_dagster.pipelines.artifacts import artifact_file
+
+        with contextlib.suppress(FairError, OSError):
+            event["model"] = str(artifact_file(settings, uri, config.parent / "tracked"))
+    tell_tracking(event)
 
 
 def _predict(settings: Settings, options: argparse.Namespace) -> tuple[int, dict[str, Any]]:

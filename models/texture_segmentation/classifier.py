@@ -19,8 +19,8 @@ from models.texture_segmentation.features import CHANNELS, WINDOWS
 
 logger = logging.getLogger(__name__)
 
-EpochCallback = Callable[[int, int], None]
-"""Is told how many epochs are done, and how many there are."""
+EpochCallback = Callable[[int, int, Mapping[str, float]], None]
+"""Is told how many epochs are done, how many there are, and the losses of the last one."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def fit(
         validation: pixels whose loss is watched; nothing is fitted to them.
         hyperparameters: epochs, learning_rate, l2, seed.
         start: a model to go on from.
-        on_epoch: is told epochs done and in total.
+        on_epoch: is told epochs done and in total, and ``train_loss`` and ``val_loss``.
 
     Raises:
         RefusedError: the training pixels are all building, or none is.
@@ -156,13 +156,13 @@ def _fit_one(
         classifier.partial_fit(scaled, train.targets, classes=[0, 1])
         for losses, sample, inputs in ((history.train, train, scaled), (history.validation, validation, watched)):
             losses.append(float(log_loss(sample.targets, classifier.predict_proba(inputs), labels=[0, 1])))
-        on_epoch(epoch + 1, epochs)
+        on_epoch(epoch + 1, epochs, {"train_loss": history.train[-1], "val_loss": history.validation[-1]})
     # The probability 0.5 is put where the IoU of the training pixels is highest.
     classifier.intercept_ -= best_threshold(classifier.decision_function(scaled), train.targets)
     return make_pipeline(scaler, classifier), history
 
 
-def _silent(_done: int, _total: int) -> None:
+def _silent(_done: int, _total: int, _losses: Mapping[str, float]) -> None:
     """For what nobody waits for."""
 
 

@@ -6,7 +6,7 @@ top are what serving uses.
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from fair_dagster.pipelines.metadata import (
     log_metrics,
     log_split,
     log_wall_time,
+    report_epoch,
     report_progress,
 )
 from models.texture_segmentation import classifier, dataset, evaluation, onnx_graph
@@ -123,6 +124,11 @@ def split_dataset(
     return info
 
 
+def _report_epoch(done: int, total: int, losses: Mapping[str, float]) -> None:
+    report_epoch(done, losses)
+    report_progress(done, total)
+
+
 @step(output_materializers={"trained_model": CheckpointMaterializer})
 def train_model(  # noqa: PLR0917 - the contract names these parameters
     dataset_chips: str,
@@ -149,7 +155,7 @@ def train_model(  # noqa: PLR0917 - the contract names these parameters
         dataset.sample_pixels([paths[name] for name in split_info[key]], labels, count, int(settings["seed"]))
         for key, count in (("train_chip_names", int(settings["pixels_per_chip"])), ("val_chip_names", 2000))
     )
-    model, history = classifier.fit(train, validation, settings, start=start, on_epoch=report_progress)
+    model, history = classifier.fit(train, validation, settings, start=start, on_epoch=_report_epoch)
     log_loss_history(history.train, history.validation)
     log_wall_time(time.perf_counter() - started)
     return classifier.dump(model)

@@ -1,10 +1,12 @@
 """Names of ``fair.zenml.instrumentation`` and ``fair.zenml.metrics``: what a step reports about itself.
 
-Everything goes to ZenML's metadata under the same keys; to MLflow as well where it can be imported.
+Everything goes to ZenML's metadata under the same keys, and to the experiment tracker. MLflow itself is only asked to
+log what the training's library reports of its own accord.
 """
 
 import contextlib
 import importlib
+import os
 import time
 from collections.abc import Iterator, Mapping
 from types import ModuleType
@@ -39,9 +41,8 @@ def mlflow_training_context(
     given = {key: value for key, value in names.items() if value}
     mlflow = _mlflow()
     if mlflow is not None:
-        mlflow.autolog()
-        mlflow.log_params(scalars)
-        mlflow.set_tags({f"fair.{key.removesuffix('_id')}": value for key, value in given.items()})
+        # The model is an artifact of the pipeline.
+        mlflow.autolog(log_models=False, silent=True)
     log_run_metadata({f"{PREFIX}{key}": value for key, value in {**scalars, **given}.items()})
     start = time.perf_counter()
     yield
@@ -50,9 +51,6 @@ def mlflow_training_context(
 
 def log_evaluation_results(metrics: dict[str, Any]) -> None:
     """Log the metrics of an evaluation."""
-    mlflow = _mlflow()
-    if mlflow is not None:
-        mlflow.log_metrics({key: value for key, value in metrics.items() if isinstance(value, int | float)})
     ours.log_metrics(metrics)
 
 
@@ -102,9 +100,10 @@ def read_training_wall_time(run_metadata: Mapping[str, Any] | None) -> float | N
 
 
 def _mlflow() -> ModuleType | None:
+    """MLflow where somebody said where it writes; it would otherwise begin a run in the working directory."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        return None
     try:
-        mlflow = importlib.import_module("mlflow")
+        return importlib.import_module("mlflow")
     except ImportError:
         return None
-    # Without an active run MLflow would start one of its own, in a folder of the working directory.
-    return mlflow if mlflow.active_run() is not None else None

@@ -1,5 +1,6 @@
 """The steps of the contract, called as plain functions on a small synthetic town."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,14 +106,17 @@ def test_losses_are_reported_and_fall(pipeline: Any, trained: Trained) -> None:
         dataset.sample_pixels([paths[name] for name in trained.split[key]], labels, 500, 1)
         for key in ("train_chip_names", "val_chip_names")
     )
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[int, int, Mapping[str, float]]] = []
     settings = pipeline.TRAINING_DEFAULTS | HYPERPARAMETERS
 
-    _, history = classifier.fit(train, validation, settings, on_epoch=lambda *done: seen.append(done))
+    _, history = classifier.fit(train, validation, settings, on_epoch=lambda *told: seen.append(told))
 
     assert len(history.train) == len(history.validation) == 4
     assert history.train[-1] < history.train[0]
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    losses = zip(history.train, history.validation, strict=True)
+    assert seen == [
+        (epoch, 4, {"train_loss": train, "val_loss": val}) for epoch, (train, val) in enumerate(losses, start=1)
+    ]
 
 
 @pytest.mark.parametrize(
