@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fair_dagster.acts import Reconciled
+    from fair_dagster.domain.moving import Mode
     from fair_dagster.flows.merges import Followed
+    from fair_dagster.flows.moving import Moved
     from fair_dagster.flows.reconciliation import Progress
     from fair_dagster.pipelines.run_records import LogLine
     from fair_dagster.runs.records import Run
@@ -295,6 +297,22 @@ class Fair:
     def validate_catalog(self, *, strict: bool = False) -> dict[str, list[catalog_flow.Checked]]:
         """What is wrong with each item, by collection."""
         return catalog_flow.validate_catalog(self.services, strict=strict)
+
+    def export_catalog(self, folder: Path, mode: "Mode" = "empty", *, progress: "Progress | None" = None) -> "Moved":
+        """Copy the catalog into ``folder`` as JSON files and compare; ``mode`` says what may be there already.
+
+        Raises:
+            RefusedError: the catalog is damaged, or ``folder`` holds something else; nothing was written.
+        """
+        from fair_dagster.flows.moving import export_catalog
+
+        return export_catalog(self.settings, folder, mode, progress)
+
+    def import_catalog(self, folder: Path, mode: "Mode" = "empty", *, progress: "Progress | None" = None) -> "Moved":
+        """Load the JSON catalog in ``folder`` into the catalog and compare; otherwise as ``export_catalog``."""
+        from fair_dagster.flows.moving import import_catalog
+
+        return import_catalog(self.settings, folder, mode, progress)
 
     def _items(self, collection: str, all_versions: bool) -> list[Item]:
         return catalog_flow.listing(self.services, collection, self._tell, all_versions=all_versions)

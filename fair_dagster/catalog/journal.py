@@ -66,8 +66,11 @@ class Journal:
         except OSError:
             return False
 
-    def commit(self, writes: Mapping[Path, bytes], deletes: Iterable[Path] = ()) -> None:
+    def commit(self, writes: Mapping[Path, bytes] | Iterable[tuple[Path, bytes]], deletes: Iterable[Path] = ()) -> None:
         """Replace the files of ``writes`` by their new contents and remove those of ``deletes``.
+
+        Pairs are taken one after the other, so that a whole catalog need not be in memory. An error that they raise
+        while they are taken is handed on; nothing has changed then.
 
         Raises:
             CatalogError: the disk refused. Nothing has changed then, unless the message says otherwise.
@@ -84,6 +87,9 @@ class Journal:
         except OSError as error:
             self._take_back(created)
             raise CatalogError(f"{_sentence(error, self._root)}; the catalog is as it was") from error
+        except BaseException:
+            self._take_back(created)
+            raise
         self._carry_out(plan)
 
     def recover(self) -> None:
@@ -104,11 +110,17 @@ class Journal:
             raise CatalogError(_sentence(error, self._root)) from error
         self._carry_out(plan)
 
-    def _stage(self, writes: Mapping[Path, bytes], deletes: Iterable[Path], created: list[Path]) -> _Plan:
+    def _stage(
+        self,
+        writes: Mapping[Path, bytes] | Iterable[tuple[Path, bytes]],
+        deletes: Iterable[Path],
+        created: list[Path],
+    ) -> _Plan:
         self._checkpoint("stage")
         _make_folder(self._staging, created)
         moves = []
-        for number, (target, content) in enumerate(writes.items()):
+        pairs = writes.items() if isinstance(writes, Mapping) else writes
+        for number, (target, content) in enumerate(pairs):
             staged = self._staging / str(number)
             staged.write_bytes(content)
             # Made before the commit point, so that afterwards no step needs space on the disk.

@@ -8,29 +8,27 @@ leaves is ``journal``.
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-
-from filelock import FileLock, Timeout
 
 from fair_dagster.catalog import documents
 from fair_dagster.catalog.checking import require_applicable
 from fair_dagster.catalog.index import FileIndex
 from fair_dagster.catalog.journal import Checkpoint, Journal, no_checkpoint
 from fair_dagster.catalog.layout import Layout
+from fair_dagster.catalog.locking import LOCK_SECONDS, locked
 from fair_dagster.catalog.reading import DamagedFileError, folder_names, loaded
 from fair_dagster.catalog.upkeep import aside, catalog_upkeep, collection_upkeep, dumped
 from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
 from fair_dagster.domain.damage import DamagedItem, Scan, collection_problem, item_problem
 from fair_dagster.domain.digests import digest_of
 from fair_dagster.domain.entries import Entry
-from fair_dagster.domain.errors import CatalogError, ConflictError
+from fair_dagster.domain.errors import ConflictError
 from fair_dagster.domain.items import COLLECTIONS
 
-_LOCK = ".lock"
 _READ_ATTEMPTS = 5
 T = TypeVar("T")
 
@@ -44,7 +42,9 @@ class JsonStore:
         checkpoint: called before each step of a write; for tests.
     """
 
-    def __init__(self, root: Path, *, lock_timeout: float = 60.0, checkpoint: Checkpoint = no_checkpoint) -> None:
+    def __init__(
+        self, root: Path, *, lock_timeout: float = LOCK_SECONDS, checkpoint: Checkpoint = no_checkpoint
+    ) -> None:
         self._layout = Layout(root)
         self._journal = Journal(self._layout.root, checkpoint=checkpoint)
         self._lock_timeout = lock_timeout
@@ -211,24 +211,8 @@ class JsonStore:
 
     # Writing
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        lock = FileLock(self.root / _LOCK, timeout=self._lock_timeout, poll_interval=0.005)
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout as error:
-            raise CatalogError(
-                f"another process has been writing the catalog at {self.root} for {self._lock_timeout:g} s; "
-                "try again, or look for a process that hangs"
-            ) from error
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise CatalogError(f"the catalog at {self.root} could not be written: {reason}") from error
-        try:
-            yield
-        finally:
-            lock.release()
+    def _lock(self) -> AbstractContextManager[None]:
+        return locked(self.root, self._lock_timeout)
 
     def _check_conflicts(self, changes: ChangeSet) -> None:
         problems = []

@@ -105,9 +105,10 @@ class Layout:
 
     def _href_to_memory(self, href: str, folder: str) -> str:
         absolute = _absolute(href, folder)
-        if absolute == href or not absolute.startswith(f"{self.root}{os.sep}"):
+        if absolute == href or not absolute.startswith(f"{self.root}/"):
             return absolute
-        parts = Path(absolute).relative_to(self.root).parts
+        # Every link of every item comes by here, and a path object costs ten times as much as the text.
+        parts = absolute.removeprefix(f"{self.root}/").split("/")
         is_item = len(parts) == 3 and parts[2] == f"{parts[1]}.json" and parts[0] in COLLECTIONS
         return href_of(ItemKey(parts[0], parts[1])) if is_item else absolute
 

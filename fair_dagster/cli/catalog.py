@@ -1,7 +1,8 @@
-"""``catalog``: validate, show, reconcile."""
+"""``catalog``: validate, show, reconcile, export, import."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +15,9 @@ from fair_dagster.domain import items
 
 if TYPE_CHECKING:
     from fair_dagster.domain.changes import Item
+    from fair_dagster.domain.moving import LocalFile, Mode
     from fair_dagster.flows.catalog import Checked
+    from fair_dagster.flows.moving import Moved
 
 _COLUMNS = (
     Column("collection", whole=True),
@@ -30,6 +33,18 @@ _DRIFT = (
     Column("detail"),
     Column("repair"),
 )
+_MOVED = (
+    Column("collection", whole=True),
+    Column("items", right=True),
+    Column("created", right=True),
+    Column("updated", right=True),
+    Column("unchanged", right=True),
+    Column("removed", right=True),
+    Column("kept", right=True),
+)
+_LOCAL_SHOWN = 5
+_merge = click.option("--merge", is_flag=True, help="Keep what only the target has; overwrite what differs.")
+_replace = click.option("--replace", is_flag=True, help="Remove what only the target has; overwrite what differs.")
 
 
 @click.group("catalog")
@@ -132,3 +147,78 @@ def _print_drift(
     session.out.table(_DRIFT, [[row[column.title] for column in _DRIFT] for row in rows])
     if not done and any(one["repair"] for one in findings):
         session.out.remark("`fair-dagster catalog reconcile --repair` does what the column repair says")
+
+
+@catalog.command("export")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@_merge
+@_replace
+@reports
+def export(session: Session, folder: Path, merge: bool, replace: bool) -> None:
+    """Copy the catalog into FOLDER as JSON files, and compare. Exit code 1 when something differs.
+
+    FOLDER must be empty, or hold nothing that the catalog does not hold equally. An export that was cut off is simply
+    repeated.
+    """
+    with watched(session.out, "Exporting") as progress:
+        moved = session.fair.export_catalog(folder, _mode(merge, replace), progress=progress)
+    _show_moved(session, moved)
+
+
+@catalog.command("import")
+@click.argument("folder", type=click.Path(file_okay=False, exists=True, path_type=Path))
+@_merge
+@_replace
+@reports
+def import_(session: Session, folder: Path, merge: bool, replace: bool) -> None:
+    """Load the JSON catalog in FOLDER into the catalog, and compare. Exit code 1 when something differs.
+
+    The catalog must be empty, or hold nothing that FOLDER does not hold equally. An import that was cut off is simply
+    repeated. With FAIR_PGSTAC_DSN it is one transaction.
+    """
+    with watched(session.out, "Importing") as progress:
+        moved = session.fair.import_catalog(folder, _mode(merge, replace), progress=progress)
+    _show_moved(session, moved)
+
+
+def _mode(merge: bool, replace: bool) -> "Mode":
+    if merge and replace:
+        raise click.UsageError("--merge and --replace exclude each other")
+    return "merge" if merge else "replace" if replace else "empty"
+
+
+def _show_moved(session: Session, moved: "Moved") -> None:
+    document = asdict(moved) | {
+        "equal": not moved.differences,
+        "local_files": [{"item": str(one.item), "asset": one.asset, "href": one.href} for one in moved.local_files],
+    }
+    session.out.show(document, lambda: _print_moved(session, moved))
+    if moved.differences:
+        click.get_current_context().exit(1)
+
+
+def _print_moved(session: Session, moved: "Moved") -> None:
+    session.out.line(f"{moved.source} -> {moved.target}")
+    session.out.table(_MOVED, [[getattr(one, column.title) for column in _MOVED] for one in moved.counts])
+    for line in moved.differences:
+        session.out.line(f"  {line}")
+    count = sum(one.items for one in moved.counts)
+    if moved.differences:
+        session.out.line(f"compared {count} items: {len(moved.differences)} differences")
+    else:
+        documents = "and the documents of all collections " if moved.documents else ""
+        session.out.line(f"compared {count} items {documents}as JSON: equal")
+    if not moved.documents:
+        session.out.line("the documents of the collections were computed from all items that are there now")
+    _print_local_files(session, moved.local_files)
+
+
+def _print_local_files(session: Session, found: "Sequence[LocalFile]") -> None:
+    if not found:
+        return
+    models = len({one.item for one in found})
+    session.out.remark(f"{len(found)} hrefs of {models} items are files of this machine, which nobody else can read:")
+    for one in found[:_LOCAL_SHOWN]:
+        session.out.remark(f"  {one.item}, {one.asset}: {one.href}")
+    if len(found) > _LOCAL_SHOWN:
+        session.out.remark(f"  and {len(found) - _LOCAL_SHOWN} more; --json lists all")

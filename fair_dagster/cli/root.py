@@ -39,8 +39,9 @@ NOUNS: Mapping[str, Noun] = {
     "rerun": Noun("finetune", "rerun", "Train a version's configuration again and compare."),
     "item": Noun("item", "item", "Show and patch a STAC item."),
     "lineage": Noun("lineage", "lineage", "Where a model comes from and what came of it."),
-    "catalog": Noun("catalog", "catalog", "Validate and show the catalog."),
+    "catalog": Noun("catalog", "catalog", "Validate, show, reconcile and move the catalog."),
     "demo": Noun("demo", "demo", "The whole story, from a base model to a drawn map."),
+    "worker": Noun("worker", "worker", "Execute steps of other machines' runs (FAIR_EXECUTOR=celery)."),
     "ui": Noun("start", "ui", "Start the Dagster UI."),
 }
 

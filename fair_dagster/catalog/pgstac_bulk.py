@@ -1,0 +1,163 @@
+"""A pgstac database as a place to move whole catalogs from and to, by pypgstac's own loader.
+
+A load is one transaction that keeps other writers out: it happens whole or not at all, and readers see the catalog as
+it was until it is there. How rows are read and written is the business of ``pgstac_rows``.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, LiteralString, TypeVar
+
+from pydantic import SecretStr
+
+from fair_dagster.catalog import documents
+from fair_dagster.catalog.bulk import Items
+from fair_dagster.catalog.pgstac import Connection, Pgstac, require_driver
+from fair_dagster.catalog.pgstac_rows import Rows
+from fair_dagster.catalog.stac_layout import StacLayout
+from fair_dagster.catalog.store import open_store
+from fair_dagster.domain.changes import Item, ItemKey
+from fair_dagster.domain.damage import DamagedItem, collection_problem, item_problem
+from fair_dagster.domain.digests import digest_of
+from fair_dagster.domain.errors import CatalogError
+from fair_dagster.domain.items import COLLECTIONS
+from fair_dagster.domain.moving import Document, Load, key_of_item
+from fair_dagster.domain.urls import redacted
+from fair_dagster.settings import Settings
+
+T = TypeVar("T")
+
+
+class PgstacPlace:
+    """The catalog of the API that ``FAIR_CATALOG`` names, in the database that ``FAIR_PGSTAC_DSN`` names."""
+
+    def __init__(self, settings: Settings) -> None:
+        require_driver()
+        self._settings = settings
+        self._layout = StacLayout(settings.catalog)
+        self._database = Pgstac(settings.pgstac_dsn or SecretStr(""))
+
+    @property
+    def name(self) -> str:
+        return redacted(self._settings.catalog)
+
+    def unstorable(self, item: Item) -> list[str]:
+        """See ``Place.unstorable``."""
+        return [*_unstorable(item), *_unstorable_times(item["properties"])]
+
+    def read(self, act: Callable[["PgstacCatalog"], T]) -> T:
+        """See ``Place.read``. The catalog as it is at one moment, whoever writes meanwhile."""
+        return self._run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", act)
+
+    def write(self, act: Callable[["PgstacCatalog"], T]) -> T:
+        """See ``Place.write``. One transaction."""
+        # Who reads rows in order to write them waits as well; who only reads does not.
+        return self._run("LOCK TABLE items IN EXCLUSIVE MODE", act)
+
+    def recompute(self) -> None:
+        store = open_store(self._settings)
+        for name in COLLECTIONS:
+            store.refresh(name)
+
+    def _run(self, first: LiteralString, act: Callable[["PgstacCatalog"], T]) -> T:
+        def acted(connection: Connection, _: bool) -> T:
+            connection.execute(first)
+            return act(PgstacCatalog(Rows(connection), self._layout, self.name))
+
+        return self._database.run(acted)
+
+
+class PgstacCatalog:
+    """A ``Writer`` over the rows of one transaction."""
+
+    is_atomic = True
+
+    def __init__(self, rows: Rows, layout: StacLayout, name: str) -> None:
+        self._rows = rows
+        self._layout = layout
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def walk(self, collection: str) -> Iterator[Item | DamagedItem]:
+        for stored in self._rows.items(collection):
+            yield self._read(stored, collection)
+
+    def get(self, key: ItemKey) -> Item | None:
+        stored = self._rows.item(key)
+        found = self._read(stored, key.collection) if stored is not None else None
+        if isinstance(found, DamagedItem):
+            raise CatalogError(f"{key} is damaged: {found.problem}")
+        return found
+
+    def count(self, collection: str) -> int:
+        return self._rows.count(collection)
+
+    def document(self, collection: str) -> Document | None:
+        stored = self._rows.document(collection)
+        if stored is None:
+            return None
+        if problem := collection_problem(stored, collection):
+            raise CatalogError(f"the document of the collection {collection} is damaged: {problem}")
+        return stored | {"links": self._layout.links_to_memory(stored["links"])}
+
+    def write(self, load: Load, items: Items) -> None:
+        """See ``Writer.write``."""
+        wanted = dict(load.documents or {})
+        wanted |= {
+            name: documents.without_structure(documents.new_collection(name))
+            for name in COLLECTIONS
+            if name not in wanted and self._rows.document(name) is None
+        }
+        self._rows.load_documents(wanted.values())
+        self._rows.delete((*load.removed, *load.updated))
+        if load.written:
+            self._rows.load_items(self._layout.to_stored(item, key_of_item(item)) for item in items())
+
+    def _read(self, stored: Item, collection: str) -> Item | DamagedItem:
+        item_id = str(stored["id"])
+        if problem := item_problem(stored, item_id):
+            return DamagedItem(ItemKey(collection, item_id), problem, digest_of(stored))
+        return self._layout.to_memory(stored, ItemKey(collection, item_id))
+
+
+def _unstorable(item: Item) -> Sequence[str]:
+    import orjson
+
+    problems = []
+    if item.get("geometry") is None:
+        problems.append("it has no geometry, and pgstac needs one")
+    if reserved := sorted({"private", "pgstac:base_item"} & item.keys()):
+        problems.append(f"pgstac keeps the field {', '.join(reserved)} for itself")
+    # Found in the text of the whole first, because hardly ever there is one.
+    if b"\\u0000" in orjson.dumps(item) and _has_nul(item):
+        problems.append("a text in it holds the character U+0000, which PostgreSQL cannot hold")
+    relative = [str(link["href"]) for link in item.get("links", []) if _is_relative(str(link["href"]))]
+    if relative:
+        problems.append(f"its links to {', '.join(relative)} are relative, and nobody knows to what in an API")
+    return problems
+
+
+def _unstorable_times(properties: dict[str, Any]) -> Sequence[str]:
+    from pypgstac.load import as_utc
+
+    start, end = properties.get("start_datetime"), properties.get("end_datetime")
+    names = ["start_datetime", "end_datetime"] if start is not None and end is not None else ["datetime"]
+    times = [as_utc(properties.get(name)) for name in names]  # type: ignore[arg-type]
+    if missing := [name for name, time in zip(names, times, strict=True) if time is None]:
+        return [f"its {name} is {properties.get(name)!r}, and pgstac needs a time" for name in missing]
+    first, *rest = [time for time in times if time is not None]
+    return ["its start_datetime is after its end_datetime"] if rest and first > rest[0] else []
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any("\0" in name or _has_nul(member) for name, member in value.items())
+    if isinstance(value, list):
+        return any(map(_has_nul, value))
+    return isinstance(value, str) and "\0" in value
+
+
+def _is_relative(href: str) -> bool:
+    return ":" not in href.partition("/")[0] and not href.startswith("/")
