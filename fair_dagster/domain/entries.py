@@ -23,7 +23,7 @@ class Entry:
         schema_version: of our schema; empty where the item names none.
         base_model, dataset: slugs of the parents of a local model, else empty.
         base_model_version, dataset_version: their numbers as the item spells them.
-        folders: of this machine, that its assets and links lead into, as absolute paths.
+        folders: that its assets and links lead into, as absolute paths or URLs.
     """
 
     id: str
@@ -80,7 +80,7 @@ def _folders(item: Item, place: str) -> tuple[str, ...]:
 def _led_into(href: str, place: str) -> tuple[str, ...]:
     if place and href.startswith(("./", "../")):
         href = posixpath.normpath(f"{place}/{href}")
-    if not href.startswith("/"):
+    if not href.startswith(("/", "s3://", "https://", "http://")):
         return ()
     folder, _, name = href.rpartition("/")
     # A name without a suffix may be that of a folder.

@@ -25,14 +25,20 @@ Kind = Literal[
     "broken link",
     "missing artifact",
     "changed artifact",
+    "misplaced artifact",
     "unused artifact",
+    "unpinned image",
+    "missing image",
+    "unchecked image",
     "partition without item",
     "item without partition",
     "document",
     "unpublishable",
     "not checked",
 ]
-WARNINGS: frozenset[Kind] = frozenset({"outdated", "unused artifact"})
+WARNINGS: frozenset[Kind] = frozenset(
+    {"outdated", "misplaced artifact", "unused artifact", "unpinned image", "unchecked image"}
+)
 """What consumers do not notice: everything else is an error."""
 
 _STAGE_FIELDS = frozenset({"properties.deprecated", f"properties.{RANK}", "links"})

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from fair_dagster.domain import items
 from fair_dagster.domain.artifacts import PublishedArtifact
@@ -10,9 +9,9 @@ from fair_dagster.domain.changes import Item, ItemKey
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.domain.publication import published_releases, slug_of
 from fair_dagster.domain.reconciliation import Finding, Kind
+from fair_dagster.flows.places import can_look, is_left_behind, look, release_prefix
 from fair_dagster.flows.releases import release_folder
 from fair_dagster.flows.services import Services
-from fair_dagster.storage.local import describe, size_of
 
 
 @dataclass(frozen=True)
@@ -24,12 +23,13 @@ class Named:
     artifact: PublishedArtifact
 
 
-def named_by(item: Item) -> list[Named]:
-    """The artifacts on this machine that ``item`` says size and checksum of."""
+def named_by(services: Services, item: Item) -> list[Named]:
+    """The artifacts of ours that ``item`` says size and checksum of."""
     found = []
     for name, asset in item.get("assets", {}).items():
         href, size, checksum = asset.get("href"), asset.get("file:size"), asset.get("file:checksum")
-        if isinstance(href, str) and href.startswith("/") and isinstance(size, int) and isinstance(checksum, str):
+        is_told = isinstance(size, int) and isinstance(checksum, str)
+        if is_told and isinstance(href, str) and can_look(services, href):
             found.append(Named(item, name, PublishedArtifact(href, size, checksum)))
     return found
 
@@ -49,27 +49,28 @@ def artifact_findings(
     owners = {prefix_of_item(item): item for item in scanned}
     wanted: dict[str, Named] = {}
     for item in scanned:
-        for named in named_by(item):
-            owner = owners.get(_prefix(services, named.artifact.href))
+        for named in named_by(services, item):
+            owner = owners.get(release_prefix(services, named.artifact.href))
             if owner is None or owner is item:
                 wanted.setdefault(named.artifact.href, named)
     findings = []
     for done, named in enumerate(wanted.values()):
         progress(done, len(wanted), "artifacts")
-        if named.item["collection"] in collections and (found := artifact_finding(named, checksums=checksums)):
-            findings.append(found)
+        if named.item["collection"] in collections:
+            found = artifact_finding(services, named, checksums=checksums) or _misplaced(services, named)
+            findings += [found] if found else []
     return findings
 
 
-def artifact_finding(named: Named, *, checksums: bool = True) -> Finding | None:
+def artifact_finding(services: Services, named: Named, *, checksums: bool = True) -> Finding | None:
     """What is wrong with one artifact."""
-    item, path = named.item, Path(named.artifact.href)
+    item, href = named.item, named.artifact.href
     collection, slug = str(item["collection"]), slug_of(item)
     try:
-        found = _difference(named, path, checksums=checksums)
-    except (OSError, StorageError) as error:
+        found = _difference(services, named, checksums=checksums)
+    except StorageError as error:
         detail = f"asset {named.asset!r}: {error}"
-        return Finding(collection, str(item["id"]), "not checked", detail, "", slug, str(path))
+        return Finding(collection, str(item["id"]), "not checked", detail, "", slug, href)
     if found is None:
         return None
     kind, detail = found
@@ -80,20 +81,32 @@ def artifact_finding(named: Named, *, checksums: bool = True) -> Finding | None:
     }
     if collection == items.DATASETS:
         detail += ". Only a copy of your own restores it: put the file back"
-    return Finding(collection, str(item["id"]), kind, detail, repairs[collection], slug, str(path))
+    return Finding(collection, str(item["id"]), kind, detail, repairs[collection], slug, href)
 
 
-def _difference(named: Named, path: Path, *, checksums: bool) -> tuple[Kind, str] | None:
+def _difference(services: Services, named: Named, *, checksums: bool) -> tuple[Kind, str] | None:
     told = named.artifact
-    if not path.exists():
-        return "missing artifact", f"asset {named.asset!r}: {path} is gone"
-    if (size := size_of(path)) != told.size:
-        detail = f"asset {named.asset!r}: {path} has {size:,} bytes instead of {told.size:,}"
-    elif checksums and (checksum := describe(path).checksum) != told.checksum:
-        detail = f"asset {named.asset!r}: {path} has checksum {checksum} instead of {told.checksum}"
+    seen = look(services, told.href, read=checksums)
+    if seen is None:
+        return "missing artifact", f"asset {named.asset!r}: {told.href} is gone"
+    if seen.size != told.size:
+        detail = f"asset {named.asset!r}: {told.href} has {seen.size:,} bytes instead of {told.size:,}"
+    elif seen.checksum not in {None, told.checksum}:
+        detail = f"asset {named.asset!r}: {told.href} has checksum {seen.checksum} instead of {told.checksum}"
     else:
         return None
     return "changed artifact", detail
+
+
+def _misplaced(services: Services, named: Named) -> Finding | None:
+    """An artifact that only this machine can read, although artifacts are kept in a bucket now."""
+    if not is_left_behind(services, named.artifact.href):
+        return None
+    item, place = named.item, services.artifacts.place(prefix_of_item(named.item))
+    detail = f"asset {named.asset!r}: {named.artifact.href} can be read on this machine only"
+    repair = f"copy it to {place}"
+    collection, slug = str(item["collection"]), slug_of(item)
+    return Finding(collection, str(item["id"]), "misplaced artifact", detail, repair, slug, named.artifact.href)
 
 
 def used_prefixes(services: Services, scanned: Iterable[Item]) -> set[str]:
@@ -103,7 +116,7 @@ def used_prefixes(services: Services, scanned: Iterable[Item]) -> set[str]:
         used.add(prefix_of_item(item))
         hrefs = [str(asset.get("href", "")) for asset in item.get("assets", {}).values()]
         hrefs += [str(link.get("href", "")) for link in item.get("links", [])]
-        used |= {_prefix(services, href) for href in hrefs}
+        used |= {release_prefix(services, href) for href in hrefs}
     return used
 
 
@@ -111,13 +124,6 @@ def prefix_of_item(item: Item) -> str:
     """Where the artifacts of an item's release stand."""
     (release,) = published_releases([item])
     return f"{item['collection']}/{slug_of(item)}/{release_folder(release.number, release.uid)}"
-
-
-def _prefix(services: Services, href: str) -> str:
-    """The folder of a release that ``href`` leads into; empty for any other href."""
-    root = f"{services.artifacts.root}/"
-    parts = href.removeprefix(root).split("/") if href.startswith(root) else []
-    return "/".join(parts[:3]) if len(parts) >= 3 else ""
 
 
 def remove_unused(services: Services, prefixes: Iterable[str]) -> list[str]:
@@ -142,7 +148,7 @@ def _in_use(services: Services) -> set[str]:
         for entry in services.catalog.entries(collection):
             lacking.discard(entry.id)
             used.add(f"{collection}/{slug_of({'id': entry.id})}/{release_folder(entry.number, entry.uid)}")
-            used |= {_prefix(services, folder) for folder in entry.folders}
+            used |= {release_prefix(services, folder) for folder in entry.folders}
         # The index leaves out what is damaged; reading it raises.
         found = (services.catalog.get(ItemKey(collection, item_id)) for item_id in sorted(lacking))
         used |= used_prefixes(services, (item for item in found if item is not None))

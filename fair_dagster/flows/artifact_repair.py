@@ -29,7 +29,8 @@ def base_model_artifacts(services: Services, slug: str) -> list[Done]:
     """Copy files of releases again from folders that hold them: under ``models/``, or in an older checkout."""
     done = []
     for item in services.catalog.family(items.BASE_MODELS, slug):
-        broken = [(named, finding) for named in named_by(item) if (finding := artifact_finding(named))]
+        looked = ((named, artifact_finding(services, named)) for named in named_by(services, item))
+        broken = [(named, finding) for named, finding in looked if finding is not None]
         if not broken:
             continue
         try:
@@ -73,9 +74,8 @@ def _copied_from(services: Services, folder: Path, named: Named, finding: Findin
 
 def _key_under(services: Services, prefix: str, named: Named) -> str | None:
     """The key of an artifact in the folder of its own release; None for one that lies elsewhere."""
-    href, root = named.artifact.href, f"{services.artifacts.root}/"
-    is_own = href.startswith(f"{root}{prefix}/") and ".." not in href.split("/")
-    return href.removeprefix(root) if is_own else None
+    key = services.artifacts.key_of(named.artifact.href)
+    return key if key is not None and key.startswith(f"{prefix}/") else None
 
 
 def local_artifacts_again(services: Services, version: VersionRecord, findings: Sequence[Finding]) -> list[Done]:
@@ -87,7 +87,7 @@ def local_artifacts_again(services: Services, version: VersionRecord, findings: 
     sources = local_artifacts.sources_of(services, version)
     details = {finding.target: finding.detail for finding in findings}
     done, misdescribed = [], []
-    for named in named_by(item):
+    for named in named_by(services, item):
         if (detail := details.get(named.artifact.href)) is None:
             continue
         try:
@@ -133,8 +133,8 @@ def _stands(
 ) -> bool:
     """Whether what is published is what ZenML holds, so that only the item is wrong."""
     name = source.name if isinstance(source, Path) else _LOSS_FILE
-    path = services.artifacts.path(own or f"{local_artifacts.prefix_of(version)}/{name}")
-    return path.is_file() and _is(describe(path), found)
+    seen = services.artifacts.look(own or f"{local_artifacts.prefix_of(version)}/{name}")
+    return seen is not None and seen.is_as(found)
 
 
 def _is(found: PublishedArtifact, told: PublishedArtifact) -> bool:

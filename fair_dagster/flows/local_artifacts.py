@@ -65,12 +65,6 @@ def named_artifacts(published: Sequence[Item], version: VersionRecord) -> dict[s
     }
 
 
-def is_there(artifact: PublishedArtifact) -> bool:
-    """Whether a file of the right size stands where ``artifact`` says. Its content is for reconciliation."""
-    path = Path(artifact.href)
-    return path.is_file() and path.stat().st_size == artifact.size
-
-
 def publication_problems(services: Services, version: VersionRecord, known: Container[str] = ()) -> list[str]:
     """Every reason why a version cannot be published; checked before a promotion changes anything.
 

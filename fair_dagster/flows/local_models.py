@@ -34,12 +34,12 @@ from fair_dagster.flows.artifact_checks import remove_unused
 from fair_dagster.flows.finetunes import parents
 from fair_dagster.flows.local_artifacts import (
     artifact_of,
-    is_there,
     loss_content,
     named_artifacts,
     prefix_of,
     publication_problems,
 )
+from fair_dagster.flows.places import is_there, settled
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.filenames import ONNX_FILENAME, PREVIEW_FILE
 from fair_dagster.storage.local import describe
@@ -106,7 +106,7 @@ def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> 
     The item goes on naming what is neither there nor to be had again: it tells what was lost.
     """
     named = named_artifacts(gathered.published, version)
-    known = {key: artifact for key, artifact in named.items() if is_there(artifact)}
+    known = {key: artifact for key, artifact in named.items() if is_there(services, artifact)}
     problems = publication_problems(services, version, known)
     # A former version that has lost its files does not keep the others of its family from being archived or promoted.
     if problems and (version.stage == "production" or not named):
@@ -120,7 +120,7 @@ def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> 
         CONFIG_ASSET: (folder / CONFIG_FILE, CONFIG_FILE),
         THUMBNAIL_ASSET: (folder / PREVIEW_FILE, PREVIEW_FILE),
     }
-    artifacts = dict(known)
+    artifacts = {key: settled(services, artifact, prefix) for key, artifact in known.items()}
     for key, (source, name) in sources.items():
         if key not in known and source is not None and source.is_file() and _is_what_was_named(source, named.get(key)):
             artifacts[key] = _published(services, source, f"{prefix}/{name}", is_named=key in named)
@@ -131,10 +131,10 @@ def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> 
 
 def _published(services: Services, source: Path, target: str, *, is_named: bool) -> PublishedArtifact:
     """Copy ``source``, but over nothing that no item can vouch against: which of the two is damaged is not known."""
-    there = services.artifacts.path(target)
-    if not is_named and there.exists() and describe(there).checksum != describe(source).checksum:
+    there = None if is_named else services.artifacts.look(target)
+    if there is not None and there.checksum != describe(source).checksum:
         raise RefusedError(
-            f"publication of {there}",
+            f"publication of {services.artifacts.place(target)}",
             [f"it differs from {source} in ZenML, and no item says which is right: remove one"],
         )
     return services.artifacts.publish(source, target)
@@ -223,7 +223,7 @@ def set_stage(services: Services, slug: str, number: int, stage: Stage) -> Versi
     """
     version = services.versions.get(slug, number)
     named = named_artifacts(services.catalog.family(items.LOCAL_MODELS, slug), version)
-    known = [key for key, artifact in named.items() if is_there(artifact)]
+    known = [key for key, artifact in named.items() if is_there(services, artifact)]
     if stage == "production" and (problems := publication_problems(services, version, known)):
         raise RefusedError(f"promotion of {version.id!r}", problems)
     return services.versions.set_stage(slug, number, stage)

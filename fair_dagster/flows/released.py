@@ -7,7 +7,9 @@ catalog should hold is recomputed from there.
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -43,15 +45,17 @@ class Lost:
     unread: Mapping[str, str]
 
 
-def remember(services: Services, prefix: str, item: Item, uid: str) -> None:
-    """Keep ``item`` beside its artifacts under ``prefix``; a release that is kept already stays as it is.
+def remember(services: Services, prefix: str, item: Item, uid: str, *, anew: bool = False) -> None:
+    """Keep ``item`` beside its artifacts under ``prefix``.
+
+    Args:
+        anew: replace what is kept; otherwise a release that is kept already stays as it is.
 
     Raises:
         StorageError: the disk refused.
     """
-    path = services.artifacts.path(f"{prefix}/{RELEASE_FILE}")
-    if not path.exists():
-        relative = _moved(item, f"{path.parent}/", "./")
+    if anew or services.artifacts.size(f"{prefix}/{RELEASE_FILE}") is None:
+        relative = _with_hrefs(item, lambda href: _relative(services, href, prefix))
         content = {"uid": uid, "number": items.number_of(item), "item": relative}
         services.artifacts.write(orjson.dumps(content, option=orjson.OPT_INDENT_2), f"{prefix}/{RELEASE_FILE}")
 
@@ -64,15 +68,12 @@ def releases_of(services: Services, collection: str, slug: str) -> list[Released
     """
     found = []
     for prefix in services.artifacts.prefixes(f"{collection}/{slug}"):
-        path = services.artifacts.path(f"{prefix}/{RELEASE_FILE}")
-        try:
-            content = orjson.loads(path.read_bytes())
-            item = _moved(content["item"], "./", f"{path.parent}/")
+        kept = services.artifacts.read(f"{prefix}/{RELEASE_FILE}")
+        # What is no JSON, or JSON of another form.
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
+            content = orjson.loads(kept or b"")
+            item = _with_hrefs(content["item"], partial(_absolute, services, prefix))
             found.append(Released(str(content["uid"]), int(content["number"]), item))
-        except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            continue
-        except OSError as error:
-            raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
     return found
 
 
@@ -105,13 +106,21 @@ def _linked(item: Item) -> list[str]:
     return [one.id for one in targets if one.collection == item["collection"]]
 
 
-def _moved(item: Item, before: str, after: str) -> Item:
+def _with_hrefs(item: Item, spelled: Callable[[str], str]) -> Item:
     moved = copy.deepcopy(item)
     for asset in moved.get("assets", {}).values():
-        href = str(asset.get("href", ""))
-        if href.startswith(before):
-            asset["href"] = after + href.removeprefix(before)
+        if "href" in asset:
+            asset["href"] = spelled(str(asset["href"]))
     return moved
+
+
+def _relative(services: Services, href: str, prefix: str) -> str:
+    key = services.artifacts.key_of(href)
+    return f"./{key.removeprefix(f'{prefix}/')}" if key is not None and key.startswith(f"{prefix}/") else href
+
+
+def _absolute(services: Services, prefix: str, href: str) -> str:
+    return services.artifacts.href(f"{prefix}/{href.removeprefix('./')}") if href.startswith("./") else href
 
 
 def restored(

@@ -12,13 +12,15 @@ from fair_dagster.domain.errors import FairError
 from fair_dagster.domain.migrations import current
 from fair_dagster.domain.publication import (
     Family,
+    Release,
     desired_items,
     next_number,
     release_family,
     relink_parents,
     retired_family,
 )
-from fair_dagster.flows.released import remember
+from fair_dagster.flows.places import settle_document, with_settled_assets
+from fair_dagster.flows.released import RELEASE_FILE, remember
 from fair_dagster.flows.services import Services
 
 
@@ -85,8 +87,7 @@ def _remove_unpublished(services: Services, collection: str, slug: str, prefixes
         published = services.catalog.family(collection, slug)
         hrefs = [str(asset.get("href", "")) for item in published for asset in item["assets"].values()]
         for prefix in prefixes:
-            folder = f"{services.artifacts.path(prefix)}/"
-            if not any(href.startswith(folder) for href in hrefs):
+            if not any((services.artifacts.key_of(href) or "").startswith(f"{prefix}/") for href in hrefs):
                 services.artifacts.remove(prefix)
 
 
@@ -116,8 +117,20 @@ def republish(services: Services, collection: str, slug: str) -> ChangeSet:
     return services.apply(decide)
 
 
+def _settled(services: Services, family: Family, release: Release) -> Item:
+    """The item with its artifacts where they belong now, and with them what was kept of the release."""
+    prefix = f"{family.collection}/{family.slug}/{release_folder(release.number, release.uid)}"
+    settled = with_settled_assets(services, release.content, prefix)
+    if settled != release.content:
+        settle_document(services, f"{prefix}/{RELEASE_FILE}")
+    return settled
+
+
 def _changes(services: Services, family: Family, published: list[Item]) -> ChangeSet:
-    releases = (replace(release, content=current(release.content, services.knowledge)) for release in family.releases)
+    releases = [
+        replace(release, content=current(_settled(services, family, release), services.knowledge))
+        for release in family.releases
+    ]
     desired = desired_items(replace(family, releases=tuple(releases)))
     children = _children(services, family) if _ids_moved(published, desired) else []
     relinked = relink_parents(children, {(family.collection, family.slug): desired})

@@ -14,8 +14,10 @@ from fair_dagster.domain.reconciliation import Done, Finding
 from fair_dagster.flows import local_models, unused_artifacts
 from fair_dagster.flows.artifact_repair import base_model_artifacts, local_artifacts_again
 from fair_dagster.flows.catalog import named_nowhere_else
+from fair_dagster.flows.images import pinned_again
 from fair_dagster.flows.reconciliation import Progress, no_progress
 from fair_dagster.flows.released import restored
+from fair_dagster.flows.releases import republish
 from fair_dagster.flows.services import Services
 
 _ORDER = (items.BASE_MODELS, items.DATASETS, items.LOCAL_MODELS)
@@ -95,6 +97,10 @@ def _family(services: Services, collection: str, slug: str, findings: Sequence[F
         return changes
 
     done += _told(services.apply(decide))
+    if any(finding.kind == "misplaced artifact" for finding in findings):
+        done += _attempted(collection, slug, lambda: _told(republish(services, collection, slug)))
+    if collection == items.BASE_MODELS and any(finding.kind == "unpinned image" for finding in findings):
+        done += _attempted(collection, slug, lambda: pinned_again(services, slug))
     if collection == items.BASE_MODELS and any(finding.kind in _ARTIFACTS | _UNREAD for finding in findings):
         done += _attempted(collection, slug, lambda: base_model_artifacts(services, slug))
     return done

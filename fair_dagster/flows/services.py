@@ -12,11 +12,12 @@ from fair_dagster.domain.changes import ChangeSet, Item
 from fair_dagster.domain.coverage import Knowledge
 from fair_dagster.domain.errors import ConflictError, RefusedError
 from fair_dagster.settings import Settings
-from fair_dagster.storage.local import LocalArtifacts
+from fair_dagster.storage.store import ArtifactStore, open_artifacts
 
 if TYPE_CHECKING:
     from fair_dagster.catalog.schemas import Kind
     from fair_dagster.catalog.validation import Validator
+    from fair_dagster.oci.registry import Registries
     from fair_dagster.pipelines.model_versions import ModelVersions
     from fair_dagster.pipelines.runs import Runs
     from fair_dagster.pipelines.stages import Stages
@@ -40,8 +41,8 @@ class Services:
         return open_store(self.settings)
 
     @cached_property
-    def artifacts(self) -> LocalArtifacts:
-        return LocalArtifacts(self.settings.artifacts_path)
+    def artifacts(self) -> ArtifactStore:
+        return open_artifacts(self.settings)
 
     @cached_property
     def validator(self) -> "Validator":
@@ -74,6 +75,12 @@ class Services:
         from fair_dagster.pipelines.runs import Runs
 
         return Runs(self.settings)
+
+    @cached_property
+    def registries(self) -> "Registries":
+        from fair_dagster.oci.registry import Registries
+
+        return Registries(self.settings.registries)
 
     def require_valid(self, item: Item) -> None:
         """Make sure that an item may be written.

@@ -71,7 +71,7 @@ def _of_family(
             kept = "" if numbers or is_known else f". Neither ZenML nor the catalog knows its model: {_ADVICE}"
         else:
             kept = _kept_because(services, prefix, is_taken=int(release[1]) in numbers)
-        detail = f"{services.artifacts.path(prefix)} belongs to no item, for {age / 3600:.0f} hours{kept}"
+        detail = f"{services.artifacts.place(prefix)} belongs to no item, for {age / 3600:.0f} hours{kept}"
         repair = "" if kept else "remove it"
         findings.append(Finding(collection, slug, "unused artifact", detail, repair, target=prefix))
     return findings
@@ -79,7 +79,7 @@ def _of_family(
 
 def _kept_because(services: Services, prefix: str, *, is_taken: bool) -> str:
     """Why the folder of a base model or dataset stays: behind these stands no ZenML to restore them from."""
-    if services.artifacts.path(f"{prefix}/{RELEASE_FILE}").exists():
+    if services.artifacts.size(f"{prefix}/{RELEASE_FILE}") is not None:
         return f". It was released, and its item is gone: {_ADVICE}"
     if not is_taken:
         return f". It may be a release whose item is gone: {_ADVICE}"
@@ -99,7 +99,7 @@ def remove(services: Services, finding: Finding, findings: Sequence[Finding], do
     if not finding.repair:
         return []
     if open_problem := unsettled(services, finding.collection, finding.item, findings, done):
-        reason = f"{services.artifacts.path(finding.target)} is kept: {open_problem}"
+        reason = f"{services.artifacts.place(finding.target)} is kept: {open_problem}"
         return [Done(finding.collection, finding.item, "not repaired", reason, failed=True)]
     if remove_unused(services, [finding.target]):
         return [Done(finding.collection, finding.item, "removed", finding.detail)]

@@ -5,21 +5,25 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from fair_dagster.domain.artifacts import PublishedArtifact, multihash
 from fair_dagster.domain.errors import StorageError
+from fair_dagster.storage.store import Seen, Unfinished, checked_key, key_below, url_of
 
 _BLOCK = 1 << 20
 _PARTIAL = ".partial-"
 
 
 class LocalArtifacts:
-    """Artifacts under ``root``, each named by a key like ``local-models/<slug>/v1-1a2b/model.onnx``."""
+    """Artifacts under ``root``. ``base`` is the URL under which a web server shows them, when there is one."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, base: str = "") -> None:
         self.root = root
+        self._base = base
 
     def path(self, key: str) -> Path:
         """The path of ``key``.
@@ -27,27 +31,25 @@ class LocalArtifacts:
         Raises:
             StorageError: the key would leave the root.
         """
-        parts = PurePosixPath(key).parts
-        if not parts or key.startswith("/") or any(part in {"..", "."} for part in parts):
-            raise StorageError(f"artifact key {key!r} must be a relative path without '..'")
-        return self.root.joinpath(*parts)
+        return self.root / checked_key(key)
+
+    def href(self, key: str) -> str:
+        return url_of(self._base, checked_key(key)) if self._base else str(self.path(key))
+
+    def key_of(self, href: str) -> str | None:
+        found = key_below(href, str(self.root))
+        return found if found is not None else key_below(href, self._base, quoted=True)
+
+    def place(self, key: str) -> str:
+        return str(self.path(key))
 
     def publish(self, source: Path, key: str, files: Sequence[Path] | None = None) -> PublishedArtifact:
-        """Copy the file or folder ``source`` to ``key`` unless it is there already.
-
-        What is there and differs from the source was changed after it was published, and is replaced: adopting it would
-        make the change what was published. ``files`` narrows a folder to some of its files. A folder's checksum is the
-        SHA-256 of its ``<sha256>  <relative path>`` lines in sorted order, its size the sum.
-
-        Raises:
-            StorageError: the source cannot be read or the copy cannot be written; nothing is left behind.
-        """
         target = self.path(key)
         try:
             if target.exists():
                 present, wanted = describe(target), describe(source, files)
                 is_equal = (present.size, present.checksum) == (wanted.size, wanted.checksum)
-                return present if is_equal else self.restore(source, key, files)
+                return self._named(key, present) if is_equal else self.restore(source, key, files)
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f"{_PARTIAL}{uuid.uuid4().hex}-{target.name}")
             try:
@@ -55,12 +57,11 @@ class LocalArtifacts:
                 _adopt(partial, target)
             finally:
                 _remove(partial)
-            return describe(target)
+            return self._named(key, describe(target))
         except OSError as error:
             raise StorageError(f"cannot publish {source} as {target}: {error.strerror or error}") from error
 
     def write(self, content: bytes, key: str) -> PublishedArtifact:
-        """Write ``content`` to ``key``, replacing what is there, atomically."""
         target = self.path(key)
         partial = target.with_name(f"{_PARTIAL}{uuid.uuid4().hex}-{target.name}")
         try:
@@ -71,17 +72,36 @@ class LocalArtifacts:
                     stream.flush()
                     os.fsync(stream.fileno())
                 partial.replace(target)
-            return describe(target)
+            return self._named(key, describe(target))
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
 
-    def remove(self, prefix: str) -> None:
-        """Remove everything under ``prefix``; it is not an error when there is nothing.
+    def read(self, key: str) -> bytes | None:
+        path = self.path(key)
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
 
-        Raises:
-            StorageError: the disk refused; some of it may be left.
-        """
+    def fetch(self, key: str, target: Path) -> PublishedArtifact:
+        source = self.path(key)
+        try:
+            _copy(source, target, None)
+        except OSError as error:
+            raise StorageError(f"cannot copy {source} to {target}: {error.strerror or error}") from error
+        return self._named(key, describe(target))
+
+    def size(self, key: str) -> int | None:
+        seen = look_at(self.path(key), read=False)
+        return None if seen is None else seen.size
+
+    def look(self, key: str, *, read: bool = True) -> Seen | None:
+        return look_at(self.path(key), read=read)
+
+    def remove(self, prefix: str) -> None:
         path = self.path(prefix)
         try:
             _remove(path)
@@ -89,11 +109,6 @@ class LocalArtifacts:
             raise StorageError(f"cannot remove {path}: {error.strerror or error}") from error
 
     def restore(self, source: Path, key: str, files: Sequence[Path] | None = None) -> PublishedArtifact:
-        """Copy ``source`` to ``key``, replacing what is there: a file in one step, a folder in two.
-
-        Raises:
-            StorageError: as ``publish``; what was there stays.
-        """
         target = self.path(key)
         partial = target.with_name(f"{_PARTIAL}{uuid.uuid4().hex}-{target.name}")
         try:
@@ -102,18 +117,13 @@ class LocalArtifacts:
             if target.is_dir():
                 _remove(target)
             partial.replace(target)
-            return describe(target)
+            return self._named(key, describe(target))
         except OSError as error:
             raise StorageError(f"cannot restore {target} from {source}: {error.strerror or error}") from error
         finally:
             _remove(partial)
 
     def age(self, prefix: str) -> float | None:
-        """Seconds since anything under ``prefix`` was last written; None when it is not there.
-
-        Raises:
-            StorageError: it cannot be read.
-        """
         folder = self.path(prefix)
         try:
             newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
@@ -124,11 +134,6 @@ class LocalArtifacts:
         return time.time() - newest
 
     def prefixes(self, under: str) -> list[str]:
-        """The folders directly under ``under``, as keys. A file that somebody laid beside them is none of ours.
-
-        Raises:
-            StorageError: ``under`` cannot be read.
-        """
         folder = self.path(under)
         try:
             return sorted(f"{under}/{child.name}" for child in folder.iterdir() if child.is_dir())
@@ -136,6 +141,39 @@ class LocalArtifacts:
             return []
         except OSError as error:
             raise StorageError(f"{folder} cannot be read: {error.strerror or error}") from error
+
+    def unfinished(self) -> list[Unfinished]:
+        try:
+            found = [(path, path.stat().st_mtime) for path in sorted(self.root.rglob(f"{_PARTIAL}*"))]
+        except OSError as error:
+            raise StorageError(f"{self.root} cannot be read: {error.strerror or error}") from error
+        keys = [(path.relative_to(self.root).as_posix(), written) for path, written in found]
+        return [Unfinished(str(self.root / key), datetime.fromtimestamp(written, UTC), key) for key, written in keys]
+
+    def discard(self, token: str) -> None:
+        path = self.path(token)
+        if path.name.startswith(_PARTIAL):
+            self.remove(token)
+
+    def _named(self, key: str, described: PublishedArtifact) -> PublishedArtifact:
+        return replace(described, href=self.href(key))
+
+
+def look_at(path: Path, *, read: bool = True) -> Seen | None:
+    """As ``ArtifactStore.look`` of a local path.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    try:
+        if not path.exists():
+            return None
+        if not read:
+            return Seen(size_of(path))
+        found = _described(path, None)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+    return Seen(found.size, found.checksum)
 
 
 def _adopt(partial: Path, target: Path) -> None:
@@ -183,10 +221,20 @@ def describe_content(content: bytes) -> PublishedArtifact:
 def _described(path: Path, files: Sequence[Path] | None) -> PublishedArtifact:
     if path.is_file():
         return PublishedArtifact(str(path), path.stat().st_size, multihash(_sha256(path)))
-    described = sorted(_files(path) if files is None else files)
-    lines = [f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in described]
-    size = sum(file.stat().st_size for file in described)
-    return PublishedArtifact(str(path), size, multihash(hashlib.sha256("".join(lines).encode()).hexdigest()))
+    described = files_of(path, files)
+    size = sum(file.stat().st_size for file in described.values())
+    return PublishedArtifact(str(path), size, combined((name, _sha256(file)) for name, file in described.items()))
+
+
+def files_of(folder: Path, files: Sequence[Path] | None = None) -> dict[str, Path]:
+    """The files of a folder that are published, or ``files`` of it, by their relative path."""
+    return {file.relative_to(folder).as_posix(): file for file in (_files(folder) if files is None else files)}
+
+
+def combined(digests: Iterable[tuple[str, str]]) -> str:
+    """The checksum of a folder from relative path and SHA-256 (hex) of each of its files, in any order."""
+    lines = sorted(((PurePosixPath(name).parts, digest, name) for name, digest in digests), key=lambda line: line[0])
+    return multihash(hashlib.sha256("".join(f"{sha}  {name}\n" for _, sha, name in lines).encode()).hexdigest())
 
 
 def _sha256(path: Path) -> str:

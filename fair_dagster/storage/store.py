@@ -1,0 +1,190 @@
+"""The artifact store: what every place of published artifacts can do, and which one the settings name.
+
+A key like ``local-models/<slug>/v1-1a2b/model.onnx`` names a file or a folder of files. What a place is made of stands
+in ``local`` and ``s3``; which artifacts are published when is decided elsewhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+from urllib.parse import quote, unquote, urlsplit
+
+from fair_dagster.domain.artifacts import PublishedArtifact
+from fair_dagster.domain.errors import StorageError
+from fair_dagster.domain.urls import has_credentials
+from fair_dagster.settings import Settings
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An artifact as it was found: its bytes, and its checksum (a hex multihash) where that could be told."""
+
+    size: int
+    checksum: str | None = None
+
+    def is_as(self, told: PublishedArtifact) -> bool:
+        return (self.size, self.checksum) == (told.size, told.checksum)
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What a process has begun to write and not ended. ``name`` is for people, ``token`` for ``discard``."""
+
+    name: str
+    begun: datetime
+    token: str
+
+
+class ArtifactStore(Protocol):
+    """Where published artifacts are kept. Every method raises ``StorageError`` when the place cannot be used."""
+
+    def href(self, key: str) -> str:
+        """What an item names the artifact ``key`` by: stable, without credentials, public where a base URL is set."""
+        ...
+
+    def key_of(self, href: str) -> str | None:
+        """The key behind an href in any of its spellings; None for what is not kept here."""
+        ...
+
+    def place(self, key: str) -> str:
+        """Where ``key`` is kept, for people."""
+        ...
+
+    def publish(self, source: Path, key: str, files: Sequence[Path] | None = None) -> PublishedArtifact:
+        """Copy the file or folder ``source`` to ``key`` unless it is there already, whole and unchanged.
+
+        What is there and differs from the source was changed after it was published, and is replaced: adopting it would
+        make the change what was published. ``files`` narrows a folder to some of its files. A folder's checksum is the
+        SHA-256 of its ``<sha256>  <relative path>`` lines in sorted order, its size the sum. Nothing is left behind
+        when it fails.
+        """
+        ...
+
+    def restore(self, source: Path, key: str, files: Sequence[Path] | None = None) -> PublishedArtifact:
+        """Copy ``source`` to ``key``, replacing what is there: a file in one step, a folder in several."""
+        ...
+
+    def write(self, content: bytes, key: str) -> PublishedArtifact:
+        """Write a small document to ``key``, replacing what is there, in one step."""
+        ...
+
+    def read(self, key: str) -> bytes | None:
+        """A small document; None when it is not there."""
+        ...
+
+    def fetch(self, key: str, target: Path) -> PublishedArtifact:
+        """Copy a file or folder to the local path ``target``, which must not exist, and describe what was copied.
+
+        What is there may be cut short when it fails: callers copy to a place of their own first.
+        """
+        ...
+
+    def size(self, key: str) -> int | None:
+        """Bytes of a file, or of all files of a folder; None when nothing is there."""
+        ...
+
+    def look(self, key: str, *, read: bool = True) -> Seen | None:
+        """What is at ``key``; None when nothing is.
+
+        Args:
+            read: read all of it. Without, the checksum is what the place knows of it: none at all, or the one that it
+                noted when the artifact was published, of objects that have not been written since.
+        """
+        ...
+
+    def remove(self, prefix: str) -> None:
+        """Remove everything under ``prefix``; it is not an error when there is nothing. Some of it may be left."""
+        ...
+
+    def age(self, prefix: str) -> float | None:
+        """Seconds since anything under ``prefix`` was last written; None when it is not there."""
+        ...
+
+    def prefixes(self, under: str) -> list[str]:
+        """The folders directly under ``under``, as keys, sorted. What somebody laid beside them is none of ours."""
+        ...
+
+    def unfinished(self) -> list[Unfinished]:
+        """What is being written now, or was when its process was killed. No reader finds it."""
+        ...
+
+    def discard(self, token: str) -> None:
+        """Throw away what ``unfinished`` named; it is not an error when it is gone."""
+        ...
+
+
+def open_artifacts(settings: Settings) -> ArtifactStore:
+    """The store that ``FAIR_ARTIFACTS`` names. Nothing is connected or made yet.
+
+    Raises:
+        StorageError: the setting names no place that can be used.
+    """
+    base = public_base(settings.artifacts_url)
+    if "://" not in settings.artifacts:
+        from fair_dagster.storage.local import LocalArtifacts
+
+        return LocalArtifacts(settings.artifacts_path, base)
+    bucket, prefix = split_s3(settings.artifacts)
+    from fair_dagster.storage.s3 import S3Artifacts
+    from fair_dagster.storage.s3_client import open_client
+
+    return S3Artifacts(open_client(settings), bucket, prefix, base)
+
+
+def public_base(url: str) -> str:
+    """``FAIR_ARTIFACTS_URL`` without a slash at its end.
+
+    Raises:
+        StorageError: it is no plain http URL, or holds a password, which would stand in every item.
+    """
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
+        raise StorageError(
+            "FAIR_ARTIFACTS_URL must be a URL like https://models.example.org/artifacts, without ? and #"
+        )
+    if has_credentials(url):
+        raise StorageError("FAIR_ARTIFACTS_URL holds a user name or password, which would stand in every item")
+    return url.rstrip("/")
+
+
+def split_s3(url: str) -> tuple[str, str]:
+    """Bucket and key of an ``s3://`` URL; the key may be empty.
+
+    Raises:
+        StorageError: it is none.
+    """
+    scheme, _, rest = url.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme != "s3" or not bucket or "@" in bucket or ".." in PurePosixPath(key).parts:
+        raise StorageError(f"{scheme}://… must be s3://<bucket>/<prefix>: credentials come from the environment")
+    return bucket, key.strip("/")
+
+
+def checked_key(key: str) -> str:
+    """``key``, when it stays below the root of a store.
+
+    Raises:
+        StorageError: it would leave it.
+    """
+    parts = PurePosixPath(key).parts
+    if not parts or key.startswith("/") or any(part in {"..", "."} for part in parts):
+        raise StorageError(f"artifact key {key!r} must be a relative path without '..'")
+    return "/".join(parts)
+
+
+def url_of(base: str, key: str) -> str:
+    """The public URL of a key."""
+    return f"{base}/{quote(key)}"
+
+
+def key_below(href: str, base: str, *, quoted: bool = False) -> str | None:
+    """The key of an ``href`` below ``base``; None for one that lies elsewhere or leaves it."""
+    if not base or not href.startswith(f"{base}/"):
+        return None
+    rest = href.removeprefix(f"{base}/")
+    key = unquote(rest) if quoted else rest
+    parts = PurePosixPath(key).parts
+    is_plain = bool(parts) and not key.startswith("/") and not {"..", "."} & set(parts)
+    return "/".join(parts) if is_plain and not (quoted and {"?", "#"} & set(rest)) else None
