@@ -27,7 +27,8 @@ def base_model_asset(folder: Path) -> dg.AssetsDefinition:
     )
     def base_model(context: dg.AssetExecutionContext, fair: FairResource) -> dg.MaterializeResult[None]:
         # By name: where base models follow a branch, another checkout may have become current since loading.
-        changes = base_models.register(fair.services, fair.services.settings.models / folder.name)
+        found = fair.services.settings.models / folder.name
+        changes = base_models.register(fair.services, found, warn=context.log.warning)
         for change in changes.changes:
             context.log.info(f"{change.action} {change.key}: {change.reason}")
         item = fair.services.catalog.get(ItemKey(items.BASE_MODELS, slug))

@@ -50,7 +50,7 @@ def _print_validation(session: Session, found: "Validation") -> None:
 @base_model.command("register", short_help="Publish base model folders.")
 @click.argument("names", metavar="[NAME|PATH]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every folder under models/.")
-@click.option("--strict", is_flag=True, help="A schema that cannot be had is a problem.")
+@click.option("--strict", is_flag=True, help="Refuse what cannot be checked: schemas, images to be pinned.")
 @reports
 def register(session: Session, names: tuple[str, ...], everything: bool, strict: bool) -> None:
     """Publish base model folders as the active versions of their names.
@@ -58,6 +58,7 @@ def register(session: Session, names: tuple[str, ...], everything: bool, strict:
     With several, those that are valid are registered, and the others are refused together at the end.
     """
     from fair_dagster.domain.errors import RefusedError
+    from fair_dagster.domain.images import unpinned_images
 
     if bool(names) == everything:
         raise click.UsageError("name base models, or give --all")
@@ -70,6 +71,8 @@ def register(session: Session, names: tuple[str, ...], everything: bool, strict:
             continue
         registered.append(item)
         session.out.line(f"registered {item['id']}, version {item['properties'].get('version')}")
+        for image in unpinned_images(item).values():
+            session.out.remark(f"warning: image {image} is not pinned to a digest; `catalog reconcile` says why")
     if len(refused) == 1:
         raise refused[0]
     if refused:

@@ -10,6 +10,7 @@ from typing import Any
 from fair_dagster.domain import hyperparameters, items
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.images import image_of, is_image
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import version_id
 
@@ -111,10 +112,9 @@ def rerun_config(config: Mapping[str, Any], number: int) -> Config:
 def docker_settings(item: Item, phase: str) -> Config | None:
     """ZenML's docker settings from the runtime asset; None where the runtime is this environment."""
     found = items.runtime_asset(item, phase)
-    if found is None or found[1]["href"] == items.LOCAL_RUNTIME:
+    if found is None or not is_image(found[1]):
         return None
-    image = str(found[1]["href"]).removeprefix("docker://").removeprefix("https://")
-    return {"parent_image": image, "skip_build": True}
+    return {"parent_image": image_of(found[1]), "skip_build": True}
 
 
 def prediction_config(model: Item, images: str, overrides: Mapping[str, Any], output: str) -> Config:

@@ -1,6 +1,7 @@
 """Base models: from a folder under ``models/`` to the active item of its slug."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import orjson
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import ChangeSet, Item
 from fair_dagster.domain.errors import NotFoundError, RefusedError
+from fair_dagster.domain.images import pinned_images, runtime_images, with_pins
 from fair_dagster.domain.migrations import current, declared_as
 from fair_dagster.domain.slugs import folder_slug, slug_problems
+from fair_dagster.flows.images import find_pins, pin, reference_problems
 from fair_dagster.flows.releases import Incoming, publish, release_folder
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.contract import check_folder, folder_digest, shipped_files
@@ -128,7 +131,7 @@ def validate(services: Services, folder: Path, *, strict: bool = False) -> Valid
         problems += report.problems
         warnings += report.warnings
         not_checked = report.not_checked
-        problems += _href_problems(folder, item)
+        problems += _href_problems(folder, item) + reference_problems(item)
         slug = items.name_of(item)
         problems += slug_problems(slug_of_folder(folder), "folder name as a slug")
         if slug != slug_of_folder(folder):
@@ -138,21 +141,44 @@ def validate(services: Services, folder: Path, *, strict: bool = False) -> Valid
     return Validation(str(folder), tuple(problems), tuple(warnings), not_checked)
 
 
-def register(services: Services, folder: Path, *, strict: bool = False) -> ChangeSet:
+def register(
+    services: Services, folder: Path, *, strict: bool = False, warn: Callable[[str], None] = lambda _: None
+) -> ChangeSet:
     """Validate a folder and make it the active version of its slug. Equal content changes nothing.
+
+    Its images are pinned to digests, and a version that was released keeps its own.
+
+    Args:
+        strict: refuse what could not be checked: schemas, and images that cannot be pinned.
+        warn: is told of images that are not pinned.
 
     Raises:
         RefusedError: the folder is not valid, or stands outside the models folder and so could not be run.
     """
     require(services, folder, strict=strict)
     item = read_item(folder / ITEM_FILE)
-    uid = folder_digest(folder)
+    slug, uid = slug_of_folder(folder), folder_digest(folder)
+    released = _released_pins(services, slug, uid)
+    asked = find_pins(services, set(runtime_images(item).values()) - set(released or {}))
+    if strict and asked.problems:
+        raise RefusedError(str(folder), asked.told)
+    for problem in asked.told:
+        warn(problem)
+    content = with_pins(item, asked.found if released is None else released)
     incoming = Incoming(
         uid=uid,
         declared=items.number_of(item),
-        content=lambda number: _content(services, folder, item, release_folder(number, uid)),
+        content=lambda number: _content(services, folder, content, release_folder(number, uid)),
     )
-    return publish(services, items.BASE_MODELS, slug_of_folder(folder), incoming)
+    changes = publish(services, items.BASE_MODELS, slug, incoming)
+    late = pin(services, slug, asked) if released is not None else ChangeSet()
+    return changes if not late else late if not changes else replace(changes, changes=changes.changes + late.changes)
+
+
+def _released_pins(services: Services, slug: str, uid: str) -> dict[str, str] | None:
+    """The pinned images of a release, by the reference asked for; None when it has not been released."""
+    published = services.catalog.family(items.BASE_MODELS, slug)
+    return next((pinned_images(item) for item in published if item["properties"].get(items.UID) == uid), None)
 
 
 def require(services: Services, folder: Path, *, strict: bool = False) -> None:

@@ -32,6 +32,7 @@ from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import local_artifacts, local_models
 from fair_dagster.flows.artifact_checks import artifact_findings
 from fair_dagster.flows.finetunes import parents
+from fair_dagster.flows.images import image_findings
 from fair_dagster.flows.released import lost_releases, restored
 from fair_dagster.flows.services import Services
 from fair_dagster.flows.unused_artifacts import unused_findings
@@ -114,6 +115,7 @@ def report(services: Services, ask: Ask | None = None, progress: Progress = no_p
         findings += broken_links(read.scans[collection].items, known)
     scanned = [item for scan in read.scans.values() for item in scan.items]
     findings += artifact_findings(services, scanned, ask.collections, checksums=ask.checksums, progress=progress)
+    findings += image_findings(services, scanned, ask.collections, progress)
     if not any(scan.damaged for scan in read.scans.values()):
         findings += unused_findings(services, scanned, ask.collections, read.versions)
     if ask.partitions is not None and items.DATASETS in ask.collections:
