@@ -104,10 +104,14 @@ COMMANDS: Mapping[str, Command] = {
         ("redis-server", "{config}", "--bind", "{host}", "--port", "{port}", "--dir", "{data}", "--appendonly", "yes")
     ),
     "mlflow": Command(
-        (
-            *("mlflow", "server", "--host", "{host}", "--port", "{port}", "--workers", "1"),
-            *("--backend-store-uri", "{backend_store}", "--artifacts-destination", "{artifacts}"),
-        ),
-        {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
+        ("mlflow", "server", "--host", "{host}", "--port", "{port}", "--workers", "1"),
+        {
+            "MLFLOW_BACKEND_STORE_URI": "{backend_store}",
+            "MLFLOW_ARTIFACTS_DESTINATION": "{artifacts}",
+            # Of no use here, and ten processes more.
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DO_NOT_TRACK": "true",
+        },
     ),
 }

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -87,39 +88,39 @@ class Machine:
             )
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
         # Two homes at once: the one that ends first would lift the ban on starting for the other.
-        with FileLock("/run/lock/fair-services-install.lock"), _nothing_is_started(), log.open("a") as output:
+        with FileLock("/run/lock/fair-services-install.lock"), _nothing_is_started():
             for arguments in (["update"], ["install", "-y", "--no-install-recommends", *wanted]):
-                run(["apt-get", *_APT, *arguments], output_to=log, stdout=output, env=environment, timeout=900)
+                run(["apt-get", *_APT, *arguments], output_to=log, env=environment, timeout=900)
 
 
-def run(
-    argv: list[str], *, output_to: Path, stdout: object = None, timeout: float = 120, **others: object
-) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end, what it prints into a log.
+def run(argv: list[str], *, output_to: Path, output: bool = False, timeout: float = 120, **others: Any) -> str:
+    """Run a program to its end, what it says into a log. With ``output``, what it prints is given instead.
 
     Raises:
-        ServiceError: it failed or took longer than ``timeout`` seconds; with the end of what it printed.
+        ServiceError: it failed or took longer than ``timeout`` seconds; with the end of what it said.
     """
-    with output_to.open("a") as log:
+    name = Path(argv[1] if argv[0] == sys.executable else argv[0]).name
+    with output_to.open("ab") as log:
+        begun = log.tell()
         try:
-            return subprocess.run(  # type: ignore[call-overload, no-any-return]
+            printed = subprocess.run(
                 argv,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=subprocess.PIPE if output else log,
+                stderr=log if output else subprocess.STDOUT,
                 check=True,
                 timeout=timeout,
                 **others,
-            )
+            ).stdout
         except subprocess.CalledProcessError as error:
-            end = "\n".join(output_to.read_text(errors="replace").splitlines()[-15:])
-            raise ServiceError(
-                f"{Path(argv[0]).name} ended with {error.returncode}:\n{end}\n(all of it: {output_to})"
-            ) from None
+            said = output_to.read_bytes()[begun:].decode(errors="replace")
+            end = "\n".join(said.splitlines()[-15:])
+            raise ServiceError(f"{name} ended with {error.returncode}:\n{end}\n(all of it: {output_to})") from None
         except subprocess.TimeoutExpired:
-            raise ServiceError(f"{Path(argv[0]).name} did not end within {timeout:.0f} s: see {output_to}") from None
+            raise ServiceError(f"{name} did not end within {timeout:.0f} s: see {output_to}") from None
         except OSError as error:
             raise ServiceError(f"{argv[0]} could not be run: {error}") from None
+    return printed.decode() if output else ""
 
 
 @contextmanager

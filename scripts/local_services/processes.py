@@ -72,15 +72,17 @@ def alive(process: Process) -> bool:
     return process.alive
 
 
-def stop(process: Process, stop_signal: signal.Signals, seconds: float) -> bool:
+def stop(process: Process, stop_signal: signal.Signals, seconds: float, *, whole_group: bool) -> bool:
     """End a process and its group: politely, and after ``seconds`` by SIGKILL.
+
+    With ``whole_group`` the signal goes to all of them, else to the first, which then ends the others.
 
     Returns:
         Whether it was left to end by itself.
     """
     if alive(process):
         with suppress(ProcessLookupError):
-            os.kill(process.pid, stop_signal)
+            (os.killpg if whole_group else os.kill)(process.pid, stop_signal)
         gone = wait_for_end(process, seconds)
     else:
         gone = True

@@ -26,6 +26,8 @@ class Service(ABC):
     """How long it may take to answer."""
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     stop_seconds: ClassVar[float] = 15
+    stop_whole_group: ClassVar[bool] = True
+    """Whether its processes want the signal all; else the first ends the others."""
     by_default: ClassVar[bool] = True
 
     def __init__(self, home: Home, machine: Machine, *, name: str = "", durable: bool = True) -> None:

@@ -170,7 +170,7 @@ class Supervisor:
         if process is None:
             return False
         ran = processes.alive(process)
-        if not processes.stop(process, service.stop_signal, service.stop_seconds):
+        if not processes.stop(process, service.stop_signal, service.stop_seconds, whole_group=service.stop_whole_group):
             self.report(f"{name}: did not end within {service.stop_seconds:.0f} s and was killed")
         self.home.note_process(name, None)
         return ran

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.local_services.servers import S3, Postgres, Redis, Registry, StacApi, ZenMl, s3_variables
+from scripts.local_services.servers import ADMIN, S3, Postgres, Redis, Registry, StacApi, ZenMl, s3_variables
 from scripts.local_services.service import Service
 from scripts.local_services.supervisor import Supervisor
 
@@ -85,10 +85,15 @@ class PostgresServer(Server):
     service: Postgres
 
     def dsn(self, database: str) -> str:
+        """The URL for the role that writes the catalog, which may do what it may in a team's database."""
         return self.service.dsn(database)
 
+    def admin_dsn(self, database: str) -> str:
+        """The URL for the administrator, who may do everything."""
+        return self.service.dsn(database, ADMIN)
+
     def execute(self, statement: Any, parameters: tuple[object, ...] = (), database: str = "postgres") -> list[Any]:
-        """Run one statement outside of a transaction and give its rows."""
+        """Run one statement as administrator, outside of a transaction, and give its rows."""
         return self.service.execute(statement, parameters, database)
 
     @contextmanager

@@ -3,7 +3,7 @@
 from scripts.local_services.servers.mariadb import MariaDb
 from scripts.local_services.servers.mlflow import Mlflow
 from scripts.local_services.servers.moto import Moto
-from scripts.local_services.servers.postgres import PGSTAC, Postgres
+from scripts.local_services.servers.postgres import ADMIN, PGSTAC, Postgres
 from scripts.local_services.servers.redis import Redis
 from scripts.local_services.servers.registry import Registry
 from scripts.local_services.servers.s3 import S3, s3_variables
@@ -17,6 +17,7 @@ SERVICES: dict[str, type[Service]] = {
 """By name, each after those that it needs."""
 
 __all__ = [
+    "ADMIN",
     "PGSTAC",
     "S3",
     "SERVICES",

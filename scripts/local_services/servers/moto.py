@@ -1,6 +1,5 @@
 """An S3 server with versions, presigned URLs and conditional writes, which forgets all when it stops: moto."""
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from scripts.local_services import health
@@ -15,6 +14,3 @@ class Moto(Service):
 
     def problem(self) -> str:
         return health.http(f"{self.url}/moto-api/")
-
-    def variables(self) -> Mapping[str, str]:
-        return {"FAIR_MOTO_URL": self.url}

@@ -39,4 +39,4 @@ class Redis(Service):
         return health.redis(self.port, self.secret("password"))
 
     def variables(self) -> Mapping[str, str]:
-        return {"FAIR_BROKER": self.client_url}
+        return {"FAIR_BROKER_URL": self.client_url}

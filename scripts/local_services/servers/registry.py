@@ -1,5 +1,6 @@
 """A container registry: Debian's docker-registry."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -61,4 +62,4 @@ class Registry(Service):
         return health.http(f"{self.url}/v2/", 401)
 
     def variables(self) -> Mapping[str, str]:
-        return {"FAIR_REGISTRY": self.address}
+        return {"FAIR_REGISTRIES": json.dumps([self.url])}

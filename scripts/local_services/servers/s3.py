@@ -6,8 +6,8 @@ from typing import ClassVar
 from scripts.local_services import health
 from scripts.local_services.service import Service
 
-BUCKET = "fair"
-LOGS_BUCKET = "dagster-logs"
+BUCKET = "fair-artifacts"
+LOGS_BUCKET = "fair-logs"
 
 
 class S3(Service):
@@ -40,7 +40,7 @@ class S3(Service):
 
     def variables(self) -> Mapping[str, str]:
         return {
-            "FAIR_ARTIFACTS": f"s3://{BUCKET}/artifacts",
+            "FAIR_ARTIFACTS": f"s3://{BUCKET}",
             "DAGSTER_LOGS_BUCKET": LOGS_BUCKET,
             **s3_variables(self.url, self.access_key, self.secret_key),
         }

@@ -21,7 +21,7 @@ class StacApi(Service):
             "postgres_host": HOST,
             "postgres_port": str(self.home.port("postgres")),
             "postgres_user": USER,
-            "postgres_password": self.home.secret("postgres", "password"),
+            "postgres_password": self.home.secret("postgres", USER),
             "postgres_database": self.database,
         }
 

@@ -1,20 +1,20 @@
 """The ZenML server, and the service account that clients log in with."""
 
+import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
-from fair_dagster.domain.errors import ServiceError
 from scripts.local_services import health
 from scripts.local_services.home import HOST
+from scripts.local_services.machine import run
 from scripts.local_services.servers import mariadb
 from scripts.local_services.service import Service
-
-if TYPE_CHECKING:
-    import httpx
 
 ADMIN = "default"
 ACCOUNT = "fair-dagster"
 _KEY = "api_key"
+_SETUP = Path(__file__).resolve().parents[3] / "deploy" / "setup" / "zenml_key.py"
 
 
 class ZenMl(Service):
@@ -41,25 +41,32 @@ class ZenMl(Service):
         return health.http(f"{self.url}/health")
 
     def provision(self) -> None:
-        """Make the service account and its key, unless the key that is kept here still opens the server."""
+        """Make a key of the service account as `deploy/` does, unless the one that is kept here still opens the server.
+
+        Raises:
+            ServiceError: the server gives none.
+        """
+        if self._opens(self.home.kept(self.name, _KEY)):
+            return
+        printed = run(
+            [sys.executable, str(_SETUP), ACCOUNT],
+            output_to=self.home.log(self.name),
+            output=True,
+            env={
+                **self.machine.environment(self.home.path),
+                "ZENML_URL": self.url,
+                "ZENML_USER": ADMIN,
+                "ZENML_PASSWORD": self.secret("admin_password"),
+            },
+        )
+        self.home.secret(self.name, _KEY, printed.strip().partition("=")[2])
+
+    def _opens(self, key: str) -> bool:
         import httpx
 
-        with httpx.Client(base_url=f"{self.url}/api/v1", timeout=60, trust_env=False) as client:
-            kept = self.home.kept(self.name, _KEY)
-            if kept and client.post("/login", data={"password": kept}).is_success:
-                return
-            login = client.post("/login", data={"username": ADMIN, "password": self.secret("admin_password")})
-            token = _checked(login, "log in as administrator")["access_token"]
-            client.cookies.clear()
-            client.headers["Authorization"] = f"Bearer {token}"
-            account = client.post("/service_accounts", json={"name": ACCOUNT, "description": "", "active": True})
-            if account.status_code == httpx.codes.CONFLICT:
-                account = client.get(f"/service_accounts/{ACCOUNT}")
-            number = _checked(account, "make a service account")["id"]
-            # A key is told once; a name of its own lets another be made when this home has lost it.
-            name = f"services-{self.home.secret(self.name, 'key_name')[:8]}"
-            made = client.post(f"/service_accounts/{number}/api_keys", json={"name": name, "description": ""})
-            self.home.secret(self.name, _KEY, _checked(made, "make an API key")["body"]["key"])
+        if not key:
+            return False
+        return httpx.post(f"{self.url}/api/v1/login", data={"password": key}, timeout=60, trust_env=False).is_success
 
     def variables(self) -> Mapping[str, str]:
         return {
@@ -67,10 +74,3 @@ class ZenMl(Service):
             "ZENML_STORE_API_KEY": self.home.kept(self.name, _KEY),
             "ZENML_ANALYTICS_OPT_IN": "false",
         }
-
-
-def _checked(answer: "httpx.Response", what: str) -> dict[str, Any]:
-    if not answer.is_success:
-        raise ServiceError(f"the ZenML server let us not {what}: {answer.status_code} {answer.text[:300]}")
-    body = answer.json()
-    return body if isinstance(body, dict) else {}
