@@ -18,17 +18,17 @@ from fair_dagster.flows.reconciliation import Ask, report
 from fair_dagster.flows.repair import repair
 from fair_dagster.flows.services import Services
 from tests.flows.conftest import MODEL, Installation, make, town  # noqa: F401 - fixtures
-from tests.oci.conftest import Registry
 from tests.oci.servers import push_image, remove_image
+from tests.services.servers import RegistryServer
 
 IMAGES = ("unpinned image", "missing image", "unchecked image")
 Made = tuple[Installation, Callable[..., Item]]
 
 
 @pytest.fixture
-def made(make: Callable[[], Installation], registry: Registry) -> Made:  # noqa: F811
+def made(make: Callable[[], Installation], docker_registry: RegistryServer) -> Made:  # noqa: F811
     """An installation that may ask the registry, and registers the base model with an image for training."""
-    installation = asking(make(), registry.host)
+    installation = asking(make(), docker_registry.host)
 
     def register(href: str, warn: Callable[[str], None] = lambda _: None, **fields: Any) -> Item:
         path = installation.folder / "stac-item.json"
@@ -56,40 +56,46 @@ def asking(installation: Installation, *registries: str) -> Installation:
     return replace(installation, services=services)
 
 
-def test_an_image_is_pinned_beside_the_tag_and_stays_where_the_tag_moves(made: Made, registry: Registry) -> None:
+def test_an_image_is_pinned_beside_the_tag_and_stays_where_the_tag_moves(
+    made: Made, docker_registry: RegistryServer
+) -> None:
     installation, register = made
-    digest = push_image(registry.url, "team/moving", "v1", "first")
-    asked = f"docker://{registry.host}/team/moving:v1"
+    digest = push_image(docker_registry.url, "team/moving", "v1", "first")
+    asked = f"docker://{docker_registry.host}/team/moving:v1"
     item = register(asked)
     asset = item["assets"]["training-runtime"]
     assert asset["href"] == asked
-    assert asset[IMAGE] == f"{registry.host}/team/moving@{digest}"
+    assert asset[IMAGE] == f"{docker_registry.host}/team/moving@{digest}"
     assert docker_settings(item, items.TRAINING) == {"parent_image": asset[IMAGE], "skip_build": True}
     assert image_findings(installation) == []
 
-    push_image(registry.url, "team/moving", "v1", "second")
+    push_image(docker_registry.url, "team/moving", "v1", "second")
     assert register(asked) == item
     assert image_findings(installation) == []
 
 
-def test_what_an_author_writes_into_the_field_of_the_pin_does_not_count(made: Made, registry: Registry) -> None:
+def test_what_an_author_writes_into_the_field_of_the_pin_does_not_count(
+    made: Made, docker_registry: RegistryServer
+) -> None:
     _, register = made
-    digest = push_image(registry.url, "team/faked", "v1")
-    item = register(f"{registry.host}/team/faked:v1", **{IMAGE: "evil.example/x@sha256:" + "0" * 64})
-    assert item["assets"]["training-runtime"][IMAGE] == f"{registry.host}/team/faked@{digest}"
+    digest = push_image(docker_registry.url, "team/faked", "v1")
+    item = register(f"{docker_registry.host}/team/faked:v1", **{IMAGE: "evil.example/x@sha256:" + "0" * 64})
+    assert item["assets"]["training-runtime"][IMAGE] == f"{docker_registry.host}/team/faked@{digest}"
 
 
-def test_a_reference_by_digest_is_its_own_pin(made: Made, registry: Registry) -> None:
+def test_a_reference_by_digest_is_its_own_pin(made: Made, docker_registry: RegistryServer) -> None:
     _, register = made
-    digest = push_image(registry.url, "team/exact", "v1")
-    item = register(f"oci://{registry.host}/team/exact:v1@{digest}")
-    assert item["assets"]["training-runtime"][IMAGE] == f"{registry.host}/team/exact@{digest}"
+    digest = push_image(docker_registry.url, "team/exact", "v1")
+    item = register(f"oci://{docker_registry.host}/team/exact:v1@{digest}")
+    assert item["assets"]["training-runtime"][IMAGE] == f"{docker_registry.host}/team/exact@{digest}"
 
 
-def test_an_image_that_is_built_after_the_merge_is_pinned_by_a_repair(made: Made, registry: Registry) -> None:
+def test_an_image_that_is_built_after_the_merge_is_pinned_by_a_repair(
+    made: Made, docker_registry: RegistryServer
+) -> None:
     installation, register = made
     warnings: list[str] = []
-    asked = f"{registry.host}/team/late:v1"
+    asked = f"{docker_registry.host}/team/late:v1"
     item = register(asked, warnings.append)
     assert IMAGE not in item["assets"]["training-runtime"]
     assert "has no such image" in warnings[0]
@@ -99,48 +105,48 @@ def test_an_image_that_is_built_after_the_merge_is_pinned_by_a_repair(made: Made
     assert failed.failed
     assert "has no such image" in failed.reason
 
-    digest = push_image(registry.url, "team/late", "v1")
+    digest = push_image(docker_registry.url, "team/late", "v1")
     assert [done.action for done in repair(installation.services, image_findings(installation))] == ["update"]
     pinned = installation.active(items.BASE_MODELS, MODEL)
-    assert image_of(pinned["assets"]["training-runtime"]) == f"{registry.host}/team/late@{digest}"
+    assert image_of(pinned["assets"]["training-runtime"]) == f"{docker_registry.host}/team/late@{digest}"
     assert image_findings(installation) == []
 
 
-def test_registering_again_pins_what_could_not_be_pinned(made: Made, registry: Registry) -> None:
+def test_registering_again_pins_what_could_not_be_pinned(made: Made, docker_registry: RegistryServer) -> None:
     installation, register = made
-    asked = f"{registry.host}/team/again:v1"
+    asked = f"{docker_registry.host}/team/again:v1"
     register(asked)
-    digest = push_image(registry.url, "team/again", "v1")
+    digest = push_image(docker_registry.url, "team/again", "v1")
     item = register(asked)
-    assert item["assets"]["training-runtime"][IMAGE] == f"{registry.host}/team/again@{digest}"
+    assert item["assets"]["training-runtime"][IMAGE] == f"{docker_registry.host}/team/again@{digest}"
     assert item["properties"]["version"] == "1"
     assert image_findings(installation) == []
 
 
-def test_a_digest_that_vanished_is_found(made: Made, registry: Registry) -> None:
+def test_a_digest_that_vanished_is_found(made: Made, docker_registry: RegistryServer) -> None:
     installation, register = made
-    digest = push_image(registry.url, "team/vanished", "v1", "vanished")
-    register(f"{registry.host}/team/vanished:v1")
-    remove_image(registry.url, "team/vanished", digest)
+    digest = push_image(docker_registry.url, "team/vanished", "v1", "vanished")
+    register(f"{docker_registry.host}/team/vanished:v1")
+    remove_image(docker_registry.url, "team/vanished", digest)
     (finding,) = image_findings(installation)
     assert (finding.kind, finding.is_error, finding.repair) == ("missing image", True, "")
     assert digest in finding.detail
 
 
-def test_a_registry_that_is_away_makes_no_image_a_missing_one(made: Made, registry: Registry) -> None:
+def test_a_registry_that_is_away_makes_no_image_a_missing_one(made: Made, docker_registry: RegistryServer) -> None:
     installation, register = made
-    push_image(registry.url, "team/away", "v1")
-    register(f"{registry.host}/team/away:v1")
+    push_image(docker_registry.url, "team/away", "v1")
+    register(f"{docker_registry.host}/team/away:v1")
     (finding,) = image_findings(asking(installation))
     assert (finding.kind, finding.is_error) == ("unchecked image", False)
     assert "not a public address" in finding.detail
 
 
-def test_strict_registration_refuses_what_cannot_be_pinned(made: Made, registry: Registry) -> None:
+def test_strict_registration_refuses_what_cannot_be_pinned(made: Made, docker_registry: RegistryServer) -> None:
     installation, register = made
     with pytest.raises(RefusedError, match="is no name of a repository"):
-        register(f"{registry.host}/Team/Image:v1")
-    register(f"{registry.host}/team/none:v1")
+        register(f"{docker_registry.host}/Team/Image:v1")
+    register(f"{docker_registry.host}/team/none:v1")
     with pytest.raises(RefusedError, match=r"is not pinned to a digest: registry .* has no such image"):
         base_models.register(installation.services, installation.folder, strict=True)
 

@@ -10,8 +10,10 @@ from fair_dagster.oci import connections
 from fair_dagster.oci.credentials import Credentials
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry import Registries
-from tests.oci.conftest import PASSWORD, USER, Registry
 from tests.oci.servers import Fake, push_image, remove_image
+from tests.services.servers import RegistryServer
+
+USER, PASSWORD = "reader", "s3cret"
 
 
 def nobody(_registry: str) -> Credentials | None:
@@ -33,49 +35,50 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("index", [False, True])
-def test_a_tag_is_resolved_to_what_was_pushed(registry: Registry, index: bool) -> None:
-    digest = push_image(registry.url, "team/pushed", "v1", "first", index=index)
-    registries = Registries((registry.host,), nobody)
-    assert registries.digest_of(Reference.parse(f"{registry.host}/team/pushed:v1")) == digest
-    moved = push_image(registry.url, "team/pushed", "v1", "second", index=index)
+def test_a_tag_is_resolved_to_what_was_pushed(docker_registry: RegistryServer, index: bool) -> None:
+    digest = push_image(docker_registry.url, "team/pushed", "v1", "first", index=index)
+    registries = Registries((docker_registry.host,), nobody)
+    assert registries.digest_of(Reference.parse(f"{docker_registry.host}/team/pushed:v1")) == digest
+    moved = push_image(docker_registry.url, "team/pushed", "v1", "second", index=index)
     assert moved != digest
-    assert registries.digest_of(Reference.parse(f"{registry.host}/team/pushed:v1")) == moved
-    assert registries.digest_of(Reference.parse(f"{registry.host}/team/pushed@{digest}")) == digest
+    assert registries.digest_of(Reference.parse(f"{docker_registry.host}/team/pushed:v1")) == moved
+    assert registries.digest_of(Reference.parse(f"{docker_registry.host}/team/pushed@{digest}")) == digest
 
 
-def test_what_a_registry_does_not_have_is_not_found(registry: Registry) -> None:
-    registries = Registries((registry.host,), nobody)
-    digest = push_image(registry.url, "team/gone", "v1", "gone")
-    remove_image(registry.url, "team/gone", digest)
+def test_what_a_registry_does_not_have_is_not_found(docker_registry: RegistryServer) -> None:
+    registries = Registries((docker_registry.host,), nobody)
+    digest = push_image(docker_registry.url, "team/gone", "v1", "gone")
+    remove_image(docker_registry.url, "team/gone", digest)
     for name in ("team/gone:v1", f"team/gone@{digest}", "team/never:v1"):
         with pytest.raises(NotFoundError, match="has no such image"):
-            registries.digest_of(Reference.parse(f"{registry.host}/{name}"))
+            registries.digest_of(Reference.parse(f"{docker_registry.host}/{name}"))
 
 
-def test_a_closed_registry_is_asked_with_the_credentials_of_docker(
-    closed_registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_protected_registry_is_asked_with_the_credentials_of_docker(
+    protected_registry: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digest = push_image(closed_registry.url, "team/closed", "v1", auth=(USER, PASSWORD))
-    reference = Reference.parse(f"{closed_registry.host}/team/closed:v1")
-    with pytest.raises(ServiceError, match=f"docker login {closed_registry.host}"):
-        Registries((closed_registry.host,), nobody).digest_of(reference)
+    user, password = protected_registry.username, protected_registry.password
+    digest = push_image(protected_registry.url, "team/closed", "v1", auth=(user, password))
+    reference = Reference.parse(f"{protected_registry.host}/team/closed:v1")
+    with pytest.raises(ServiceError, match=f"docker login {protected_registry.host}"):
+        Registries((protected_registry.host,), nobody).digest_of(reference)
     with pytest.raises(ServiceError, match="does not let"):
-        Registries((closed_registry.host,), lambda _: Credentials(USER, "wrong")).digest_of(reference)
+        Registries((protected_registry.host,), lambda _: Credentials(user, "wrong")).digest_of(reference)
 
-    auth = Credentials(USER, PASSWORD).basic.removeprefix("Basic ")
-    (tmp_path / "config.json").write_text(json.dumps({"auths": {closed_registry.host: {"auth": auth}}}))
+    auth = Credentials(user, password).basic.removeprefix("Basic ")
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {protected_registry.host: {"auth": auth}}}))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
-    assert Registries((closed_registry.host,)).digest_of(reference) == digest
+    assert Registries((protected_registry.host,)).digest_of(reference) == digest
 
 
-def test_private_addresses_are_asked_only_when_they_are_named(registry: Registry) -> None:
-    reference = Reference.parse(f"{registry.host}/team/image:v1")
+def test_private_addresses_are_asked_only_when_they_are_named(docker_registry: RegistryServer) -> None:
+    reference = Reference.parse(f"{docker_registry.host}/team/image:v1")
     with pytest.raises(ServiceError, match="is not a public address: name it in FAIR_REGISTRIES"):
         Registries((), nobody).digest_of(reference)
     with pytest.raises(ServiceError, match="does not answer"):
         # A server without TLS, asked for TLS.
-        Registries((f"https://{registry.host}",), nobody).digest_of(reference)
+        Registries((f"https://{docker_registry.host}",), nobody).digest_of(reference)
 
 
 def test_a_token_is_fetched_as_the_challenge_says_and_used_again(fake: Fake) -> None:
