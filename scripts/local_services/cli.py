@@ -87,7 +87,6 @@ def status(home: Home, names: Sequence[str], as_json: bool) -> None:
 def install(home: Home, names: Sequence[str]) -> None:
     """Install the Debian packages that servers lack, and start nothing."""
     supervisor = _supervisor(home)
-    home.make()
     missing = supervisor.install(supervisor.named(names))
     for name, reason in missing.items():
         click.echo(f"error: {name}: {reason}", err=True)

@@ -9,7 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,8 +74,8 @@ class Machine:
                     f"FAIR_HOME elsewhere (export FAIR_HOME=/srv/fair), or allow it with 'chmod o+x {parent}'"
                 )
 
-    def install(self, packages: Iterable[str], log: Path) -> None:
-        """Install Debian packages without starting what they bring.
+    def install(self, packages: Iterable[str], log: Path, report: Callable[[str], None] = lambda _: None) -> None:
+        """Install Debian packages without starting what they bring. ``report`` gets a line before it begins.
 
         Raises:
             ServiceError: not root or not Debian, or apt-get failed.
@@ -86,6 +86,7 @@ class Machine:
                 f"Debian's packages {', '.join(wanted)} are missing and can only be installed as root on Debian: "
                 f"run 'apt-get install {' '.join(wanted)}' as root, or install the same servers by other means"
             )
+        report(f"installing {', '.join(wanted)} (what apt-get says: {log})")
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
         # Two homes at once: the one that ends first would lift the ban on starting for the other.
         with FileLock("/run/lock/fair-services-install.lock"), _nothing_is_started():

@@ -86,11 +86,16 @@ def stop(process: Process, stop_signal: signal.Signals, seconds: float, *, whole
         gone = wait_for_end(process, seconds)
     else:
         gone = True
+    kill(process, seconds)
+    return gone
+
+
+def kill(process: Process, seconds: float) -> None:
+    """End a process and its group at once."""
     if _group_is_ours(process):
         process.kill_group()
         wait_for_end(process, seconds)
         _wait_for_group(process, seconds)
-    return gone
 
 
 def wait_for_end(process: Process, seconds: float) -> bool:

@@ -61,6 +61,15 @@ class Service(ABC):
         """The program to start; None where it is missing."""
         return self.machine.program(self.argv[0])
 
+    def lacks(self) -> str:
+        """What to do where the program is missing."""
+        if self.packages:
+            return f"the program {self.argv[0]!r} is not here: install {' '.join(self.packages)}"
+        return (
+            f"the program {self.argv[0]!r} is not in the virtual environment: install the extra 'services' "
+            "('make install')"
+        )
+
     def values(self) -> Mapping[str, str]:
         """What its command needs beside host, port and data folder."""
         return {}

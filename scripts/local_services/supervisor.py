@@ -1,7 +1,5 @@
-"""Starting, watching and stopping the servers of a home. How one server differs from another is said in `servers`."""
+"""The servers of a home together: which need which, side by side, and what became of each. One alone is in `runner`."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,19 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fair_dagster.domain.errors import FairError, NotFoundError, ServiceError
-from fair_dagster.processes import Process
+from fair_dagster.domain.errors import FairError, NotFoundError
 from scripts.local_services import processes
 from scripts.local_services.environment import write_environment
-from scripts.local_services.home import Home, is_free
+from scripts.local_services.home import Home
 from scripts.local_services.machine import Machine
+from scripts.local_services.runner import Runner
 from scripts.local_services.servers import SERVICES
 from scripts.local_services.service import Service
-
-_LOOK = 0.1
-_TELL = 10.0
-"""Seconds between two lines that say that a server is still being waited for."""
-_PORTS_TRIED = 3
 
 State = Literal["running", "not answering", "died", "stopped"]
 
@@ -70,13 +63,11 @@ class Supervisor:
     ) -> None:
         self.home = home
         self.machine = machine or Machine()
-        self.tied = tied
         self.report = report
         self.services: dict[str, Service] = {
             name: kind(home, self.machine, durable=durable) for name, kind in SERVICES.items()
         }
-
-    # Many servers
+        self._runner = Runner(home, self.machine, tied=tied, report=report)
 
     def up(self, names: Sequence[str] = ()) -> list[Outcome]:
         """Start servers and those that they need, side by side; those that run are left alone.
@@ -95,7 +86,12 @@ class Supervisor:
                 for name in chosen:
                     needed = {need: running[need] for need in self.services[name].needs}
                     running[name] = pool.submit(self._try, name, needed, missing.get(name, ""))
-                outcomes = [running[name].result() for name in chosen]
+                try:
+                    outcomes = [running[name].result() for name in chosen]
+                except BaseException:
+                    # Ctrl-C: what has been started goes on, and nobody waits.
+                    self._runner.interrupted.set()
+                    raise
             write_environment(self.home, self.running())
         return outcomes
 
@@ -115,13 +111,34 @@ class Supervisor:
             return [name for name in reversed(list(self.services)) if name in chosen and self.stop(name)]
 
     def status(self, names: Sequence[str] = ()) -> list[Status]:
-        """What each server does now; changes nothing."""
+        """What each server does now; changes nothing.
+
+        Raises:
+            NotFoundError: there is no server of a name.
+        """
         with ThreadPoolExecutor(len(self.services)) as pool:
             return list(pool.map(self._status, self._chosen(names, list(self.services))))
 
+    def start(self, name: str) -> bool:
+        """See that one server answers; its needs must answer already. Gives whether a process was started.
+
+        Raises:
+            ServiceError: it cannot be started, or does not answer in its time; with the end of its log.
+        """
+        self.home.make()
+        return self._runner.start(self.services[name])
+
+    def stop(self, name: str) -> bool:
+        """Stop one server with all its processes. Gives whether it ran."""
+        return self._runner.stop(self.services[name])
+
+    def kill(self, name: str) -> None:
+        """End one server as a failure would: at once, with nothing put in order. It counts as died."""
+        self._runner.kill(self.services[name])
+
     def running(self) -> list[Service]:
         """The servers whose process is alive."""
-        return [service for name, service in self.services.items() if self._process(name)]
+        return [service for service in self.services.values() if self._runner.process(service)]
 
     def install(self, names: Iterable[str]) -> dict[str, str]:
         """Install what servers lack, all at once. Gives the reason for each server that still lacks something."""
@@ -129,131 +146,27 @@ class Supervisor:
         packages = {package for service in lacking for package in service.packages}
         failure = ""
         if packages:
-            self.report(f"missing here: {', '.join(sorted(packages))}")
+            self.home.make()
             try:
-                self.machine.install(packages, self.home.path / "logs" / "apt.log")
+                self.machine.install(packages, self.home.log("apt"), self.report)
             except FairError as error:
                 failure = str(error)
-        return {
-            service.name: (failure if service.packages else "") or _lacks(service)
-            for service in lacking
-            if service.program() is None
-        }
+        still = [service for service in lacking if service.program() is None]
+        return {service.name: (service.packages and failure) or service.lacks() for service in still}
 
-    # One server
-
-    def start(self, name: str) -> bool:
-        """See that one server answers and has what clients need. Its needs must answer already.
-
-        Returns:
-            Whether a process was started.
+    def named(self, names: Sequence[str] = ()) -> list[str]:
+        """The servers of these names, or those that are started when none is named.
 
         Raises:
-            ServiceError: it cannot be started, or does not answer in its time; with the end of its log.
+            NotFoundError: there is no server of a name.
         """
-        service = self.services[name]
-        self.home.make()
-        started = False
-        if not self._runs_as_it_should(service):
-            for attempt in range(1, _PORTS_TRIED + 1):
-                started = True
-                if self._launch(service, last=attempt == _PORTS_TRIED):
-                    break
-        else:
-            self._wait(service)
-        service.provision()
-        return started
-
-    def stop(self, name: str) -> bool:
-        """Stop one server with all its processes. Gives whether there was something to stop."""
-        service, process = self.services[name], self.home.process(name)
-        if process is None:
-            return False
-        ran = processes.alive(process)
-        if not processes.stop(process, service.stop_signal, service.stop_seconds, whole_group=service.stop_whole_group):
-            self.report(f"{name}: did not end within {service.stop_seconds:.0f} s and was killed")
-        self.home.note_process(name, None)
-        return ran
-
-    def kill(self, name: str) -> None:
-        """End one server as a failure would: at once, with nothing put in order. It counts as died."""
-        process = self.home.process(name)
-        if process is not None:
-            process.kill_group()
-            processes.wait_for_end(process, self.services[name].stop_seconds)
-
-    def _runs_as_it_should(self, service: Service) -> bool:
-        """Whether its process is alive and was started with the present command; one started otherwise is stopped."""
-        if not self._process(service.name):
-            return False
-        if self.home.note(service.name) == _digest(service):
-            return True
-        self.report(f"{service.name}: starting anew, because its settings have changed")
-        self.stop(service.name)
-        return False
-
-    def _launch(self, service: Service, *, last: bool) -> bool:
-        """Start a server and wait until it answers. False when its port was taken by another while it started."""
-        name = service.name
-        # What a server that died has left behind.
-        self.stop(name)
-        program = service.program()
-        if program is None:
-            raise ServiceError(_lacks(service))
-        if not is_free(service.port):
-            taken = service.port
-            self.report(
-                f"{name}: port {taken} is taken by another program; it gets {self.home.new_port(name)} from now on"
-            )
-        self.home.turn_log(name)
-        service.prepare()
-        command = service.command()
-        process = processes.start(
-            processes.Start(
-                (str(program), *command.argv[1:]),
-                {**self.machine.environment(self.home.data(name)), **command.env},
-                self.home.path,
-                self.home.log(name),
-                user=self.machine.user(service.user),
-                tied=self.tied,
-                stop_signal=service.stop_signal,
-            )
-        )
-        self.home.note_process(name, process, _digest(service))
-        try:
-            self._wait(service)
-        except ServiceError:
-            if last or processes.alive(process) or is_free(service.port):
-                raise
-            return False
-        return True
-
-    def _wait(self, service: Service) -> None:
-        """Wait until a server answers, as long as its process lives."""
-        begun = told = time.monotonic()
-        while problem := service.problem():
-            now = time.monotonic()
-            if not self._process(service.name):
-                raise ServiceError(self._story(service, "ended before it answered"))
-            if now - begun > service.seconds:
-                raise ServiceError(self._story(service, f"does not answer after {service.seconds:.0f} s ({problem})"))
-            if now - told > _TELL:
-                told = now
-                self.report(f"{service.name}: waiting for it to answer ({now - begun:.0f} s)")
-            time.sleep(_LOOK)
-        # Another server may have answered in its place.
-        if not self._process(service.name):
-            raise ServiceError(self._story(service, "ended, and another program answers at its port"))
-
-    def _story(self, service: Service, what: str) -> str:
-        tail = self.home.log_tail(service.name)
-        return f"{service.name} {what}. The end of {self.home.log(service.name)}:\n{tail or '(it is empty)'}"
+        return self._chosen(names, [name for name, service in self.services.items() if service.by_default])
 
     def _try(self, name: str, needed: dict[str, "Future[Outcome]"], missing: str) -> Outcome:
         failed = [need for need, future in needed.items() if future.result().error]
         begun = time.monotonic()
         if failed or missing:
-            return Outcome(name, 0.0, missing or f"was not started, because {' and '.join(failed)} failed")
+            return self._told(Outcome(name, 0.0, missing or f"was not started, because {' and '.join(failed)} failed"))
         try:
             started = self.start(name)
         except FairError as error:
@@ -272,28 +185,14 @@ class Supervisor:
         return outcome
 
     def _status(self, name: str) -> Status:
-        service, process = self.services[name], self.home.process(name)
-        log = self.home.log(name)
+        service, process, log = self.services[name], self.home.process(name), self.home.log(name)
         if process is None:
             return Status(name, "stopped", "", 0, log)
         if not processes.alive(process):
-            return Status(
-                name, "died", service.url, 0, log, "its process has ended: 'scripts/services up' starts it anew"
-            )
+            problem = "its process has ended: 'scripts/services up' starts it anew"
+            return Status(name, "died", service.url, 0, log, problem)
         problem = service.problem()
         return Status(name, "not answering" if problem else "running", service.url, process.pid, log, problem)
-
-    def _process(self, name: str) -> Process | None:
-        process = self.home.process(name)
-        return process if process is not None and processes.alive(process) else None
-
-    def named(self, names: Sequence[str] = ()) -> list[str]:
-        """The servers of these names, or those that are started when none is named.
-
-        Raises:
-            NotFoundError: there is no server of a name.
-        """
-        return self._chosen(names, [name for name, service in self.services.items() if service.by_default])
 
     def _chosen(self, names: Sequence[str], default: list[str]) -> list[str]:
         unknown = [name for name in names if name not in self.services]
@@ -309,16 +208,3 @@ class Supervisor:
             if name in needed:
                 needed.update(self.services[name].needs)
         return [name for name in self.services if name in needed]
-
-
-def _lacks(service: Service) -> str:
-    program = service.argv[0]
-    if service.packages:
-        return f"the program {program!r} of {service.name} is not here: install {' '.join(service.packages)}"
-    return f"the program {program!r} is not in the virtual environment: install the extra 'services' ('make install')"
-
-
-def _digest(service: Service) -> str:
-    """Tells whether a running process was started with the present command, without keeping passwords."""
-    command = service.command()
-    return hashlib.sha256(json.dumps([command.argv, dict(command.env)]).encode()).hexdigest()[:16]
