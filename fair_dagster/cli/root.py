@@ -42,6 +42,8 @@ NOUNS: Mapping[str, Noun] = {
     "catalog": Noun("catalog", "catalog", "Validate, show, reconcile and move the catalog."),
     "demo": Noun("demo", "demo", "The whole story, from a base model to a drawn map."),
     "worker": Noun("worker", "worker", "Execute steps of other machines' runs (FAIR_EXECUTOR=celery)."),
+    "stack": Noun("stack", "stack", "Apply, list and choose ZenML stacks, on which trainings run."),
+    "tracking": Noun("tracking", "tracking", "What the experiment tracker has not been sent yet."),
     "ui": Noun("start", "ui", "Start the Dagster UI."),
 }
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,6 +116,36 @@ def note_path(services: Services, partition: str, uuid: str) -> Path:
     return run_folder(services, partition, uuid) / NOTE_FILE
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A training, or a word about one, that is not wholly sent yet.
+
+    ``state`` is ``running`` while the training goes on, ``waiting`` afterwards.
+    """
+
+    key: str
+    state: str
+    problem: str | None
+
+
+def waiting(services: Services) -> list[Waiting]:
+    """What is in the outbox, the oldest first."""
+    return [
+        Waiting(
+            entry.folder.name,
+            "running" if entry.run() is not None and entry.ending() is None else "waiting",
+            entry.sent().get("problem"),
+        )
+        for entry in outbox.entries(_outbox(services))
+    ]
+
+
+def send_waiting(services: Services) -> list[Waiting]:
+    """Send what waits, now; returns what is left. Of what others are sending nothing is taken away."""
+    _run_sender(services, (), None)
+    return [entry for entry in waiting(services) if entry.state == "waiting"]
+
+
 def _begin(services: Services, owner: Allocation, dagster_run: str) -> Tracked:
     if services.settings.tracking == "none":
         return Tracked()
@@ -197,17 +227,20 @@ def _outbox(services: Services) -> Path:
 
 def _start_sender(services: Services, entry: Entry | None) -> None:
     """In a session of its own, and no child of ours: neither Ctrl-C nor the end of this run's processes is for it."""
-    settings = services.settings
-    following = [str(entry.folder)] if entry else []
+    _run_sender(services, _IN_BACKGROUND, entry).check_returncode()
+
+
+def _run_sender(services: Services, before: Sequence[str], entry: Entry | None) -> "subprocess.CompletedProcess[bytes]":
     log = _outbox(services) / "sender.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    following = [str(entry.folder)] if entry else []
     with log.open("ab") as output:
-        subprocess.run(
-            [*_IN_BACKGROUND, sys.executable, "-m", "fair_dagster.tracking.sender", *following],
-            check=True,
+        return subprocess.run(
+            [*before, sys.executable, "-m", "fair_dagster.tracking.sender", *following],
+            check=False,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
-            env={**os.environ, **sender_environment(settings, os.environ)},
+            env={**os.environ, **sender_environment(services.settings, os.environ)},
         )
