@@ -12,8 +12,9 @@ from fair_dagster.domain.changes import ItemKey
 from fair_dagster.flows import backfills
 from fair_dagster.flows import datasets as flow
 from fair_dagster.metadata import changes_metadata, item_metadata
-from fair_dagster.ops import tell_partitions
+from fair_dagster.publishing import tell_partitions
 from fair_dagster.resources import FairResource
+from fair_dagster.settings import Settings
 
 
 class DatasetConfig(dg.Config):
@@ -22,22 +23,24 @@ class DatasetConfig(dg.Config):
     item: str = ""
 
 
-with warnings.catch_warnings():
-    # Dagster says at every load that the policy is beta, to people who can do nothing about it.
-    warnings.simplefilter("ignore", dg.BetaWarning)
-    _asset = dg.asset(
-        key=keys.DATASETS,
-        partitions_def=keys.DATASET_PARTITIONS,
-        group_name=keys.DATASETS_GROUP,
-        kinds={"stac", "geojson"},
-        owners=[keys.OWNER],
-        code_version=items.SCHEMA_VERSION,
-        backfill_policy=dg.BackfillPolicy.multi_run(keys.PARTITIONS_A_RUN),
-        description="Chips and labels that models are finetuned on, a partition a dataset.",
-    )
+def dataset_asset(settings: Settings) -> dg.AssetsDefinition:
+    """All datasets."""
+    with warnings.catch_warnings():
+        # Dagster says at every load that the policy is beta, to people who can do nothing about it.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        asset = dg.asset(
+            key=keys.DATASETS,
+            partitions_def=keys.DATASET_PARTITIONS,
+            group_name=keys.DATASETS_GROUP,
+            kinds={"stac", "geojson"},
+            owners=[keys.OWNER],
+            code_version=items.SCHEMA_VERSION,
+            backfill_policy=dg.BackfillPolicy.multi_run(settings.partitions_of_run),
+            description="Chips and labels that models are finetuned on, a partition a dataset.",
+        )
+        return asset(datasets)
 
 
-@_asset
 def datasets(
     context: dg.AssetExecutionContext, config: DatasetConfig, fair: FairResource
 ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult[None]]:

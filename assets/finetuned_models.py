@@ -1,5 +1,6 @@
 """The ZenML run of each training configuration, and the model version it filled."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -8,8 +9,13 @@ from fair_dagster import keys
 from fair_dagster.ops import run_training
 
 
-def finetuned_model_asset(slug: str) -> dg.AssetsDefinition:
-    """The finetunes of one base model."""
+def finetuned_model_asset(slug: str, tags: Mapping[str, Any] | None = None) -> dg.AssetsDefinition:
+    """The finetunes of one base model.
+
+    Args:
+        tags: on the step that trains: what the executor is to give it.
+    """
+    train = run_training.tag(dict(tags)) if tags else run_training
 
     @dg.graph_asset(
         key=keys.finetuned_model(slug),
@@ -22,6 +28,6 @@ def finetuned_model_asset(slug: str) -> dg.AssetsDefinition:
         description=f"Finetunes of `{slug}`, trained by ZenML in a process of their own.",
     )
     def finetuned_model(training_config: Any) -> Any:
-        return run_training(start=training_config)
+        return train(start=training_config)
 
     return finetuned_model

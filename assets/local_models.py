@@ -6,10 +6,17 @@ import dagster as dg
 
 from fair_dagster import keys
 from fair_dagster.domain import items
-from fair_dagster.ops import apply_publication, families_of_partitions, gather_family, publish_artifacts
+from fair_dagster.publishing import (
+    apply_publication,
+    families_of_partitions,
+    gather_family,
+    publish_artifacts,
+    publish_families,
+)
+from fair_dagster.settings import Settings
 
 
-def local_model_asset(slug: str) -> dg.AssetsDefinition:
+def local_model_asset(slug: str, settings: Settings) -> dg.AssetsDefinition:
     """The promoted finetunes of one base model."""
 
     @dg.graph_asset(
@@ -20,10 +27,12 @@ def local_model_asset(slug: str) -> dg.AssetsDefinition:
         kinds={"stac", "zenml"},
         owners=[keys.OWNER],
         code_version=items.SCHEMA_VERSION,
-        backfill_policy=dg.BackfillPolicy.multi_run(keys.PARTITIONS_A_RUN),
+        backfill_policy=dg.BackfillPolicy.multi_run(settings.partitions_of_run),
         description=f"Finetunes of `{slug}` that were promoted to production, as STAC items.",
     )
     def local_model(finetuned_model: Any) -> Any:
+        if settings.executor != "local":
+            return publish_families(start=finetuned_model)
         return apply_publication(publish_artifacts(gather_family(families_of_partitions(start=finetuned_model))))
 
     return local_model

@@ -4,8 +4,8 @@
 
 Families are of a usual size: four promoted versions, the last of them in production. Models and versions are real ones
 in ZenML, with files in the artifact store and items in the catalog; they are made in bulk beforehand. The backfill is
-that of the asset, as the daemon launches it: a fresh process a run of ``keys.PARTITIONS_A_RUN`` partitions, one after
-the other, with the instance in SQLite. Then it is done again, with nothing to do.
+that of the asset, as the daemon launches it: a fresh process a run of ``Settings.partitions_of_run`` partitions, one
+after the other, with the instance in SQLite. Then it is done again, with nothing to do.
 """
 
 import os
@@ -170,10 +170,11 @@ def run_partitions() -> None:
 
 
 def backfill(settings: Settings, what: str) -> Row:
-    """Every partition, a run of ``keys.PARTITIONS_A_RUN`` at a time, each in a process of its own."""
+    """Every partition, a run of ``Settings.partitions_of_run`` at a time, each in a process of its own."""
     with open_instance(settings) as instance:
         ids = list(instance.get_dynamic_partitions(keys.finetunes_name(MODEL)))
-    batches = [ids[start : start + keys.PARTITIONS_A_RUN] for start in range(0, len(ids), keys.PARTITIONS_A_RUN)]
+    size = settings.partitions_of_run
+    batches = [ids[start : start + size] for start in range(0, len(ids), size)]
     start, peak = time.perf_counter(), 0.0
     for number, batch in enumerate(batches, start=1):
         note(f"{what}: run {number} of {len(batches)} …")

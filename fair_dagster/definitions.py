@@ -9,7 +9,7 @@ import dagster as dg
 from assets.base_models import base_model_asset
 from assets.checks import collection_checks
 from assets.collections import collection_assets
-from assets.datasets import datasets
+from assets.datasets import dataset_asset
 from assets.finetuned_models import finetuned_model_asset
 from assets.local_models import local_model_asset
 from assets.staleness import staleness_checks
@@ -17,6 +17,7 @@ from assets.training_configs import training_config_asset
 from fair_dagster.flows.base_models import slug_of_folder, usable_folders
 from fair_dagster.jobs import asset_jobs
 from fair_dagster.resources import FairResource
+from fair_dagster.scaling.executors import executor_of, training_tags
 from fair_dagster.settings import Settings
 from sensors.merges import merge_sensors
 from sensors.model_stages import stage_sensors
@@ -35,11 +36,11 @@ def build_defs(
     resources = {"fair": FairResource(), "pipes": dg.PipesSubprocessClient()}
     definitions = dg.Definitions(
         assets=[
-            datasets,
+            dataset_asset(settings),
             *(base_model_asset(folder) for folder in found),
             *(training_config_asset(slug) for slug in slugs),
-            *(finetuned_model_asset(slug) for slug in slugs),
-            *(local_model_asset(slug) for slug in slugs),
+            *(finetuned_model_asset(slug, training_tags(settings)) for slug in slugs),
+            *(local_model_asset(slug, settings) for slug in slugs),
             *collection_assets(slugs),
         ],
         asset_checks=[*collection_checks(), *staleness_checks()],
@@ -51,8 +52,7 @@ def build_defs(
         ],
         schedules=schedules(settings),
         resources=resources | dict(resource_overrides or {}),
-        # One run is one process: training has a child process of its own, and the rest takes milliseconds.
-        executor=dg.in_process_executor,
+        executor=executor_of(settings),
     )
     with warnings.catch_warnings():
         # Dagster warns of an argument that it gives to our sensors itself. What is resolved here is kept for later.

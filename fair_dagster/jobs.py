@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from fair_dagster import keys
-from fair_dagster.ops import (
-    apply_publication,
-    configured_family,
-    gather_family,
-    predict_images,
-    publish_artifacts,
-    sync_folder,
-)
+from fair_dagster.ops import predict_images, sync_folder
+from fair_dagster.publishing import apply_publication, configured_family, gather_family, publish_artifacts
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 
+# What their steps hand on, or read, is on the machine of the run: these go nowhere else.
+_HERE = dg.in_process_executor
+
+
 @dg.job(
     name=keys.RECOMPUTE_JOB,
+    executor_def=_HERE,
     description="Recompute the published items of one finetuned model, e.g. after a version was deleted.",
 )
 def recompute_family() -> None:
@@ -34,6 +33,7 @@ def predict() -> None:
 
 @dg.job(
     name=keys.SYNC_JOB,
+    executor_def=_HERE,
     description="Bring one base model in step with its folder at the head of the branch: register or retire it.",
 )
 def sync_base_model() -> None:

@@ -31,8 +31,9 @@ STAGES_SENSOR = "model_stages"
 FAILURES_SENSOR = "run_failures"
 RECONCILIATION_SCHEDULE = "reconciliation"
 
-PARTITIONS_A_RUN = 500
-"""How many partitions one run of a backfill takes: starting a run costs seconds, and one that fails is repeated."""
+TRAINING_QUEUE = "training"
+"""Celery's queue of everything that trains: its workers have the memory, or the GPU, for it."""
+TAG_QUEUE = "dagster-celery/queue"
 
 TRAINING_POOL = "training"
 """Concurrency pool of everything that trains; its limit stands in the instance."""

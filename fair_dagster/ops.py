@@ -156,6 +156,7 @@ def predict_images(
     settings = fair.services.settings
     progress = {PROGRESS_VARIABLE: str(progress_file(settings, context.run_id))}
     prediction = predictions.from_config(config.model, config.config_path, config.output, config.result_path)
+    prediction = predictions.with_local_model(fair.services, prediction)
     try:
         _run_process(context, pipes, prediction.command, settings.environment() | progress)
     except DagsterPipesExecutionError as error:

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from fair_dagster.domain.urls import has_credentials
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+_PARTITIONS_HERE, _PARTITIONS_SHARED = 500, 100
 _REMOTE = re.compile(r"^([a-z][a-z0-9+.-]*://|[^/:]+:(?!//))")
 
 
@@ -37,6 +38,9 @@ class Settings(BaseSettings):
     s3_endpoint: str = Field(default="", description="URL of an S3 server other than AWS.")
     s3_region: str = Field(default="us-east-1", description="Region of the bucket.")
     s3_path_style: bool = Field(default=False, description="Name the bucket in the path, not in the host.")
+    fetch_max_bytes: int = Field(default=20 << 30, gt=0, description="Largest file that is fetched from a URL.")
+    fetch_seconds: float = Field(default=3600.0, gt=0, description="Longest time that one such file may take.")
+    fetch_private: bool = Field(default=False, description="Fetch from private addresses and by http as well.")
     registries: tuple[str, ...] = Field(
         default=(),
         description="Container registries that may stand at private addresses; http://host:port for one without TLS.",
@@ -53,6 +57,11 @@ class Settings(BaseSettings):
     )
     broker_url: SecretStr | None = Field(
         default=None, description="Redis that hands steps to Celery workers, e.g. redis://:password@host:6379/0."
+    )
+    partitions_a_run: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many partitions a run of a backfill takes; 500, or 100 where machines share a backfill.",
     )
     training_resources: dict[str, dict[str, str]] = Field(
         default={"requests": {"cpu": "1", "memory": "4Gi"}, "limits": {"memory": "8Gi"}},
@@ -119,6 +128,11 @@ class Settings(BaseSettings):
         """The settings as JSON, without the secrets: those stay in the environment that they came from."""
         secrets = {name for name, value in self if _is_secret(value)}
         return self.model_dump(mode="json", exclude_none=True, exclude=secrets)
+
+    @property
+    def partitions_of_run(self) -> int:
+        """Starting a run costs seconds, and a run that fails is repeated; of a single run machines share nothing."""
+        return self.partitions_a_run or (_PARTITIONS_HERE if self.executor == "local" else _PARTITIONS_SHARED)
 
     @property
     def tick_seconds(self) -> int:

@@ -23,9 +23,13 @@ from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.allocations import CONFIG_FILE, RESULT_FILE, allocation_of, config_path, run_folder
 from fair_dagster.flows.code import changed_since_registration, code_folder, code_problems
+from fair_dagster.flows.fetching import checksums_of, href_problems, local_config
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.contract import check_folder
 from fair_dagster.pipelines.files import write_bytes
+
+CHIPS, LABELS = "chips", "labels"
+_FETCHED = ("base_model_weights", "dataset_chips", "dataset_labels")
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def check(services: Services, ask: Ask) -> FinetuneRequest:
         if dataset is not None:
             problems += mismatches(base_model, dataset, vocabulary())
     if dataset is not None:
-        problems += _data_problems(dataset)
+        problems += _data_problems(services, dataset)
     if problems or base_model is None or dataset is None:
         raise RefusedError(f"finetune of {ask.model_name!r}", problems)
     return FinetuneRequest(
@@ -81,22 +85,25 @@ def check(services: Services, ask: Ask) -> FinetuneRequest:
 
 def _weights_problems(services: Services, base_model: Item) -> list[str]:
     found = items.weights_asset(base_model)
-    if found is None or not items.is_pickle(found[1]) or services.settings.allow_pickle:
+    if found is None:
         return []
+    problems = href_problems(services, str(found[1].get("href", "")), f"the weights file of {base_model['id']!r}")
+    if not items.is_pickle(found[1]) or services.settings.allow_pickle:
+        return problems
     return [
+        *problems,
         f"the weights of {base_model['id']!r} are a pickle, which can run code when loaded; "
-        "set FAIR_ALLOW_PICKLE=true if you trust their author"
+        "set FAIR_ALLOW_PICKLE=true if you trust their author",
     ]
 
 
-def _data_problems(dataset: Item) -> list[str]:
-    hrefs = {key: str(dataset["assets"].get(key, {}).get("href", "")) for key in ("chips", "labels")}
-    return [
-        f"the {key} of {dataset['id']!r} are behind a URL ({href}), and training reads local files: "
-        "register the dataset with a copy of them"
-        for key, href in hrefs.items()
-        if "://" in href
-    ]
+def _data_problems(services: Services, dataset: Item) -> list[str]:
+    problems = []
+    for key, what in ((CHIPS, "the chips folder"), (LABELS, "the labels file")):
+        href = str(dataset["assets"].get(key, {}).get("href", ""))
+        if "://" in href:
+            problems += href_problems(services, href, f"{what} of {dataset['id']!r}", folder=key == CHIPS)
+    return problems
 
 
 def _name_problems(services: Services, model_name: str, base_model: Item) -> list[str]:
@@ -140,16 +147,18 @@ def _code_changes(services: Services, request: FinetuneRequest) -> list[str]:
     return changed_since_registration(services.settings, base_model) if base_model else []
 
 
-def kept_config(services: Services, version_id: str, uuid: str) -> Path | None:
+def kept_config(services: Services, version_id: str, uuid: str) -> bytes | None:
     """The training configuration of a version: in its run folder, or as it was published with its item."""
     path = config_path(services, version_id, uuid)
     if path.is_file():
-        return path
+        return path.read_bytes()
     item = services.catalog.get(ItemKey(items.LOCAL_MODELS, version_id))
     if item is None or item["properties"].get(items.ZENML_UID) != uuid:
         return None
-    published = Path(str(item["assets"].get(CONFIG_ASSET, {}).get("href", "")))
-    return published if published.is_file() else None
+    href = str(item["assets"].get(CONFIG_ASSET, {}).get("href", ""))
+    if (key := services.artifacts.key_of(href)) is not None:
+        return services.artifacts.read(key)
+    return Path(href).read_bytes() if Path(href).is_file() else None
 
 
 def write_config(services: Services, partition: str) -> tuple[Path, Config]:
@@ -179,10 +188,10 @@ def write_config(services: Services, partition: str) -> tuple[Path, Config]:
 
 
 def _config_of(services: Services, version_id: str) -> Config:
-    path = kept_config(services, version_id, allocation_of(services, version_id).uuid)
-    if path is None:
+    kept = kept_config(services, version_id, allocation_of(services, version_id).uuid)
+    if kept is None:
         raise RefusedError(f"rerun of {version_id!r}", ["its training configuration is gone"])
-    config: Config = yaml.safe_load(path.read_text())
+    config: Config = yaml.safe_load(kept)
     return config
 
 
@@ -211,7 +220,10 @@ def parents(services: Services, request: FinetuneRequest) -> tuple[Item, Item]:
 def training_command(services: Services, partition: str) -> tuple[list[str], Path]:
     """The runner's command line for a version whose configuration has been written, and where its result goes.
 
+    Weights, chips and labels that are not on this machine are fetched first.
+
     Raises:
+        StorageError: one of them cannot be had.
         RefusedError: the version was published, and what others have pulled is not trained over; or the code of its
             base model is not what was registered.
     """
@@ -224,10 +236,15 @@ def training_command(services: Services, partition: str) -> tuple[list[str], Pat
     if problems := _code_changes(services, allocation.request):
         raise RefusedError(f"training of {partition!r}", problems)
     folder = run_folder(services, partition, uuid)
+    if not (folder / CONFIG_FILE).is_file():
+        # Another machine has written it, which executed the step before.
+        write_config(services, partition)
     config = yaml.safe_load((folder / CONFIG_FILE).read_text())
+    checksums = checksums_of(parents(services, allocation.request))
+    path = local_config(services, folder / CONFIG_FILE, ("parameters",), _FETCHED, checksums)
     command = [
         *(sys.executable, "-m", "fair_dagster.pipelines.runner", "train"),
-        *("--config", str(folder / CONFIG_FILE)),
+        *("--config", str(path)),
         *("--entrypoint", str(config["extra"][EXTRA]["entrypoint"])),
         *("--result", str(folder / RESULT_FILE)),
     ]

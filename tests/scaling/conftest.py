@@ -1,0 +1,68 @@
+"""A team whose catalog holds datasets of a former schema, for a backfill to bring up to date."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from fair_dagster import keys
+from fair_dagster.domain import items
+from fair_dagster.flows import base_models, datasets
+from fair_dagster.flows.services import Services
+from fair_dagster.imagery.synthesize import synthesize
+from fair_dagster.settings import PROJECT_ROOT
+from tests.flows.test_instance import postgres  # noqa: F401 - a fixture
+from tests.flows.test_migrations import make_former
+from tests.scaling.cluster import Redis, Team
+
+DATASETS = [f"town-{number:02d}" for number in range(9)]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    pytest.importorskip("dagster_celery", reason="the extra `team` is not installed")
+    found = Redis(tmp_path_factory.mktemp("redis"))
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="module")
+def team(
+    tmp_path_factory: pytest.TempPathFactory,
+    schema_cache: Path,
+    postgres: dict[str, str],
+    broker: Redis,  # noqa: F811
+) -> Iterator[Team]:
+    """Nobody has been started yet; the environment names Dagster's database."""
+    folder = tmp_path_factory.mktemp("team")
+    models = folder / "models"
+    ignored = shutil.ignore_patterns("__pycache__", "tests")
+    source = PROJECT_ROOT / "models" / "texture_segmentation"
+    shutil.copytree(source, models / source.name, ignore=ignored)
+    found = Team(folder, models, schema_cache, postgres, broker)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in postgres.items():
+            patch.setenv(name, value)
+        register(found)
+        yield found
+        found.end()
+
+
+def register(team: Team) -> None:
+    """A base model, and datasets that follow a former schema."""
+    services = Services(team.settings("observer"))
+    base_models.register(services, team.models / "texture_segmentation")
+    town = synthesize(team.folder / "data", chips=2, size=64, seed=3)
+    for slug in DATASETS:
+        path = team.folder / f"{slug}.json"
+        spec = datasets.DatasetSpec(slug, town.train_chips, town.labels, synthetic=True)
+        datasets.write_item(datasets.create(services, spec), path)
+        datasets.register(services, path)
+    with team.instance() as instance:
+        instance.add_dynamic_partitions(keys.DATASETS_PARTITIONS_NAME, DATASETS)
+    make_former(SimpleNamespace(services=services), items.DATASETS)
