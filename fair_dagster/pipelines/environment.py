@@ -21,6 +21,7 @@ _CHATTY = {
     "zenml.pipelines.pipeline_definition": logging.WARNING,
     "zenml.orchestrators.step_run_utils": logging.WARNING,
     "zenml.zen_stores.base_zen_store": logging.ERROR,
+    "zenml.stack.utils": logging.ERROR,
 }
 Verbosity = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
