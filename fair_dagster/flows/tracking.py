@@ -21,6 +21,7 @@ from fair_dagster.flows.allocations import CONFIG_FILE, Allocation, run_folder
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.metadata import TRACKING_VARIABLE
 from fair_dagster.processes import Process
+from fair_dagster.settings import Settings
 from fair_dagster.tracking import outbox
 from fair_dagster.tracking.environment import sender_environment, training_environment
 from fair_dagster.tracking.outbox import Amendment, Ending, Entry, Note, TrackedRun
@@ -173,9 +174,14 @@ def _run(services: Services, owner: Allocation, dagster_run: str) -> TrackedRun:
         params={name: str(value) for name, value in config["parameters"]["hyperparameters"].items()},
         tags=_tags(owner, dagster_run),
         begun=begun.isoformat(),
-        adopt=f"{owner.partition}-" if settings.experiment_tracker else "",
+        adopt=f"{owner.partition}-" if _zenml_tracks_there_too(settings) else "",
         owner=str(Process.of(os.getpid())),
     )
+
+
+def _zenml_tracks_there_too(settings: Settings) -> bool:
+    """Whether ZenML's experiment tracker opens a run that is to be the only one."""
+    return bool(settings.experiment_tracker and settings.tracking == "mlflow" and settings.tracking_uri)
 
 
 def _tags(owner: Allocation, dagster_run: str) -> dict[str, str]:
