@@ -1,10 +1,11 @@
-"""The catalog and collection documents of a JSON catalog: made, kept in step with changes, recomputed.
+"""The catalog and collection documents: made, kept in step with changes, recomputed.
 
-Pure functions over STAC JSON. The store reads and writes the files.
+Pure functions over STAC JSON. The stores read and write.
 """
 
 import copy
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ Document = dict[str, Any]
 
 CATALOG_ID = "fair-models"
 ITEM_COUNT = "fair:item_count"
+CATALOG_UID = "fair:catalog"
 _WORLD = [-180.0, -90.0, 180.0, 90.0]
 _TEXTS = {
     BASE_MODELS: ("Base models", "Models that contributors offer to be finetuned on local imagery."),
@@ -35,6 +37,9 @@ _SUMMARIZED = (
     "label:type",
     "label:methods",
 )
+_TIME_FIELDS = ("datetime", "start_datetime", "end_datetime")
+READ_FIELDS = (*_SUMMARIZED, *_TIME_FIELDS, "keywords")
+"""The properties of items that documents are computed from."""
 
 
 def new_catalog() -> Document:
@@ -65,6 +70,19 @@ def new_collection(name: str) -> Document:
     document: Document = collection.to_dict(include_self_link=False)
     document["links"] = structure()
     document[ITEM_COUNT] = 0
+    return document
+
+
+def new_shared_collection(name: str, catalog: str) -> Document:
+    """An empty collection for a STAC API, which adds the structural links itself.
+
+    Its extent holds every item, and there is no count yet: both are found by ``described``.
+
+    Args:
+        catalog: the identity of the catalog, by which an API and a database are known to hold the same one.
+    """
+    document = new_collection(name) | {"links": [], CATALOG_UID: catalog}
+    del document[ITEM_COUNT]
     return document
 
 
@@ -120,6 +138,66 @@ def recomputed(
     if _comparable(fresh) == _comparable(document):
         return document
     return fresh | {"updated": _stamp(now)}
+
+
+def described(document: Document, chunks: Iterable[tuple[Sequence[Item], int]], now: datetime) -> Document:
+    """``document`` with count, extent and summaries of all its items; ``updated`` moves only with something else.
+
+    Args:
+        chunks: some items, each with its ``bbox`` and its ``READ_FIELDS`` at least, and how many more say nothing.
+    """
+    fresh = {name: value for name, value in document.items() if name not in {"summaries", "keywords"}}
+    extent, count = None, 0
+    for readable, unreadable in chunks:
+        extent = _extent(readable, extent) if readable else extent
+        _summarize(fresh, readable, known=fresh)
+        count += len(readable) + unreadable
+    fresh |= {"extent": extent or _extent([], None), ITEM_COUNT: count}
+    return document if _comparable(fresh) == _comparable(document) else fresh | {"updated": _stamp(now)}
+
+
+def widened(document: Document, items: Sequence[Item], now: datetime) -> Document | None:
+    """``document`` with an extent and summaries that hold ``items`` too; None where they do already.
+
+    An interval that ends too early is left open: nearly every new item is the newest one, and would move its end.
+    """
+    fresh = copy.deepcopy(document)
+    _summarize(fresh, items, known=document)
+    own = _extent(items, None)
+    if items and not covers(document["extent"], own):
+        fresh["extent"] = _extent(items, document["extent"])
+        interval = fresh["extent"]["temporal"]["interval"][0]
+        known = document["extent"]["temporal"]["interval"][0]
+        fresh["extent"]["temporal"]["interval"] = [
+            [interval[0] if known[0] else None, interval[1] if interval[1] == known[1] else None]
+        ]
+    return None if fresh == document else fresh | {"updated": _stamp(now)}
+
+
+def told_less(document: Document, described: Document) -> list[str]:
+    """The fields of ``document`` that say less than ``described``, which was computed from all items.
+
+    Writes only widen extent, summaries and keywords: wider is no fault. Nor is a count of yesterday: promotions do not
+    wait for each other to keep one.
+    """
+    names = sorted({*document, *described} - {"links", "updated", ITEM_COUNT})
+    return [name for name in names if not holds(name, document, described)]
+
+
+def holds(name: str, before: Document, after: Document) -> bool:
+    """Whether a field says what the items say. Writes only widen extent, summaries and keywords: wider is no fault."""
+    old, new = before.get(name), after.get(name)
+    if old == new:
+        return True
+    with suppress(TypeError, ValueError, KeyError, IndexError, AttributeError):
+        if name == "keywords":
+            return {*(new or [])} <= {*(old or [])}
+        if name == "summaries":
+            return all({*values} <= {*(old or {}).get(field, [])} for field, values in (new or {}).items())
+        if name == "extent" and old and new:
+            # The extent of an empty collection is a convention.
+            return not after[ITEM_COUNT] or covers(old, new)
+    return False
 
 
 def _summarize(document: Document, items: Sequence[Item], known: Document) -> None:
@@ -185,8 +263,7 @@ def _flat(bbox: Sequence[float]) -> list[float]:
 
 
 def _times(properties: dict[str, Any]) -> list[str]:
-    fields = ("datetime", "start_datetime", "end_datetime")
-    return [time for field in fields if isinstance(time := properties.get(field), str) and _is_time(time)]
+    return [time for field in _TIME_FIELDS if isinstance(time := properties.get(field), str) and _is_time(time)]
 
 
 def _is_time(text: str) -> bool:

@@ -10,8 +10,6 @@ from typing import Any, Protocol
 from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
 from fair_dagster.domain.damage import Scan
 from fair_dagster.domain.entries import Entry
-from fair_dagster.domain.errors import RefusedError
-from fair_dagster.domain.urls import redacted
 from fair_dagster.settings import Settings
 
 
@@ -70,15 +68,15 @@ class CatalogStore(Protocol):
 
 
 def open_store(settings: Settings) -> CatalogStore:
-    """The store that ``FAIR_CATALOG`` names; a folder is created at the first write, not here.
+    """The store that ``FAIR_CATALOG`` names: a folder, made at the first write, or a STAC API, asked at the first use.
 
     Raises:
-        RefusedError: for a URL.
+        RefusedError: for a URL that is not http, and for a DSN without what it needs.
     """
     from fair_dagster.catalog.json_store import JsonStore
 
-    if "://" in settings.catalog:
-        url = redacted(settings.catalog)
-        problem = f"{url!r} is a URL, and only a folder can be opened; name a folder or leave it unset"
-        raise RefusedError("the setting FAIR_CATALOG", [problem])
-    return JsonStore(settings.catalog_path)
+    if "://" not in settings.catalog:
+        return JsonStore(settings.catalog_path)
+    from fair_dagster.catalog.stac_opening import stac_store
+
+    return stac_store(settings)

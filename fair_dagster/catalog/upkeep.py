@@ -4,7 +4,6 @@ What the documents say is computed in ``documents``. Nothing here writes: a writ
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -109,26 +108,11 @@ def _differences(before: Document, after: Document) -> list[str]:
         told.append(f"links to {_listed(missing)} are missing")
     if surplus := sorted(old - new):
         told.append(f"links to {_listed(surplus)} lead nowhere or are no links of ours")
-    fields = [name for name in sorted({*before, *after} - {"links", "updated"}) if not _holds(name, before, after)]
+    names = sorted({*before, *after} - {"links", "updated"})
+    fields = [name for name in names if not documents.holds(name, before, after)]
     if fields:
         told.append(f"{', '.join(fields)} differ from what the items say")
     return told
-
-
-def _holds(name: str, before: Document, after: Document) -> bool:
-    """Whether a field says what the items say. Writes only widen extent, summaries and keywords: wider is no fault."""
-    old, new = before.get(name), after.get(name)
-    if old == new:
-        return True
-    with suppress(TypeError, ValueError, KeyError, IndexError, AttributeError):
-        if name == "keywords":
-            return {*(new or [])} <= {*(old or [])}
-        if name == "summaries":
-            return all({*values} <= {*(old or {}).get(field, [])} for field, values in (new or {}).items())
-        if name == "extent" and old and new:
-            # The extent of an empty collection is a convention.
-            return not after[documents.ITEM_COUNT] or documents.covers(old, new)
-    return False
 
 
 def _hrefs(document: Document) -> set[str]:

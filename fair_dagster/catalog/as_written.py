@@ -1,0 +1,95 @@
+"""What a database or a STAC API does not keep of an item, kept beside it, so that an item comes back as it was written.
+
+pgstac drops members that are null, and APIs write times in a spelling of their own. Both mean the same to every
+client, but a field that does not come back would be a difference for ever. The stored item names such places under
+``fair:as_written``, by JSON pointer (RFC 6901). Who changes a stored item by other means changes it: only what still
+means the same is restored.
+
+Pure. Links and hrefs are the business of ``stac_layout``.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from fair_dagster.domain.changes import Item
+
+AS_WRITTEN = "fair:as_written"
+_TIMES = ("datetime", "start_datetime", "end_datetime", "created", "updated")
+
+
+def with_spellings(item: Item) -> Item:
+    """``item`` with a note of what would not come back as it is; ``item`` itself where all of it would."""
+    noted = {_pointer(path): None for path in _nulls(item, ())}
+    properties = item.get("properties", {})
+    times = {name: properties.get(name) for name in _TIMES}
+    noted |= {_pointer(("properties", name)): text for name, text in times.items() if _is_respelled(text)}
+    return item | {AS_WRITTEN: noted} if noted else item
+
+
+def restore_spellings(item: Item) -> None:
+    """Undo ``with_spellings`` in place. What has been changed since, or is no note of ours, is left as it is."""
+    noted = item.pop(AS_WRITTEN, None)
+    if not isinstance(noted, dict):
+        return
+    for pointer, value in noted.items():
+        *path, name = _path(pointer)
+        parent = _at(item, path)
+        if not isinstance(parent, dict):
+            continue
+        if value is None:
+            parent.setdefault(name, None)
+        elif _is_same_time(parent.get(name), value):
+            parent[name] = value
+
+
+def _nulls(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Where members of objects are null. Nulls in lists are kept by everybody."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            if member is None:
+                yield (*path, name)
+            else:
+                yield from _nulls(member, (*path, name))
+    elif isinstance(value, list):
+        for number, member in enumerate(value):
+            yield from _nulls(member, (*path, str(number)))
+
+
+def _is_respelled(text: object) -> bool:
+    time = _time(text)
+    return time is not None and time.astimezone(UTC).isoformat().replace("+00:00", "Z") != text
+
+
+def _is_same_time(found: object, noted: object) -> bool:
+    time = _time(found)
+    return time is not None and time == _time(noted)
+
+
+def _time(text: object) -> datetime | None:
+    with suppress(ValueError):
+        if isinstance(text, str):
+            time = datetime.fromisoformat(text)
+            return time if time.tzinfo else None
+    return None
+
+
+def _pointer(path: tuple[str, ...]) -> str:
+    return "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in path)
+
+
+def _path(pointer: object) -> list[str]:
+    parts = str(pointer).split("/")[1:]
+    return [part.replace("~1", "/").replace("~0", "~") for part in parts] or [""]
+
+
+def _at(document: Any, path: list[str]) -> Any:
+    for part in path:
+        if isinstance(document, dict):
+            document = document.get(part)
+        elif isinstance(document, list) and part.isdecimal() and int(part) < len(document):
+            document = document[int(part)]
+        else:
+            return None
+    return document

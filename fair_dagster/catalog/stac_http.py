@@ -1,0 +1,187 @@
+"""HTTP with a STAC API: the token, patience with a server that is busy or restarting, and errors that say what to do.
+
+The transport of pystac-client. What is asked for is the business of ``stac_reading`` and ``transactions``.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
+from requests.adapters import HTTPAdapter
+
+from fair_dagster.catalog.patience import Patience
+from fair_dagster.domain.errors import CatalogError
+from fair_dagster.domain.urls import redacted
+
+_PASSING = frozenset({429, 500, 502, 503, 504})
+_BAD_GATEWAYS = frozenset({502, 503, 504})
+_LONGEST_WAIT = 30.0
+_LONGEST_TEXT = 300
+
+
+class StacApiError(CatalogError):
+    """An API refused a request, or did not answer it.
+
+    Attributes:
+        status: of the answer; None where there was none.
+        body: of the answer.
+        uncertain: an earlier attempt of the same request failed in a way that may have got through.
+    """
+
+    def __init__(self, message: str, status: int | None = None, body: str = "", *, uncertain: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
+        self.uncertain = uncertain
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The text of a success. ``uncertain``: an earlier attempt failed in a way that may have got through."""
+
+    text: str
+    uncertain: bool = False
+
+
+class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
+    """Sends requests to the API at ``url`` as ``StacApiIO`` does, again where that may help.
+
+    Args:
+        url: root of the API.
+        token: bearer token; sent to the host of ``url`` and to no other.
+        timeout: seconds without a byte.
+        patience: for failures that pass: no answer, 429 and 5xx.
+    """
+
+    def __init__(self, url: str, token: str = "", *, timeout: float = 60.0, patience: Patience | None = None) -> None:
+        super().__init__(timeout=timeout, max_retries=None)
+        self.root = url.rstrip("/")
+        self.announced = ""
+        self._patience = patience or Patience()
+        parts = urlsplit(url)
+        self.session.mount(f"{parts.scheme}://{parts.netloc}/", _Bearer(token))
+        self.session.hooks["response"].append(self._note)
+        self._retry_after: float | None = None
+
+    def request(
+        self,
+        href: str,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """The text of the answer; raises ``StacApiError``."""
+        return self.send(href, method or "GET", headers, parameters).text
+
+    def send(
+        self,
+        href: str,
+        method: str,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Answer:
+        """The answer to a request that may be repeated.
+
+        Raises:
+            StacApiError: the API refused it, or went on failing.
+        """
+        href = self._reachable(href)
+        waits, uncertain = self._patience.waits(), False
+        while True:
+            self._retry_after = None
+            try:
+                return Answer(super().request(href, method, headers, parameters), uncertain)
+            except APIError as error:
+                failure = error
+            status = getattr(failure, "status_code", None)
+            wait = next(waits, None)
+            if wait is None or not (status is None or status in _PASSING):
+                raise self._told(failure, status, f"{method} {redacted(href)}", uncertain=uncertain) from None
+            # A server that says "too many" has done nothing.
+            uncertain = uncertain or status != HTTPStatus.TOO_MANY_REQUESTS
+            time.sleep(max(wait, min(self._retry_after or 0.0, _LONGEST_WAIT)))
+
+    def get_pages(
+        self, url: str, method: str | None = None, parameters: dict[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """As ``StacApiIO`` does; but a page without a list of features is an error, not the end of the items."""
+        from pystac import Link
+
+        source: Any = url
+        while source is not None:
+            page = self.read_json(source, method=method, parameters=parameters)
+            if not isinstance(page, dict) or not isinstance(page.get("features"), list):
+                raise TypeError("a page of items has no features")
+            if page["features"]:
+                yield page
+            following = next((link for link in page.get("links", []) if link["rel"] == "next"), None)
+            source = Link.from_dict(following) if following and page["features"] else None
+
+    def _reachable(self, href: str) -> str:
+        """``href`` below the root that we were told: behind a proxy an API may call itself something else."""
+        if self.announced and self.announced != self.root and f"{href}/".startswith(f"{self.announced}/"):
+            return self.root + href.removeprefix(self.announced)
+        return href
+
+    def _note(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        self._retry_after = _seconds(response.headers.get("Retry-After"))
+
+    def _told(self, failure: APIError, status: int | None, what: str, *, uncertain: bool) -> StacApiError:
+        body = str(failure)
+        text = " ".join(redacted(body).split())[:_LONGEST_TEXT]
+        if status is None:
+            said = f"did not answer {what}: {text}. Check FAIR_CATALOG ({redacted(self.root)}) and that the server runs"
+        else:
+            said = f"answered {_named(status)} to {what}{_advice(status, what)}: {text}"
+        return StacApiError(f"the STAC API {said}", status, body, uncertain=uncertain)
+
+
+class _Bearer(HTTPAdapter):
+    """Adds the token where a request leaves, so that it is in nobody's log of requests."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__()
+        self._token = token
+
+    def add_headers(self, request: requests.PreparedRequest, **_: Any) -> None:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+
+
+def _named(status: int) -> str:
+    try:
+        return f"{status} ({HTTPStatus(status).phrase})"
+    except ValueError:
+        return str(status)
+
+
+def _advice(status: int, what: str) -> str:
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        reads = what.startswith("GET") or what.endswith("/search")
+        return f"; set FAIR_CATALOG_TOKEN to a token that may {'read' if reads else 'write'}"
+    if status == HTTPStatus.NOT_FOUND:
+        return "; check that FAIR_CATALOG is the root of a STAC API"
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return " each time; try again later, or raise the limit of the server"
+    if status in _BAD_GATEWAYS:
+        return " each time; the server or its database is down or overloaded: see its log"
+    return "; see the log of the server" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """``Retry-After`` in seconds: it is a number of them or a date."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        return max(parsedate_to_datetime(retry_after).timestamp() - time.time(), 0.0)
+    except (TypeError, ValueError):
+        return None

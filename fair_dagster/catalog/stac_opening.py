@@ -1,0 +1,43 @@
+"""Puts the parts of a store over a STAC API together, as the settings say. Reads and writes nothing."""
+
+from typing import TYPE_CHECKING
+
+from fair_dagster.catalog.patience import Patience
+from fair_dagster.catalog.stac_layout import StacLayout
+from fair_dagster.catalog.stac_lists import ApiLists
+from fair_dagster.catalog.stac_reading import StacReader, require_url
+from fair_dagster.catalog.stac_store import Lists, StacStore, Writer
+
+if TYPE_CHECKING:
+    from fair_dagster.settings import Settings
+
+
+def stac_store(settings: "Settings", *, patience: Patience | None = None) -> StacStore:
+    """The store for the API of ``FAIR_CATALOG``, with the database of ``FAIR_PGSTAC_DSN`` where that is set.
+
+    Args:
+        patience: with servers that do not answer; for tests.
+
+    Raises:
+        RefusedError: the URL is not http, or what the DSN needs is not installed.
+    """
+    url = require_url(settings.catalog)
+    token = settings.catalog_token.get_secret_value() if settings.catalog_token else ""
+    reader = StacReader(url, token, patience=patience)
+    lists: Lists
+    writer: Writer
+    if settings.pgstac_dsn is not None:
+        from fair_dagster.catalog.pgstac import Pgstac, require_driver
+        from fair_dagster.catalog.pgstac_backend import PgstacBackend
+        from fair_dagster.catalog.pgstac_items import PgstacItems
+
+        require_driver()
+        layout = StacLayout(url, announced=lambda: reader.announced)
+        database = Pgstac(settings.pgstac_dsn, patience=patience)
+        lists, writer = PgstacItems(database, layout), PgstacBackend(database, reader, layout)
+    else:
+        from fair_dagster.catalog.transactions import TransactionWriter
+
+        layout = StacLayout(url, announced=lambda: reader.announced, absolute=True)
+        lists, writer = ApiLists(reader, layout), TransactionWriter(reader, layout)
+    return StacStore(reader, layout, lists, writer, settings.home / "catalog" / ".damaged")

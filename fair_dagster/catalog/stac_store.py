@@ -1,0 +1,179 @@
+"""The catalog behind a STAC API: read through pystac-client, written through pgstac or the Transaction extension.
+
+With the DSN of the database lists of all items are read by SQL too: the API has to build each of them, and cannot show
+a damaged one. What is stored looks like ``stac_layout``; how it is written is the business of the writers.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from fair_dagster.catalog import documents
+from fair_dagster.catalog.checking import require_applicable
+from fair_dagster.catalog.layout import collection_problems
+from fair_dagster.catalog.stac_items import Stored, is_of_family
+from fair_dagster.catalog.stac_layout import StacLayout, require_key
+from fair_dagster.catalog.stac_lists import found_items, in_family
+from fair_dagster.catalog.stac_reading import StacReader
+from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.damage import REPAIR, Scan, collection_problem
+from fair_dagster.domain.entries import Entry
+from fair_dagster.domain.errors import CatalogError, RefusedError
+
+Document = dict[str, Any]
+
+
+class Lists(Protocol):
+    """Reads that concern all items of a collection."""
+
+    def ids(self, collection: str) -> list[str]: ...
+
+    def scan(self, collection: str, slug: str | None = None) -> Scan: ...
+
+    def entries(self, collection: str) -> list[Entry]: ...
+
+
+class Writer(Protocol):
+    """Writes of one kind."""
+
+    def apply(self, changes: ChangeSet, stored: dict[ItemKey, Item]) -> list[Stored]:
+        """Apply checked changes; return the damaged items that were overwritten."""
+
+    def refresh(self, collection: str) -> Document: ...
+
+    def document_problems(self, collection: str) -> list[str]: ...
+
+
+class StacStore:
+    """A ``CatalogStore`` over the API that ``reader`` reads.
+
+    Args:
+        reader: of the API.
+        layout: addresses and links.
+        lists: how lists are read.
+        writer: how changes are written.
+        aside: folder for copies of damaged items that are overwritten.
+    """
+
+    def __init__(self, reader: StacReader, layout: StacLayout, lists: Lists, writer: Writer, aside: Path) -> None:
+        self._reader = reader
+        self._layout = layout
+        self._lists = lists
+        self._writer = writer
+        self._aside = aside
+
+    def get(self, key: ItemKey) -> Item | None:
+        """See ``CatalogStore.get``."""
+        require_key(key)
+        for one in self._found(key.collection, ids=[key.id]):
+            return _readable(one, self._layout)
+        return None
+
+    def family(self, collection: str, slug: str) -> list[Item]:
+        """See ``CatalogStore.family``."""
+        require_collection(collection)
+        found = self._found(collection, where=in_family(slug))
+        return sorted(
+            (_readable(one, self._layout) for one in found if is_of_family(one.key.id, slug)),
+            key=lambda item: item["id"],
+        )
+
+    def ids(self, collection: str) -> list[str]:
+        """See ``CatalogStore.ids``."""
+        require_collection(collection)
+        return self._lists.ids(collection)
+
+    def items(self, collection: str) -> Iterator[Item]:
+        """See ``CatalogStore.items``. Holds a page of them at a time."""
+        require_collection(collection)
+        return (_readable(one, self._layout) for one in self._found(collection))
+
+    def entries(self, collection: str) -> list[Entry]:
+        """See ``CatalogStore.entries``."""
+        require_collection(collection)
+        return self._lists.entries(collection)
+
+    def scan(self, collection: str, slug: str | None = None) -> Scan:
+        """See ``CatalogStore.scan``."""
+        require_collection(collection)
+        return self._lists.scan(collection, slug)
+
+    def listed(self, collection: str) -> list[str]:
+        """See ``CatalogStore.listed``. Collection documents of an API link to no items."""
+        require_collection(collection)
+        return []
+
+    def document_problems(self, collection: str) -> list[str]:
+        """See ``CatalogStore.document_problems``."""
+        require_collection(collection)
+        return self._writer.document_problems(collection)
+
+    def apply(self, changes: ChangeSet) -> None:
+        """See ``CatalogStore.apply``. Copies of damaged items are put aside on this machine."""
+        require_applicable(changes)
+        if not changes:
+            return
+        replaced = self._writer.apply(changes, self._stored(changes))
+        for one in replaced:
+            self._aside.mkdir(parents=True, exist_ok=True)
+            name = f"{one.key.collection}-{one.key.id}-{one.digest[:8]}.json"
+            (self._aside / name).write_bytes(one.raw)
+
+    def href(self, key: ItemKey) -> str:
+        """The URL of the item."""
+        return self._layout.item_href(key)
+
+    def collection(self, collection: str) -> Document:
+        """See ``CatalogStore.collection``."""
+        require_collection(collection)
+        document = self._reader.collection(self._layout, collection)
+        if document is None:
+            return _shown(documents.new_shared_collection(collection, ""), self._layout)
+        if problem := collection_problem(document, collection):
+            raise CatalogError(f"{self._layout.collection_href(collection)} is damaged: {problem}. {REPAIR}")
+        return _shown(document, self._layout)
+
+    def refresh(self, collection: str) -> Document:
+        """See ``CatalogStore.refresh``."""
+        require_collection(collection)
+        return _shown(self._writer.refresh(collection), self._layout)
+
+    def _found(self, collection: str, **search: Any) -> Iterator[Stored]:
+        return found_items(self._reader, self._layout, collection, **search)
+
+    def _stored(self, changes: ChangeSet) -> dict[ItemKey, Item]:
+        """The new items as they are stored; refused before anything is written."""
+        items, problems = {}, []
+        for change in changes.changes:
+            if change.item is None:
+                continue
+            if not isinstance(change.item.get("geometry"), dict):
+                problems.append(f"{change.key}: it has no geometry, and a STAC API holds no item without one")
+            items[change.key] = self._layout.to_stored(change.item, change.key)
+            try:
+                orjson.dumps(items[change.key])
+            except TypeError as error:
+                problems.append(f"{change.key}: it cannot be written as JSON: {error}")
+        if problems:
+            raise RefusedError("the change of the catalog", problems)
+        return items
+
+
+def require_collection(collection: str) -> None:
+    """Raises ``RefusedError`` for a collection that no catalog has."""
+    if problems := collection_problems(collection):
+        raise RefusedError(f"collection {collection!r}", problems)
+
+
+def _readable(one: Stored, layout: StacLayout) -> Item:
+    if one.item is None:
+        raise CatalogError(f"{layout.item_href(one.key)} is damaged: {one.problem}. {REPAIR}")
+    return one.item
+
+
+def _shown(document: Document, layout: StacLayout) -> Document:
+    """``document`` as callers see it."""
+    plain = {name: value for name, value in document.items() if name != documents.CATALOG_UID}
+    return plain | {"links": layout.links_to_memory(document.get("links", []))}
