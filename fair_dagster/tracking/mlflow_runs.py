@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 KEY_TAG = "fair.tracking_key"
 VERSION_TAG = "fair.zenml_version_id"
+# Without it MLflow's pages take an experiment for one of language models, and show no metrics on it.
+_TRAINS_MODELS = {"mlflow.experimentKind": "custom_model_development"}
 _METRICS_A_CALL = 1000
 _TAGS_A_CALL = 100
 _LOCK_SECONDS = 10.0
@@ -48,7 +50,7 @@ class MlflowTracker:
             found = self._zenmls_run(run, zenml_run)
         if found is None and known == "":
             found = next(iter(self._search(f"tags.`{KEY_TAG}` = '{run.key}'", self._experiment(run.experiment))), None)
-        tags = {**run.tags, KEY_TAG: run.key, VERSION_TAG: run.version_uuid}
+        tags = {**run.tags, KEY_TAG: run.key, VERSION_TAG: run.version_uuid, "mlflow.source.name": "fair-dagster"}
         if found is None:
             started = int(datetime.fromisoformat(run.begun).timestamp() * 1000)
             experiment = self._experiment(run.experiment)
@@ -116,7 +118,7 @@ class MlflowTracker:
         from mlflow.exceptions import MlflowException
 
         try:
-            return str(self._client.create_experiment(name))
+            return str(self._client.create_experiment(name, tags=_TRAINS_MODELS))
         except MlflowException:
             # Another sender of this server was faster.
             found = self._client.get_experiment_by_name(name)

@@ -84,6 +84,8 @@ def test_a_training_is_seen_while_it_goes_on_and_whole_when_it_has_ended(
 
     run = run_of(mlflow_client)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "roofs-v1")
+    kind = mlflow_client.get_experiment(run.info.experiment_id).tags["mlflow.experimentKind"]
+    assert kind == "custom_model_development", "MLflow's pages show losses for this kind only"
     assert steps_of(mlflow_client, run, "train_loss") == [(1, 1.0), (2, 0.5), (3, 0.25)]
     assert run.data.metrics["iou"] == 0.5
     ours = {"fair.base_model": "tiny-model-v2", "fair.zenml_run": "zen-1", "fair.zenml_version_id": UUID}
