@@ -17,7 +17,7 @@ from fair_dagster.domain import items
 from fair_dagster.domain.causes import SEE_LOG
 from fair_dagster.domain.changes import ItemKey
 from fair_dagster.domain.errors import PipelineError, RefusedError
-from fair_dagster.flows import allocations, finetunes, merges, predictions, tracking
+from fair_dagster.flows import allocations, finetunes, merges, parcels, predictions, tracking
 from fair_dagster.flows.run_files import progress_file
 from fair_dagster.metadata import (
     Metadata,
@@ -41,12 +41,17 @@ class SyncConfig(dg.Config):
 
 
 class PredictionConfig(dg.Config):
-    """A prediction that ``Fair.predict`` has prepared."""
+    """A prediction that ``Fair.predict`` has prepared.
 
-    config_path: str
-    output: str
-    result_path: str
+    Its files are those of ``config_path`` and ``result_path``, or came as ``parcel`` from another machine, which waits
+    for the ``output``.
+    """
+
     model: str
+    output: str
+    config_path: str = ""
+    result_path: str = ""
+    parcel: str = ""
 
 
 def finetune_partition(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> str:
@@ -85,6 +90,8 @@ def run_training(
         result = finetunes.read_result(result_path)
         if result.get("error"):
             raise _cause(result, partition)
+    if services.settings.executor != "local":
+        parcels.leave_training(services, partition, owner.uuid)
     plotting.join()
     metadata = training_metadata(result, result_path.parent, owner.request)
     return dg.Output(None, metadata=metadata | _tell_tracked(context, tracked))
@@ -155,7 +162,10 @@ def predict_images(
     """Run the model's ``predict`` over the images in a process of its own and write one GeoJSON file."""
     settings = fair.services.settings
     progress = {PROGRESS_VARIABLE: str(progress_file(settings, context.run_id))}
-    prediction = predictions.from_config(config.model, config.config_path, config.output, config.result_path)
+    if config.parcel:
+        prediction = parcels.unpack(fair.services, config.parcel, config.model)
+    else:
+        prediction = predictions.from_config(config.model, config.config_path, config.output, config.result_path)
     prediction = predictions.with_local_model(fair.services, prediction)
     try:
         _run_process(context, pipes, prediction.command, settings.environment() | progress)
@@ -163,12 +173,12 @@ def predict_images(
         result = finetunes.read_result(prediction.result_path)
         cause = result.get("error") or f"it {_end(error)}; {SEE_LOG}"
         raise PipelineError(f"prediction with {config.model!r} failed: {cause}") from error
-    return dg.Output(
-        None,
-        metadata={
-            keys.TAG_MODEL: config.model,
-            "output": dg.MetadataValue.path(config.output),
-            "lineage": dg.MetadataValue.md(predictions.model_used(prediction)),
-            **predictions.describe(prediction),
-        },
-    )
+    metadata = {
+        keys.TAG_MODEL: config.model,
+        "output": dg.MetadataValue.path(config.output),
+        "lineage": dg.MetadataValue.md(predictions.model_used(prediction)),
+        **predictions.describe(prediction),
+    }
+    if config.parcel:
+        parcels.send_back(fair.services, config.parcel, prediction)
+    return dg.Output(None, metadata=metadata)

@@ -27,6 +27,7 @@ Kind = Literal[
     "changed artifact",
     "misplaced artifact",
     "unused artifact",
+    "unfinished artifact",
     "unpinned image",
     "missing image",
     "unchecked image",
@@ -37,7 +38,7 @@ Kind = Literal[
     "not checked",
 ]
 WARNINGS: frozenset[Kind] = frozenset(
-    {"outdated", "misplaced artifact", "unused artifact", "unpinned image", "unchecked image"}
+    {"outdated", "misplaced artifact", "unused artifact", "unfinished artifact", "unpinned image", "unchecked image"}
 )
 """What consumers do not notice: everything else is an error."""
 

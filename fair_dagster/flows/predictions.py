@@ -6,7 +6,7 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from fair_dagster.domain.errors import NotFoundError, RefusedError, StorageError
 from fair_dagster.domain.training_config import prediction_config
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.code import code_problems
+from fair_dagster.flows.fetching import href_problems, local_config
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.chips import inspect_chips
 from fair_dagster.pipelines.files import write_bytes
@@ -65,7 +66,7 @@ def check(services: Services, model: str, images: Path, overrides: Mapping[str, 
         item = item_flow.find(services, model, (items.LOCAL_MODELS, items.BASE_MODELS))
         problems += code_problems(services.settings, item)
         config = prediction_config(item, str(images.resolve()), overrides, str(output.resolve())) | _used(item)
-        problems += _model_problems(config)
+        problems += _model_problems(services, config)
     except RefusedError as error:
         problems += error.problems
         missing = error if isinstance(error, NotFoundError) else None
@@ -90,10 +91,10 @@ def _used(item: Item) -> dict[str, Any]:
     return {"model": item["id"], "item": {"collection": item["collection"], "version": version, "uid": str(uid)}}
 
 
-def _model_problems(config: Mapping[str, Any]) -> list[str]:
+def _model_problems(services: Services, config: Mapping[str, Any]) -> list[str]:
     """A model file that is gone or is not the one that was published."""
     if "://" in str(config["model_uri"]):
-        return [f"its ONNX model is behind a URL ({config['model_uri']}), and prediction reads local files"]
+        return href_problems(services, str(config["model_uri"]), "its ONNX model")
     path, checksum = Path(str(config["model_uri"])), config.get("model_checksum")
     if not path.is_file():
         return [f"the model file {path} is not there; publish the item again"]
@@ -118,6 +119,19 @@ def prepare(
     except OSError as error:
         raise StorageError(f"{target} cannot be written: {error.strerror or error}") from error
     return Prediction(str(config["model"]), path, target.resolve(), folder / RESULT_FILE)
+
+
+def with_local_model(services: Services, prediction: Prediction) -> Prediction:
+    """A prediction whose model is on this machine: fetched and verified where it was not.
+
+    Raises:
+        StorageError: it cannot be had, or is not what was published.
+    """
+    config = yaml.safe_load(prediction.config_path.read_text())
+    checksum = config.get("model_checksum")
+    checksums = {str(config["model_uri"]): str(checksum)} if checksum else {}
+    path = local_config(services, prediction.config_path, (), ("model_uri",), checksums)
+    return replace(prediction, config_path=path)
 
 
 def from_config(model: str, config_path: str, output: str, result_path: str) -> Prediction:

@@ -35,7 +35,7 @@ from fair_dagster.flows.finetunes import parents
 from fair_dagster.flows.images import image_findings
 from fair_dagster.flows.released import lost_releases, restored
 from fair_dagster.flows.services import Services
-from fair_dagster.flows.unused_artifacts import unused_findings
+from fair_dagster.flows.unused_artifacts import unfinished_findings, unused_findings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,6 +116,7 @@ def report(services: Services, ask: Ask | None = None, progress: Progress = no_p
     scanned = [item for scan in read.scans.values() for item in scan.items]
     findings += artifact_findings(services, scanned, ask.collections, checksums=ask.checksums, progress=progress)
     findings += image_findings(services, scanned, ask.collections, progress)
+    findings += unfinished_findings(services, ask.collections)
     if not any(scan.damaged for scan in read.scans.values()):
         findings += unused_findings(services, scanned, ask.collections, read.versions)
     if ask.partitions is not None and items.DATASETS in ask.collections:

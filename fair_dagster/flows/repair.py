@@ -46,6 +46,8 @@ def repair(services: Services, findings: Sequence[Finding], progress: Progress =
         if finding.kind == "unused artifact":
             remove = partial(unused_artifacts.remove, services, finding, findings, done)
             done += _attempted(finding.collection, finding.item, remove)
+        elif finding.kind == "unfinished artifact":
+            done += _attempted(finding.collection, "", partial(unused_artifacts.discard, services, finding))
     told = {finding.collection for finding in findings if finding.kind == "document"}
     changed = {one.collection for one in done if not one.failed}
     for collection in _ORDER:

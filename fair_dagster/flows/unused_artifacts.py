@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
@@ -17,6 +18,9 @@ from fair_dagster.flows.services import Services
 
 UNUSED_AFTER = 3600.0
 """Seconds that a folder without an item is left alone: a writer copies artifacts before it writes the item."""
+
+UNFINISHED_AFTER = 86_400.0
+"""Seconds that something unfinished is left alone: what is large takes its time on a slow line."""
 
 _RELEASE = re.compile(r"v([0-9]+)-([0-9a-f]{8})")
 _LOST = frozenset({"missing", "damaged", "unpublishable"})
@@ -53,6 +57,32 @@ def unused_findings(
             except StorageError as error:
                 findings.append(Finding(collection, slug, "not checked", str(error), "", slug))
     return findings
+
+
+def unfinished_findings(services: Services, collections: Iterable[str]) -> list[Finding]:
+    """What processes that were killed have left of writing: of no use, and in a bucket paid for."""
+    now, wanted = datetime.now(UTC), set(collections)
+    try:
+        found = services.artifacts.unfinished()
+    except StorageError as error:
+        return [Finding(one, "", "not checked", str(error)) for one in sorted(wanted)[:1]]
+    findings = []
+    for one in found:
+        collection, hours = one.key.partition("/")[0], (now - one.begun).total_seconds() / 3600
+        if collection in wanted and hours * 3600 > UNFINISHED_AFTER:
+            detail = f"{services.artifacts.place(one.key)} was begun {hours:.0f} hours ago and never finished"
+            findings.append(Finding(collection, "", "unfinished artifact", detail, "throw it away", target=one.token))
+    return findings
+
+
+def discard(services: Services, finding: Finding) -> list[Done]:
+    """Throw away one unfinished artifact.
+
+    Raises:
+        StorageError: the store refuses.
+    """
+    services.artifacts.discard(finding.target)
+    return [Done(finding.collection, "", "removed", finding.detail)]
 
 
 def _of_family(

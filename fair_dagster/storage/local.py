@@ -148,7 +148,7 @@ class LocalArtifacts:
         except OSError as error:
             raise StorageError(f"{self.root} cannot be read: {error.strerror or error}") from error
         keys = [(path.relative_to(self.root).as_posix(), written) for path, written in found]
-        return [Unfinished(str(self.root / key), datetime.fromtimestamp(written, UTC), key) for key, written in keys]
+        return [Unfinished(key, datetime.fromtimestamp(written, UTC), key) for key, written in keys]
 
     def discard(self, token: str) -> None:
         path = self.path(token)

@@ -159,11 +159,19 @@ class S3Artifacts:
         return sorted(prefix.removeprefix(self._root).rstrip("/") for prefix in found)
 
     def unfinished(self) -> list[Unfinished]:
+        from botocore.exceptions import ClientError
+
         with s3_errors(self._client, f"list uploads to s3://{self._bucket}", self._bucket):
-            pages = self._pages("list_multipart_uploads", Prefix=self._root)
-            found = [one for page in pages for one in page.get("Uploads", ())]
+            try:
+                pages = self._pages("list_multipart_uploads", Prefix=self._root)
+                found = [one for page in pages for one in page.get("Uploads", ())]
+            except ClientError as error:
+                # rclone's answer for a bucket that nothing was ever uploaded to in parts.
+                if error_code(error) != "NoSuchUpload":
+                    raise
+                found = []
         return [
-            Unfinished(f"s3://{self._bucket}/{one['Key']}", one["Initiated"], f"{one['UploadId']} {one['Key']}")
+            Unfinished(str(one["Key"]).removeprefix(self._root), one["Initiated"], f"{one['UploadId']} {one['Key']}")
             for one in found
             if str(one["Key"]).startswith(self._root)
         ]

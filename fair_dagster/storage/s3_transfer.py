@@ -192,7 +192,6 @@ def download(place: Place, target: Path) -> StoredFile:
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-        os.fsync(descriptor)
     return StoredFile(found.size, found.etag, digest.hexdigest())
 
 

@@ -30,9 +30,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """What a process has begun to write and not ended. ``name`` is for people, ``token`` for ``discard``."""
+    """What a process has begun to write under ``key`` and not ended. ``token`` is for ``discard``."""
 
-    name: str
+    key: str
     begun: datetime
     token: str
 
@@ -127,6 +127,11 @@ def open_artifacts(settings: Settings) -> ArtifactStore:
 
         return LocalArtifacts(settings.artifacts_path, base)
     bucket, prefix = split_s3(settings.artifacts)
+    return open_bucket(settings, bucket, prefix, base)
+
+
+def open_bucket(settings: Settings, bucket: str, prefix: str = "", base: str = "") -> ArtifactStore:
+    """A bucket of the S3 server that the settings name, which need not be the artifact store's."""
     from fair_dagster.storage.s3 import S3Artifacts
     from fair_dagster.storage.s3_client import open_client
 

@@ -1,0 +1,89 @@
+"""Weights, models, chips and labels where a process of this machine can read them, wherever their items say they are.
+
+Configurations name addresses, which mean the same everywhere and tomorrow. What a process is given names local copies.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from fair_dagster.domain.changes import Item
+from fair_dagster.domain.urls import has_credentials, redacted
+from fair_dagster.flows.services import Services
+from fair_dagster.pipelines.files import write_bytes
+
+_SCHEMES = frozenset({"s3", "https", "file"})
+
+
+def href_problems(services: Services, href: str, what: str, *, folder: bool = False) -> list[str]:
+    """Why ``what`` behind ``href`` cannot be had, as far as that can be told without fetching it.
+
+    Args:
+        folder: it is a folder, which a web server does not list.
+
+    Raises:
+        StorageError: the artifact store cannot be asked.
+    """
+    key = services.artifacts.key_of(href)
+    if key is not None:
+        return [] if services.artifacts.size(key) is not None else [f"{what} is gone: {href} is not there"]
+    scheme = urlsplit(href).scheme if "://" in href else "file"
+    allowed = _SCHEMES | ({"http"} if services.settings.fetch_private else frozenset())
+    if has_credentials(href):
+        return [f"{what} is behind a URL with a user name or password ({redacted(href)}); take them out"]
+    if scheme not in allowed:
+        return [f"{what} is behind {scheme}:// ({href}), and only {', '.join(sorted(allowed))} can be fetched"]
+    if folder and scheme in {"http", "https"}:
+        return [
+            f"{what} is a folder behind {scheme}:// ({href}), which cannot be listed: register a copy of the files, or "
+            "name them by s3://"
+        ]
+    return []
+
+
+def checksums_of(items: Iterable[Item]) -> dict[str, str]:
+    """What ``items`` say of the checksums of their assets, by href."""
+    assets = (asset for item in items for asset in item.get("assets", {}).values())
+    return {str(one["href"]): str(one["file:checksum"]) for one in assets if "href" in one and "file:checksum" in one}
+
+
+def local_path(services: Services, href: str, checksums: Mapping[str, str]) -> str:
+    """The path of a copy of ``href`` on this machine; as it is where it lies here already.
+
+    Raises:
+        StorageError: it cannot be fetched, or is not what its item says.
+    """
+    if "://" not in href:
+        return href
+    from fair_dagster.storage.cache import local_copy
+
+    return str(local_copy(services.settings, services.artifacts, href, checksums.get(href)))
+
+
+def local_config(
+    services: Services, config_path: Path, place: Sequence[str], names: Iterable[str], checksums: Mapping[str, str]
+) -> Path:
+    """A copy of a configuration whose addresses are local paths, beside it; itself where they are already.
+
+    Args:
+        place: the keys that lead to the mapping with the addresses.
+        names: the keys of the addresses in it.
+        checksums: of what is fetched, by address.
+
+    Raises:
+        StorageError: something cannot be fetched, or the copy cannot be written.
+    """
+    config = yaml.safe_load(config_path.read_text())
+    holder: dict[str, Any] = config
+    for key in place:
+        holder = holder[key]
+    found = {name: local_path(services, str(holder[name]), checksums) for name in names if holder.get(name)}
+    if all(holder[name] == path for name, path in found.items()):
+        return config_path
+    holder.update(found)
+    local = config_path.with_name(f"{config_path.stem}.local{config_path.suffix}")
+    write_bytes(local, yaml.safe_dump(config, sort_keys=False).encode())
+    return local
