@@ -17,12 +17,13 @@ from fair_dagster.domain.errors import FairError, RefusedError
 from fair_dagster.domain.reconciliation import Done, Finding
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import Stage, VersionRecord
-from fair_dagster.flows import allocations, base_models, local_models, merges, tracking
+from fair_dagster.flows import allocations, base_models, local_models, merges, parcels, tracking
 from fair_dagster.flows.predictions import Prediction
 from fair_dagster.flows.reconciliation import Progress, no_progress
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import add_partition, delete_partition, open_instance
-from fair_dagster.runs.execution import Launch, execute, start
+from fair_dagster.runs.execution import execute, start
+from fair_dagster.runs.launches import Launch
 from fair_dagster.runs.records import going
 from fair_dagster.runs.started import Started
 
@@ -125,12 +126,11 @@ def delete_version(services: Services, name: str, number: int) -> None:
 
 def start_prediction(services: Services, prepared: Prediction) -> Started:
     """Start a prediction that has been checked. The subject is the GeoJSON file."""
-    config = {
-        "model": prepared.model,
-        "config_path": str(prepared.config_path),
-        "output": str(prepared.output),
-        "result_path": str(prepared.result_path),
-    }
+    config = {"model": prepared.model, "output": str(prepared.output)}
+    if services.settings.executor == "celery":
+        config["parcel"] = parcels.pack(services, prepared)
+    else:
+        config |= {"config_path": str(prepared.config_path), "result_path": str(prepared.result_path)}
     launch = Launch(
         keys.PREDICT_JOB,
         config={"ops": {"predict_images": {"config": config}}},

@@ -39,6 +39,7 @@ from fair_dagster.flows.local_artifacts import (
     prefix_of,
     publication_problems,
 )
+from fair_dagster.flows.parcels import fetch_training
 from fair_dagster.flows.places import is_there, settled
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.filenames import ONNX_FILENAME, PREVIEW_FILE
@@ -112,6 +113,8 @@ def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> 
     if problems and (version.stage == "production" or not named):
         raise RefusedError(f"publication of {version.id!r}", problems)
     prefix, folder = prefix_of(version), run_folder(services, version.id, version.uuid)
+    if services.settings.executor != "local" and CONFIG_ASSET not in known:
+        fetch_training(services, version.id, version.uuid)
     weights = None if CHECKPOINT_ASSET in known else artifact_of(services, version, version.model_uri)
     model = None if MODEL_ASSET in known else artifact_of(services, version, version.onnx_uri)
     sources = {

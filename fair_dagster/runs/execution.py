@@ -9,12 +9,9 @@ import os
 import subprocess
 import sys
 import traceback
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
@@ -24,23 +21,12 @@ from fair_dagster.instance import open_instance
 from fair_dagster.pipelines.files import write_bytes, write_json
 from fair_dagster.processes import Process, heed_signals, leave
 from fair_dagster.resources import FairResource
+from fair_dagster.runs.launches import Launch
 from fair_dagster.runs.process_tags import process_tag
 from fair_dagster.settings import Settings
 
 LAUNCH_FILE = "launch.json"
 PROCESS_FILE = "process"
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What to execute. ``assets`` narrows an asset job to some of its assets, each as path parts."""
-
-    job: str
-    partition: str | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    assets: Sequence[Sequence[str]] = ()
-    run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 def execute(settings: Settings, launch: Launch) -> str:
@@ -101,7 +87,13 @@ def main(path: str) -> int:
     document = json.loads(Path(path).read_text())
     document.pop("started")
     try:
-        execute(Settings(), Launch(**document))
+        settings, launch = Settings(), Launch(**document)
+        if settings.executor == "celery":
+            from fair_dagster.runs.elsewhere import execute_elsewhere
+
+            execute_elsewhere(settings, launch)
+        else:
+            execute(settings, launch)
     except Exception:
         # Into the run's output: what Dagster could not record would be lost.
         traceback.print_exc()

@@ -11,6 +11,7 @@ import dagster as dg
 
 # A Celery executor is made of these; they are exported nowhere.
 from dagster._core.definitions.executor_definition import multiple_process_executor_requirements
+from dagster._core.errors import DagsterSubprocessError
 from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.plan.state import KnownExecutionState
@@ -67,7 +68,12 @@ class CelerySteps(Executor):
         # Before a worker does: its process is not the one that the run lives and dies with.
         note_process(plan_context.instance, plan_context.dagster_run)
         desk = _Desk(self._url)
-        yield from core_celery_execution_loop(plan_context, execution_plan, step_execution_fn=desk.hand_out)
+        try:
+            yield from core_celery_execution_loop(plan_context, execution_plan, step_execution_fn=desk.hand_out)
+        except DagsterSubprocessError:
+            # Its text is that of all errors with their stack traces; the first says what there is to do.
+            desk.raise_first()
+            raise
 
 
 class _Desk:
@@ -77,6 +83,13 @@ class _Desk:
         self._url = url
         self._app = celery_app(url)
         self._notes = StepNotes(url)
+        self._steps: list[RemoteStep] = []
+
+    def raise_first(self) -> None:
+        """Raise why the first step could not be executed, when there is one."""
+        for step in self._steps:
+            if step.error is not None:
+                raise step.error from None
 
     def hand_out(
         self,
@@ -96,7 +109,7 @@ class _Desk:
             urgency = HIGHEST_PRIORITY - min(max(priority, 0), HIGHEST_PRIORITY)
             self._app.send_task(TASK_EXECUTE_PLAN_NAME, kwargs=message, queue=queue, priority=urgency)
 
-        return RemoteStep(
+        handed = RemoteStep(
             step_name(run.run_id, step.key, retries),
             send=send,
             notes=self._notes,
@@ -105,6 +118,8 @@ class _Desk:
             broker=self._url,
             queue=queue,
         )
+        self._steps.append(handed)
+        return handed
 
 
 def _message(

@@ -113,6 +113,11 @@ class RemoteStep:
             raise outcome.error
         return [serialize_value(event) for event in outcome.events]
 
+    @property
+    def error(self) -> Exception | None:
+        """Why it could not be executed; None as well for a step that was, whatever came of it."""
+        return self._outcome.error if self._outcome is not None else None
+
     def revoke(self) -> None:
         """Let the worker that has it end it; one that has not begun does not begin."""
         self._is_revoked = True

@@ -35,8 +35,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 def team(
     tmp_path_factory: pytest.TempPathFactory,
     schema_cache: Path,
-    postgres: dict[str, str],
-    broker: Redis,  # noqa: F811
+    postgres: dict[str, str],  # noqa: F811
+    broker: Redis,
 ) -> Iterator[Team]:
     """Nobody has been started yet; the environment names Dagster's database."""
     folder = tmp_path_factory.mktemp("team")

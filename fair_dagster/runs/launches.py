@@ -1,0 +1,18 @@
+"""What is to be executed as one Dagster run; how stands in ``execution`` and ``elsewhere``."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to execute. ``assets`` narrows an asset job to some of its assets, each as path parts."""
+
+    job: str
+    partition: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    assets: Sequence[Sequence[str]] = ()
+    run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
