@@ -1,9 +1,9 @@
 """What a database or a STAC API does not keep of an item, kept beside it, so that an item comes back as it was written.
 
-pgstac drops members that are null, and APIs write times in a spelling of their own. Both mean the same to every
-client, but a field that does not come back would be a difference for ever. The stored item names such places under
-``fair:as_written``, by JSON pointer (RFC 6901). Who changes a stored item by other means changes it: only what still
-means the same is restored.
+pgstac drops members that are null, and APIs write times in a spelling of their own and drop what STAC does not define
+beside ``properties``. All of it means the same to every client, but a field that does not come back would be a
+difference for ever. The stored item tells of such places in the property ``fair:as_written``, by JSON pointer (RFC
+6901). Who changes a stored item by other means changes it: only what still means the same is restored.
 
 Pure. Links and hrefs are the business of ``stac_layout``.
 """
@@ -16,32 +16,47 @@ from typing import Any
 from fair_dagster.domain.changes import Item
 
 AS_WRITTEN = "fair:as_written"
+_MEMBERS = frozenset(
+    {"type", "stac_version", "stac_extensions", "id", "collection", "geometry", "bbox", "properties", "assets", "links"}
+)
 _TIMES = ("datetime", "start_datetime", "end_datetime", "created", "updated")
 
 
 def with_spellings(item: Item) -> Item:
     """``item`` with a note of what would not come back as it is; ``item`` itself where all of it would."""
-    noted = {_pointer(path): None for path in _nulls(item, ())}
-    properties = item.get("properties", {})
-    times = {name: properties.get(name) for name in _TIMES}
-    noted |= {_pointer(("properties", name)): text for name, text in times.items() if _is_respelled(text)}
-    return item | {AS_WRITTEN: noted} if noted else item
+    properties = item["properties"]
+    # As a list: a note that is null would be dropped as well.
+    noted = {
+        "nulls": [_pointer(path) for path in _nulls(item, ())],
+        "times": {name: properties[name] for name in _TIMES if _is_respelled(properties.get(name))},
+        "members": {name: value for name, value in item.items() if name not in _MEMBERS and value is not None},
+    }
+    found = {name: value for name, value in noted.items() if value}
+    return item | {"properties": properties | {AS_WRITTEN: found}} if found else item
 
 
 def restore_spellings(item: Item) -> None:
     """Undo ``with_spellings`` in place. What has been changed since, or is no note of ours, is left as it is."""
-    noted = item.pop(AS_WRITTEN, None)
+    properties = item["properties"]
+    noted = properties.pop(AS_WRITTEN, None)
     if not isinstance(noted, dict):
         return
-    for pointer, value in noted.items():
+    for name, value in _object(noted, "members").items():
+        item.setdefault(name, value)
+    nulls = noted.get("nulls")
+    for pointer in nulls if isinstance(nulls, list) else ():
         *path, name = _path(pointer)
         parent = _at(item, path)
-        if not isinstance(parent, dict):
-            continue
-        if value is None:
+        if isinstance(parent, dict):
             parent.setdefault(name, None)
-        elif _is_same_time(parent.get(name), value):
-            parent[name] = value
+    for name, text in _object(noted, "times").items():
+        if _is_same_time(properties.get(name), text):
+            properties[name] = text
+
+
+def _object(noted: dict[str, Any], name: str) -> dict[str, Any]:
+    found = noted.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _nulls(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -77,6 +77,12 @@ class StacLayout:
         own = [link for link in links if link.get("rel") not in STRUCTURAL]
         return [link | {"href": self._href_to_memory(str(link["href"]))} for link in own]
 
+    def without_served(self, document: dict[str, Any]) -> dict[str, Any]:
+        """A collection document without the links that the API adds to each: to itself, its items, its queryables."""
+        paths = tuple(f"{root}/{_collection_path(str(document['id']))}/" for root in self._roots)
+        links = self.links_to_memory(document.get("links", []))
+        return document | {"links": [link for link in links if not str(link["href"]).startswith(paths)]}
+
     def _stored_href(self, href: str) -> str:
         key = key_of(href)
         if key is not None:

@@ -144,7 +144,7 @@ class StacReader:
 
 
 def require_url(url: str) -> str:
-    """``url``; raises ``RefusedError`` when it cannot be that of a STAC API, or holds a password for everybody to see."""
+    """``url``; raises ``RefusedError`` when it cannot be that of a STAC API, or shows a password."""
     problems = []
     if not url.startswith(("http://", "https://")):
         problems.append(f"{redacted(url)!r} is no folder, and no http or https URL of a STAC API")

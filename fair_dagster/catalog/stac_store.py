@@ -176,4 +176,4 @@ def _readable(one: Stored, layout: StacLayout) -> Item:
 def _shown(document: Document, layout: StacLayout) -> Document:
     """``document`` as callers see it."""
     plain = {name: value for name, value in document.items() if name != documents.CATALOG_UID}
-    return plain | {"links": layout.links_to_memory(document.get("links", []))}
+    return layout.without_served(plain)

@@ -72,9 +72,9 @@ class TransactionWriter:
 
     def document_problems(self, collection: str) -> list[str]:
         """The fields of the collection document that say less than the items."""
-        before = self._reader.collection(self._layout, collection)
-        if before is None:
+        if self._reader.collection(self._layout, collection) is None:
             return []
+        before = self._document(collection)
         after = documents.described(before, self._short_items(collection), datetime.now(UTC))
         fields = documents.told_less(before, after)
         return [f"collection {collection}: {', '.join(fields)} differ from what the items say"] if fields else []
@@ -137,8 +137,7 @@ class TransactionWriter:
         found = self._reader.collection(self._layout, name)
         if found is None:
             raise CatalogError(f"{self._layout.collection_href(name)} is gone; it was there a moment ago. Repeat")
-        # The links that the API adds are its own business.
-        return found | {"links": self._layout.links_to_memory(found.get("links", []))}
+        return self._layout.without_served(found)
 
     def _replace(self, document: Document) -> None:
         self._send("PUT", f"collections/{document['id']}", document)
