@@ -1,10 +1,11 @@
 """Publishing into JSON catalogs of growing size, and the same through fair-py-ops' ``StacCatalogManager``.
 
     python -m benchmarks.catalog [--json] [--no-peer] [--sizes 100,400,1000,10000]
+    python -m benchmarks.catalog --stac-api [--json] [--no-peer] [--sizes 1000,10000,100000] [--imported 10000]
 
 A promotion is the whole road of one: read the family, diff it against what it should be, apply; every file
 is flushed to the disk. The comparison publishes N equal items one by one into an empty catalog, by both, in
-one run.
+one run. With --stac-api the catalog is one on pgstac, with servers of the benchmark's own: see ``stac_catalog``.
 """
 
 import json
@@ -13,82 +14,30 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.peers import PeerUnavailableError, peer_python
+from benchmarks.items import local_item, local_key
+from benchmarks.peers import PEER, PeerUnavailableError, peer_python
 from benchmarks.report import Budget, Report, Row, Table, note, show
 from fair_dagster.catalog.json_store import JsonStore
-from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.changes import Change, ChangeSet
 from fair_dagster.domain.drift import diff
-from fair_dagster.domain.items import BASE_MODELS, DATASETS, LOCAL_MODELS
-from fair_dagster.domain.links import DERIVED_FROM, LATEST, PREDECESSOR, SUCCESSOR, link_to
-from fair_dagster.settings import PROJECT_ROOT
+from fair_dagster.domain.items import LOCAL_MODELS
 
-PEER = "fair-py-ops==0.3.19"
+SIZES = "100,400,1000,10000"
+STAC_API_SIZES = "1000,10000,100000"
 PEER_SECONDS = 600.0
 PROMOTIONS = 30
 VERSIONS = 4
 """Versions of a family in the comparison."""
-_TEMPLATE = PROJECT_ROOT / "models" / "texture_segmentation" / "stac-item.json"
-
-
-@cache
-def _template() -> Item:
-    """A real base model: a local model inherits most of what it says, so the items have their usual size."""
-    item: Item = json.loads(_TEMPLATE.read_text())
-    return item
-
-
-def local_item(slug: str, number: int, *, deprecated: bool, newest: int) -> Item:
-    """A local model item of a usual size, with the links that publication gives it."""
-    links = [
-        link_to(DERIVED_FROM, ItemKey(BASE_MODELS, "texture-segmentation"), "Base model"),
-        link_to(DERIVED_FROM, ItemKey(DATASETS, "banepa"), "Dataset"),
-        link_to(LATEST, _key(slug, newest)),
-    ]
-    if number > 1:
-        links.append(link_to(PREDECESSOR, _key(slug, number - 1)))
-    if number < newest:
-        links.append(link_to(SUCCESSOR, _key(slug, number + 1)))
-    base = _template()
-    own = {
-        "title": f"{slug} version {number}",
-        "version": str(number),
-        "deprecated": deprecated,
-        "mlm:name": slug,
-        "mlm:pretrained_source": base["id"],
-        "fair:base_model": base["id"],
-        "fair:base_model_version": "1",
-        "fair:dataset": "banepa",
-        "fair:dataset_version": "1",
-        "fair:metrics": {"building_iou": 0.5, "accuracy": 0.9},
-    }
-    assets = {
-        key: asset | {"href": f"https://example.org/{slug}/v{number}/{key}", "file:size": 1000}
-        for key, asset in base["assets"].items()
-    }
-    return base | {
-        "id": _key(slug, number).id,
-        "collection": LOCAL_MODELS,
-        "geometry": {"type": "Point", "coordinates": [85.52, 27.63]},
-        "bbox": [85.52, 27.63, 85.52, 27.63],
-        "properties": base["properties"] | own,
-        "links": links,
-        "assets": assets,
-    }
-
-
-def _key(slug: str, number: int) -> ItemKey:
-    return ItemKey(LOCAL_MODELS, f"{slug}-v{number}")
 
 
 def _creation(slugs: Sequence[str]) -> ChangeSet:
     changes = (
-        Change("create", _key(slug, 1), "first version", local_item(slug, 1, deprecated=False, newest=1))
+        Change("create", local_key(slug, 1), "first version", local_item(slug, 1, deprecated=False, newest=1))
         for slug in slugs
     )
     return ChangeSet(tuple(changes))
@@ -181,24 +130,42 @@ def compare(sizes: Sequence[int], folder: Path) -> list[Row]:
 @click.command(help=__doc__)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--peer/--no-peer", default=True, help="Compare with fair-py-ops (minutes).")
-@click.option("--sizes", default="100,400,1000,10000", help="Catalog sizes, separated by commas.")
+@click.option("--sizes", default="", help="Catalog sizes, separated by commas.")
+@click.option("--stac-api", is_flag=True, help="Measure a catalog on a STAC API with pgstac.")
+@click.option("--imported", default=10_000, help="With --stac-api: items of the bulk import.")
 @click.pass_context
-def main(context: click.Context, as_json: bool, peer: bool, sizes: str) -> None:
-    wanted = sorted({int(size) for size in sizes.split(",")})
+def main(context: click.Context, *, as_json: bool, peer: bool, sizes: str, stac_api: bool, imported: int) -> None:
+    wanted = sorted({int(size) for size in (sizes or (STAC_API_SIZES if stac_api else SIZES)).split(",")})
+    with tempfile.TemporaryDirectory(prefix="fair-benchmark-") as name:
+        measured = _on_stac_api(wanted, imported, peer, Path(name)) if stac_api else _on_files(wanted, peer, Path(name))
+    context.exit(show(measured, as_json=as_json))
+
+
+def _on_files(wanted: Sequence[int], peer: bool, folder: Path) -> Report:
     tables: list[Table] = []
     budgets: list[Budget] = []
     notes: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="fair-benchmark-") as name:
-        rows = measure_promotions(wanted, Path(name))
-        tables.append(Table("One promotion: new version, old one deprecated, links", rows))
-        budgets += [
-            Budget(f"one promotion at {row['items']:,} items", row["median ms"], 60.0, unit="ms")
-            for row in rows
-            if row["items"] >= 10_000
-        ]
-        if peer:
-            _compare(wanted, Path(name), tables, budgets, notes)
-    context.exit(show(Report("catalog", tables, budgets, notes), as_json=as_json))
+    rows = measure_promotions(wanted, folder)
+    tables.append(Table("One promotion: new version, old one deprecated, links", rows))
+    budgets += [
+        Budget(f"one promotion at {row['items']:,} items", row["median ms"], 60.0, unit="ms")
+        for row in rows
+        if row["items"] >= 10_000
+    ]
+    if peer:
+        _compare(wanted, folder, tables, budgets, notes)
+    return Report("catalog", tables, budgets, notes)
+
+
+def _on_stac_api(wanted: Sequence[int], imported: int, peer: bool, folder: Path) -> Report:
+    from benchmarks import servers, stac_catalog
+
+    try:
+        with servers.catalog_servers() as running:
+            found = stac_catalog.measure(running, wanted, imported, peer=peer, folder=folder)
+    except servers.ServersUnavailableError as error:
+        return Report("catalog --stac-api", [], [], [f"not measured: {error}"])
+    return Report("catalog --stac-api", *found)
 
 
 def _compare(wanted: Sequence[int], folder: Path, tables: list[Any], budgets: list[Budget], notes: list[str]) -> None:

@@ -8,13 +8,16 @@ from pathlib import Path
 from benchmarks.report import note
 from fair_dagster.settings import Settings
 
+PEER = "fair-py-ops==0.3.19"
+"""The registry that this one is compared with."""
+
 
 class PeerUnavailableError(Exception):
     """A peer could not be installed, e.g. without network. The text says why."""
 
 
-def peer_python(name: str, requirement: str) -> Path:
-    """The interpreter of an environment that holds ``requirement``, from the index that the user has
+def peer_python(name: str, *requirements: str) -> Path:
+    """The interpreter of an environment that holds ``requirements``, from the index that the user has
     configured.
 
     Raises:
@@ -22,20 +25,20 @@ def peer_python(name: str, requirement: str) -> Path:
     """
     folder = Settings().home / "cache" / "bench" / name
     python = folder / "bin" / "python"
-    ready = folder / ".ready"
-    if ready.exists() and ready.read_text() == requirement:
+    ready, wanted = folder / ".ready", "\n".join(requirements)
+    if ready.exists() and ready.read_text() == wanted:
         return python
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    note(f"installing {requirement} into an environment of its own, once …")
+    note(f"installing {', '.join(requirements)} into an environment of its own, once …")
     uv = shutil.which("uv")
     if uv:
         _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
-        _run([uv, "pip", "install", "--quiet", "--python", str(python), requirement])
+        _run([uv, "pip", "install", "--quiet", "--python", str(python), *requirements])
     else:
         _run([sys.executable, "-m", "venv", str(folder)])
-        _run([str(python), "-m", "pip", "install", "--quiet", requirement])
-    ready.write_text(requirement)
+        _run([str(python), "-m", "pip", "install", "--quiet", *requirements])
+    ready.write_text(wanted)
     return python
 
 

@@ -4,16 +4,19 @@ A load is one transaction that keeps other writers out: it happens whole or not 
 it was until it is there. How rows are read and written is the business of ``pgstac_rows``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, LiteralString, TypeVar
+from collections.abc import Callable, Iterator
+from typing import LiteralString, TypeVar
 
 from pydantic import SecretStr
 
 from fair_dagster.catalog import documents
 from fair_dagster.catalog.bulk import Items
 from fair_dagster.catalog.pgstac import Connection, Pgstac, require_driver
+from fair_dagster.catalog.pgstac_backend import PgstacBackend
 from fair_dagster.catalog.pgstac_rows import Rows
 from fair_dagster.catalog.stac_layout import StacLayout
+from fair_dagster.catalog.stac_reading import StacReader, require_url
+from fair_dagster.catalog.storable import unstorable
 from fair_dagster.catalog.store import open_store
 from fair_dagster.domain.changes import Item, ItemKey
 from fair_dagster.domain.damage import DamagedItem, collection_problem, item_problem
@@ -32,9 +35,12 @@ class PgstacPlace:
 
     def __init__(self, settings: Settings) -> None:
         require_driver()
+        token = settings.catalog_token.get_secret_value() if settings.catalog_token else ""
+        reader = StacReader(require_url(settings.catalog), token)
         self._settings = settings
-        self._layout = StacLayout(settings.catalog)
+        self._layout = StacLayout(settings.catalog, announced=lambda: reader.announced)
         self._database = Pgstac(settings.pgstac_dsn or SecretStr(""))
+        self._backend = PgstacBackend(self._database, reader, self._layout)
 
     @property
     def name(self) -> str:
@@ -42,14 +48,15 @@ class PgstacPlace:
 
     def unstorable(self, item: Item) -> list[str]:
         """See ``Place.unstorable``."""
-        return [*_unstorable(item), *_unstorable_times(item["properties"])]
+        return unstorable(item)
 
     def read(self, act: Callable[["PgstacCatalog"], T]) -> T:
         """See ``Place.read``. The catalog as it is at one moment, whoever writes meanwhile."""
         return self._run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", act)
 
     def write(self, act: Callable[["PgstacCatalog"], T]) -> T:
-        """See ``Place.write``. One transaction."""
+        """See ``Place.write``. One transaction, after collections were made where there were none."""
+        self._backend.prepare()
         # Who reads rows in order to write them waits as well; who only reads does not.
         return self._run("LOCK TABLE items IN EXCLUSIVE MODE", act)
 
@@ -100,16 +107,16 @@ class PgstacCatalog:
             return None
         if problem := collection_problem(stored, collection):
             raise CatalogError(f"the document of the collection {collection} is damaged: {problem}")
-        return stored | {"links": self._layout.links_to_memory(stored["links"])}
+        plain = {name: value for name, value in stored.items() if name != documents.CATALOG_UID}
+        return plain | {"links": self._layout.links_to_memory(stored["links"])}
 
     def write(self, load: Load, items: Items) -> None:
         """See ``Writer.write``."""
-        wanted = dict(load.documents or {})
-        wanted |= {
-            name: documents.without_structure(documents.new_collection(name))
-            for name in COLLECTIONS
-            if name not in wanted and self._rows.document(name) is None
-        }
+        wanted = {}
+        for name, document in (load.documents or {}).items():
+            # It says which catalog this is, and so belongs to the place and not to what is moved.
+            uid = (self._rows.document(name) or {}).get(documents.CATALOG_UID, "")
+            wanted[name] = document | {documents.CATALOG_UID: uid}
         self._rows.load_documents(wanted.values())
         self._rows.delete((*load.removed, *load.updated))
         if load.written:
@@ -120,44 +127,3 @@ class PgstacCatalog:
         if problem := item_problem(stored, item_id):
             return DamagedItem(ItemKey(collection, item_id), problem, digest_of(stored))
         return self._layout.to_memory(stored, ItemKey(collection, item_id))
-
-
-def _unstorable(item: Item) -> Sequence[str]:
-    import orjson
-
-    problems = []
-    if item.get("geometry") is None:
-        problems.append("it has no geometry, and pgstac needs one")
-    if reserved := sorted({"private", "pgstac:base_item"} & item.keys()):
-        problems.append(f"pgstac keeps the field {', '.join(reserved)} for itself")
-    # Found in the text of the whole first, because hardly ever there is one.
-    if b"\\u0000" in orjson.dumps(item) and _has_nul(item):
-        problems.append("a text in it holds the character U+0000, which PostgreSQL cannot hold")
-    relative = [str(link["href"]) for link in item.get("links", []) if _is_relative(str(link["href"]))]
-    if relative:
-        problems.append(f"its links to {', '.join(relative)} are relative, and nobody knows to what in an API")
-    return problems
-
-
-def _unstorable_times(properties: dict[str, Any]) -> Sequence[str]:
-    from pypgstac.load import as_utc
-
-    start, end = properties.get("start_datetime"), properties.get("end_datetime")
-    names = ["start_datetime", "end_datetime"] if start is not None and end is not None else ["datetime"]
-    times = [as_utc(properties.get(name)) for name in names]  # type: ignore[arg-type]
-    if missing := [name for name, time in zip(names, times, strict=True) if time is None]:
-        return [f"its {name} is {properties.get(name)!r}, and pgstac needs a time" for name in missing]
-    first, *rest = [time for time in times if time is not None]
-    return ["its start_datetime is after its end_datetime"] if rest and first > rest[0] else []
-
-
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any("\0" in name or _has_nul(member) for name, member in value.items())
-    if isinstance(value, list):
-        return any(map(_has_nul, value))
-    return isinstance(value, str) and "\0" in value
-
-
-def _is_relative(href: str) -> bool:
-    return ":" not in href.partition("/")[0] and not href.startswith("/")

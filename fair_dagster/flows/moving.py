@@ -3,7 +3,8 @@
 Which places there are stands in ``catalog.bulk``, what has to be written is decided in ``domain.moving``.
 """
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ Progress = Callable[[int, int, str], None]
 
 _STEP = 50
 """Items between two calls of ``Progress``."""
+_STEPS = ("reading", "writing", "comparing")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Moved:
         documents: whether collection documents were compared too; after a merge they follow from all items.
         differences: how the target differs from the source now; none means that nothing was lost.
         local_files: files of this machine that items name.
+        seconds: that reading, writing and comparing took.
     """
 
     source: str
@@ -54,6 +57,7 @@ class Moved:
     documents: bool
     differences: tuple[str, ...]
     local_files: tuple[LocalFile, ...]
+    seconds: Mapping[str, float]
 
 
 def export_catalog(settings: Settings, folder: Path, mode: Mode, progress: Progress | None = None) -> Moved:
@@ -90,11 +94,15 @@ def move(source: Place, target: Place, mode: Mode, progress: Progress | None = N
 
 
 def _move(reader: Reader, target: Place, mode: Mode, progress: Progress) -> Moved:
+    times = [time.perf_counter()]
     found = _inventory(reader, target, progress)
+    times.append(time.perf_counter())
     held, load = target.write(partial(_write, reader, found, mode, progress))
     if load.documents is None:
         target.recompute()
+    times.append(time.perf_counter())
     after = target.read(lambda written: _compared(found, reader, written, progress, "comparing"))
+    times.append(time.perf_counter())
     return Moved(
         reader.name,
         target.name,
@@ -102,6 +110,7 @@ def _move(reader: Reader, target: Place, mode: Mode, progress: Progress) -> Move
         load.documents is not None,
         tuple(moving.differences(found, after, load)),
         tuple(found.local_files),
+        {name: round(end - start, 3) for name, start, end in zip(_STEPS, times, times[1:], strict=False)},
     )
 
 
@@ -171,7 +180,8 @@ def _items(reader: Reader, found: Inventory, load: Load, progress: Progress, *, 
     done, total = 0, len(load.written)
     for keys in (load.written - active, load.written & active) if ordered else (load.written,):
         for name in COLLECTIONS:
-            wanted = {key for key in keys if key.collection == name}
+            if wanted := {key for key in keys if key.collection == name}:
+                progress(done, total, f"writing, {name}")
             for item in _wanted(reader, name, wanted):
                 key = moving.key_of_item(item)
                 if digest_of(item) != found.digests[key]:

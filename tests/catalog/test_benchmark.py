@@ -42,3 +42,14 @@ def test_versions_of_a_family_are_published_in_order() -> None:
     assert len(set(order)) == 12
     for slug in {slug for slug, _ in order}:
         assert [number for own, number in order if own == slug] == [1, 2, 3, 4]
+
+
+def test_on_a_stac_api_import_and_promotions_are_measured(services: object) -> None:
+    options = ["--json", "--no-peer", "--stac-api", "--sizes", "150", "--imported", "60"]
+    done = CliRunner().invoke(catalog.main, options)
+    document = json.loads(done.stdout)
+    imports, promotions = document["tables"]
+    assert [row[""] for row in imports["rows"]] == ["pypgstac load", "ours: load", "ours: load and comparison"]
+    assert promotions["rows"][0]["items"] == 150
+    assert promotions["rows"][0]["8 clients/s"] > 0
+    assert [budget["name"] for budget in document["budgets"]] == ["one promotion at 150 items"]
