@@ -133,12 +133,20 @@ class RemoteStep:
             self._outcome = _Outcome(error=TaskRevokedError(self._name))
             return
         self._ask_for_workers(note)
-        self._gone_since = (self._gone_since or self._clock()) if note.state is State.GONE else None
-        move = decide(note, self._clock() - self._gone_since if self._gone_since is not None else 0.0)
+        move = decide(note, self._gone_for(note))
         if move is Move.FAIL:
             self._outcome = _Outcome(error=PipelineError(f"a worker could not execute the step: {note.detail}"))
         elif move is Move.LOOK:
             self._conclude()
+
+    def _gone_for(self, note: Note) -> float:
+        """Seconds that the note has been gone while Redis answered."""
+        if note.state is not State.GONE:
+            self._gone_since = None
+            return 0.0
+        if self._gone_since is None:
+            self._gone_since = self._clock()
+        return self._clock() - self._gone_since
 
     def _ask_for_workers(self, note: Note) -> None:
         """Say once when nobody takes the step: a run that waits without a word looks as if it were at work."""

@@ -17,16 +17,19 @@ class StepLog:
     """The events of a step that decide what comes after it, in order; read anew for each object.
 
     Args:
-        retries: how often Dagster's own rules have begun the step again; events of earlier attempts do not count.
+        retries: how often Dagster's own rules have begun the step again; events of other attempts do not count.
     """
 
     def __init__(self, instance: dg.DagsterInstance, run_id: str, step_key: str, retries: int = 0) -> None:
         entries = instance.all_logs(run_id, of_type=_TELLING)
         events = [entry.dagster_event for entry in entries if entry.dagster_event is not None]
-        self._events = [event for event in events if event.step_key == step_key]
-        for _ in range(retries):
-            ended = next((n for n, event in enumerate(self._events) if event.is_step_up_for_retry), None)
-            self._events = [] if ended is None else self._events[ended + 1 :]
+        attempts: list[list[dg.DagsterEvent]] = [[]]
+        for event in events:
+            if event.step_key == step_key:
+                attempts[-1].append(event)
+                if event.is_step_up_for_retry:
+                    attempts.append([])
+        self._events = attempts[retries] if retries < len(attempts) else []
 
     @property
     def begun(self) -> int:
