@@ -156,7 +156,8 @@ class MlflowTracker:
         base, _ = split_credentials(self._uri.rstrip("/"))
         if not base.startswith(("http://", "https://")):
             return f"{base} run {info.run_id}"
-        return f"{base}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
+        # Recent servers show pages of language models otherwise; older ones pass over it.
+        return f"{base}/#/experiments/{info.experiment_id}/runs/{info.run_id}?workflowType=machine_learning"
 
 
 def _place(settings: Settings) -> tuple[str, Path | None]:

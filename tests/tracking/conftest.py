@@ -23,6 +23,8 @@ from fair_dagster.tracking import outbox
 from fair_dagster.tracking.environment import sender_environment
 from fair_dagster.tracking.outbox import Entry, Note, TrackedRun
 
+# A machine that runs many tests answers late; one that is down is known at once.
+_PATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 UUID = "8d2f0a54-0000-4000-8000-000000000001"
 
 
@@ -61,7 +63,7 @@ class Home:
         return [
             subprocess.Popen(
                 [sys.executable, "-m", "fair_dagster.tracking.sender", *arguments],
-                env={**os.environ, **sender_environment(settings, os.environ), **environment},
+                env={**os.environ, **sender_environment(settings, os.environ), **_PATIENT, **environment},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
