@@ -123,9 +123,9 @@ class Stacks:
         if problems:
             return sorted(problems)
         # ZenML looks up a secret when a check of its reads the field; those of the file may not be there yet.
-        known = {name: "-" if is_secret_reference(value) else value for name, value in component.configuration.items()}
+        given = {name: "-" if is_secret_reference(value) else value for name, value in component.configuration.items()}
         try:
-            config(warn_about_plain_text_secrets=False, **known)
+            config(warn_about_plain_text_secrets=False, **given)
         except ValidationError as error:
             # What was given is not repeated: it may be a password in a URL.
             return [f"{'.'.join(map(str, one['loc'])) or 'configuration'}: {one['msg']}" for one in error.errors()]

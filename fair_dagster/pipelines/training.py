@@ -7,6 +7,7 @@ again after a failure or an interruption, when ZenML returns nothing.
 import contextlib
 import math
 import sys
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -28,6 +29,10 @@ from fair_dagster.pipelines.prediction import read_mapping
 from fair_dagster.pipelines.run_records import RunRecord, describe_error, first_cause, logged_cause
 from fair_dagster.pipelines.runs import Runs
 from fair_dagster.settings import Settings
+
+_HERE = "local"
+"""The flavor of the orchestrator that runs the steps in this process."""
+_FOLLOW_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,18 @@ class Training:
             raise PipelineError(f"{self._entrypoint} is no ZenML pipeline: decorate it with @pipeline")
         return pipeline
 
-    def _completed(self) -> TrainingResult:
+    def _followed(self) -> RunRecord | None:
+        """The run at its end. An orchestrator of another machine may return as soon as it was given the run."""
         run = self._runs.find(self._suffix)
+        if open_client(self._settings).active_stack.orchestrator.flavor == _HERE:
+            return run
+        while run is not None and not run.finished:
+            time.sleep(_FOLLOW_SECONDS)
+            run = self._runs.show(run.id)
+        return run
+
+    def _completed(self) -> TrainingResult:
+        run = self._followed()
         if run is None:
             return TrainingResult(status="failed", error="ZenML knows no run of this pipeline")
         result = self._result(run, status="completed" if run.successful else "failed")
