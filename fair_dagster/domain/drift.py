@@ -142,9 +142,17 @@ def _overlaid(
             continue
         if name in actual:
             result[name] = copied(actual[name])
+            if section == "assets" and f"assets.{name}" not in patched:
+                _follow(result[name], desired.get(name, {}))
         else:
             result.pop(name, None)
     return result
+
+
+def _follow(asset: dict[str, Any], desired: dict[str, Any]) -> None:
+    """Where a published file stands is ours to say, whoever owns the rest of its asset."""
+    if desired.get("file:checksum") and asset.get("file:checksum") == desired["file:checksum"] and "href" in desired:
+        asset["href"] = desired["href"]
 
 
 def _managed(links: Sequence[Link]) -> list[Link]:

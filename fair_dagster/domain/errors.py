@@ -47,6 +47,10 @@ class StorageError(FairError):
     """An artifact could not be copied, read or verified."""
 
 
+class StoreAwayError(StorageError):
+    """The artifact store does not answer, or refuses whatever it is asked: the next artifact would fare no better."""
+
+
 class PipelineError(FairError):
     """A pipeline run failed. The message holds the cause from the step's log, not the wrapper's."""
 

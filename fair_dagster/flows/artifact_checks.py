@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fair_dagster.domain import items
 from fair_dagster.domain.artifacts import PublishedArtifact
 from fair_dagster.domain.changes import Item, ItemKey
-from fair_dagster.domain.errors import StorageError
+from fair_dagster.domain.errors import StorageError, StoreAwayError
 from fair_dagster.domain.publication import published_releases, slug_of
 from fair_dagster.domain.reconciliation import Finding, Kind
 from fair_dagster.flows.places import can_look, is_left_behind, look, release_prefix
@@ -53,21 +53,40 @@ def artifact_findings(
             owner = owners.get(release_prefix(services, named.artifact.href))
             if owner is None or owner is item:
                 wanted.setdefault(named.artifact.href, named)
-    findings = []
-    for done, named in enumerate(wanted.values()):
-        progress(done, len(wanted), "artifacts")
-        if named.item["collection"] in collections:
+    findings: list[Finding] = []
+    own = [named for named in wanted.values() if named.item["collection"] in collections]
+    for done, named in enumerate(own):
+        progress(done, len(own), "artifacts")
+        try:
             found = artifact_finding(services, named, checksums=checksums) or _misplaced(services, named)
-            findings += [found] if found else []
+        except StoreAwayError as error:
+            left = {str(one.item["collection"]) for one in own[done:]}
+            return findings + [Finding(collection, "", "not checked", str(error)) for collection in sorted(left)]
+        findings += [found] if found else []
     return findings
 
 
+def store_problem(services: Services) -> str:
+    """Why nothing can be said of artifacts and releases now; empty when the store answers."""
+    try:
+        services.artifacts.prefixes(items.DATASETS)
+    except StorageError as error:
+        return str(error)
+    return ""
+
+
 def artifact_finding(services: Services, named: Named, *, checksums: bool = True) -> Finding | None:
-    """What is wrong with one artifact."""
+    """What is wrong with one artifact.
+
+    Raises:
+        StoreAwayError: the store does not answer. Any other failure to read is a finding.
+    """
     item, href = named.item, named.artifact.href
     collection, slug = str(item["collection"]), slug_of(item)
     try:
         found = _difference(services, named, checksums=checksums)
+    except StoreAwayError:
+        raise
     except StorageError as error:
         detail = f"asset {named.asset!r}: {error}"
         return Finding(collection, str(item["id"]), "not checked", detail, "", slug, href)

@@ -30,7 +30,7 @@ from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import local_artifacts, local_models
-from fair_dagster.flows.artifact_checks import artifact_findings
+from fair_dagster.flows.artifact_checks import artifact_findings, store_problem
 from fair_dagster.flows.finetunes import parents
 from fair_dagster.flows.images import image_findings
 from fair_dagster.flows.released import lost_releases, restored
@@ -98,6 +98,7 @@ def report(services: Services, ask: Ask | None = None, progress: Progress = no_p
     read = _Read({collection: services.catalog.scan(collection) for collection in items.COLLECTIONS})
     findings: list[Finding] = []
     told: set[str] = set()
+    away = store_problem(services)
     for collection in ask.collections:
         problems = [one for one in services.catalog.document_problems(collection) if one not in told]
         # The catalog's own document is looked at with each collection.
@@ -107,17 +108,20 @@ def report(services: Services, ask: Ask | None = None, progress: Progress = no_p
         ]
         if collection == items.LOCAL_MODELS:
             findings += _local_findings(services, read, ask, progress)
-        else:
+        elif not away:
             findings += _release_findings(services, read, collection, progress)
         findings += _damaged(read.scans[collection])
     known = {name: _ids(scan) for name, scan in read.scans.items()}
     for collection in ask.collections:
         findings += broken_links(read.scans[collection].items, known)
     scanned = [item for scan in read.scans.values() for item in scan.items]
-    findings += artifact_findings(services, scanned, ask.collections, checksums=ask.checksums, progress=progress)
     findings += image_findings(services, scanned, ask.collections, progress)
-    findings += unfinished_findings(services, ask.collections)
-    if not any(scan.damaged for scan in read.scans.values()):
+    if away:
+        findings += [Finding(collection, "", "not checked", away) for collection in ask.collections]
+    else:
+        findings += artifact_findings(services, scanned, ask.collections, checksums=ask.checksums, progress=progress)
+        findings += unfinished_findings(services, ask.collections)
+    if not away and not any(scan.damaged for scan in read.scans.values()):
         findings += unused_findings(services, scanned, ask.collections, read.versions)
     if ask.partitions is not None and items.DATASETS in ask.collections:
         slugs = {*read.families(items.DATASETS), *_missing(findings, items.DATASETS)}

@@ -89,7 +89,11 @@ def lost_releases(services: Services, collection: str, published: Sequence[Item]
         ids[split_version_id(item_id)[0]].append(item_id)
     unread: dict[str, str] = {}
     families = {split_version_id(one)[0] for one in present}
-    for prefix in services.artifacts.prefixes(collection):
+    try:
+        prefixes = services.artifacts.prefixes(collection)
+    except StorageError as error:
+        return Lost(dict(ids), {"": str(error)})
+    for prefix in prefixes:
         slug = prefix.removeprefix(f"{collection}/")
         try:
             if slug not in ids and slug not in families and releases_of(services, collection, slug):

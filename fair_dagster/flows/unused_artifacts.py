@@ -49,7 +49,12 @@ def unused_findings(
     for collection in collections:
         if collection == items.LOCAL_MODELS and versions is None:
             continue
-        for family in services.artifacts.prefixes(collection):
+        try:
+            families = services.artifacts.prefixes(collection)
+        except StorageError as error:
+            findings.append(Finding(collection, "", "not checked", str(error)))
+            continue
+        for family in families:
             slug = family.removeprefix(f"{collection}/")
             try:
                 is_known = versions is not None and slug in versions

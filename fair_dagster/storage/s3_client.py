@@ -11,7 +11,7 @@ from typing import Any
 from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
-from fair_dagster.domain.errors import StorageError
+from fair_dagster.domain.errors import StorageError, StoreAwayError
 from fair_dagster.domain.urls import redacted
 from fair_dagster.settings import Settings
 
@@ -79,16 +79,23 @@ def open_client(settings: Settings) -> Any:
 
 @contextmanager
 def s3_errors(client: Any, doing: str, bucket: str) -> Iterator[None]:
-    """Errors of the client as ``StorageError`` that says what was being done and what to do about it."""
+    """Errors of the client as ``StorageError`` that says what was being done and what to do about it.
+
+    Raises:
+        StoreAwayError: the server does not answer, refuses the keys, or has no such bucket.
+    """
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield
     except ClientError as error:
-        raise StorageError(f"cannot {doing}: {_answered(client, error, bucket)}") from error
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        is_away = status in {401, 403} or status >= 500 or error_code(error) == "NoSuchBucket"
+        kind = StoreAwayError if is_away else StorageError
+        raise kind(f"cannot {doing}: {_answered(client, error, bucket)}") from error
     except (BotoCoreError, Boto3Error) as error:
-        raise StorageError(f"cannot {doing}: {_unanswered(client, error)}") from error
+        raise StoreAwayError(f"cannot {doing}: {_unanswered(client, error)}") from error
     except OSError as error:
         raise StorageError(f"cannot {doing}: {error.strerror or error}") from error
 
