@@ -10,7 +10,8 @@ from fair_dagster.domain.errors import PipelineError
 from fair_dagster.fair import Fair
 from fair_dagster.imagery.synthesize import synthesize
 from fair_dagster.settings import Settings
-from tests.scaling.cluster import Team
+from tests.scaling.cluster import Team, until
+from tests.scaling.test_backfill import holds_a_step
 
 MODEL = "texture-segmentation"
 
@@ -29,7 +30,11 @@ def test_a_prediction_is_made_where_a_worker_is_and_comes_back(team: Team, askin
     images = synthesize(tmp_path / "data", chips=2, size=64, seed=5).train_chips
     output = tmp_path / "found.geojson"
     started = Fair(asking).predict(MODEL, images, output=output)
-    assert Path(started.wait()) == output
+    until(lambda: holds_a_step(team, worker), "the step")
+    assert worker.process is not None
+    worker.process.terminate()
+    assert Path(started.wait()) == output, "SIGTERM lets the step at hand end"
+    assert worker.process.wait(60) == 0
     assert json.loads(output.read_text())["type"] == "FeatureCollection"
     assert "predict_images" in worker.told()
     assert list((team.folder / "artifacts" / "predictions").glob("*")) == []
@@ -37,7 +42,8 @@ def test_a_prediction_is_made_where_a_worker_is_and_comes_back(team: Team, askin
     with team.instance() as instance:
         (run,) = [run for run in instance.get_runs() if run.run_id == started.run_id]
         assert run.tags["fair/process"].startswith(f"{run.run_id}/"), "the process that waits is the run's"
-    worker.kill()
+        messages = [entry.message for entry in instance.all_logs(run.run_id)]
+    assert not [message for message in messages if message.startswith("Handed out again")]
 
 
 def test_a_broker_that_refuses_the_password_is_named_and_shows_none(
