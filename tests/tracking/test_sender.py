@@ -192,6 +192,7 @@ def test_runs_that_somebody_else_opened_are_taken_up(home: Home, mlflow_server: 
 
     client = MlflowClient(tracking_uri=mlflow_server.url)
     here = Home(Settings(home=home.settings.home, tracking="mlflow", tracking_uri=mlflow_server.url))
+    entry = here.begin(adopt="roofs-v1-", experiment="never-made")
     zenmls = client.create_experiment("training_pipeline")
     theirs = client.create_run(zenmls, run_name="roofs-v1-2026-x")
     client.log_metric(theirs.info.run_id, "their_loss", 1.0)
@@ -199,7 +200,6 @@ def test_runs_that_somebody_else_opened_are_taken_up(home: Home, mlflow_server: 
     lost, ended = (client.create_run(client.create_experiment(name), tags=tags) for name in ("lost", "ended"))
     client.set_terminated(ended.info.run_id, "FINISHED")
 
-    entry = here.begin(adopt="roofs-v1-", experiment="never-made")
     event = {"result": {"metrics": {"iou": 0.5}, "run_name": "roofs-v1-2026-x"}}
     entry.events_path.write_text(json.dumps(event) + "\n")
     entry.end("FINISHED")
