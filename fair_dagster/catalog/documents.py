@@ -11,6 +11,7 @@ from typing import Any
 
 from fair_dagster.catalog.layout import CATALOG_FILE, COLLECTION_FILE, JSON, Layout
 from fair_dagster.domain.changes import Change, Item, ItemKey
+from fair_dagster.domain.damage import collection_problem
 from fair_dagster.domain.items import BASE_MODELS, COLLECTIONS, DATASETS, LOCAL_MODELS
 from fair_dagster.domain.links import STRUCTURAL
 
@@ -159,8 +160,11 @@ def described(document: Document, chunks: Iterable[tuple[Sequence[Item], int]], 
 def widened(document: Document, items: Sequence[Item], now: datetime) -> Document | None:
     """``document`` with an extent and summaries that hold ``items`` too; None where they do already.
 
+    A damaged document is left as it is: reconciliation reports it, and no promotion has to wait for that.
     An interval that ends too early is left open: nearly every new item is the newest one, and would move its end.
     """
+    if collection_problem(document, str(document.get("id"))) is not None:
+        return None
     fresh = copy.deepcopy(document)
     _summarize(fresh, items, known=document)
     own = _extent(items, None)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Patience:
-    """Bounded, with waits that double.
+    """Bounded, with waits that double: by default half a minute in all, in which a database can restart.
 
     Args:
         attempts: how often at most.
         first_wait: seconds before the second attempt; doubled for each further one, less a random part.
     """
 
-    attempts: int = 6
+    attempts: int = 8
     first_wait: float = 0.25
 
     def waits(self) -> Iterator[float]:

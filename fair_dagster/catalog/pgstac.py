@@ -58,7 +58,7 @@ class Pgstac:
     ) -> None:
         self._dsn = dsn
         self._lock_timeout = lock_timeout
-        self._patience = patience or Patience(attempts=8)
+        self._patience = patience or Patience()
         self._conflicts = conflicts or Patience(attempts=9, first_wait=0.02)
         self._connection: Connection | None = None
         self._owner = 0
@@ -153,7 +153,9 @@ class Pgstac:
         if state == _LOCK_TIMEOUT:
             waited = f"for {self._lock_timeout:g} s"
             return CatalogError(f"another process has been writing the same family {waited}; try again: {text}")
-        if isinstance(error, psycopg.DataError | psycopg.NotSupportedError | psycopg.IntegrityError):
+        # PostGIS reports a geometry that is none as an internal error.
+        is_geometry = state == "XX000" and "geojson" in text.lower()
+        if is_geometry or isinstance(error, psycopg.DataError | psycopg.NotSupportedError | psycopg.IntegrityError):
             return RefusedError("the change of the catalog", [f"the database cannot hold it: {text}"])
         if self._is_lost():
             unknown = " Whether the last write was committed is not known: read the catalog again." if uncertain else ""

@@ -17,7 +17,7 @@ from fair_dagster.domain.items import COLLECTIONS
 from fair_dagster.domain.urls import redacted
 
 # A replica that the API reads from may be behind, and another process may be making the collections.
-_UNTIL_ALIKE = Patience(attempts=5, first_wait=0.2)
+_UNTIL_ALIKE = Patience(attempts=4, first_wait=0.1)
 
 
 class PgstacBackend:

@@ -23,6 +23,8 @@ from fair_dagster.domain.urls import redacted
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _BAD_GATEWAYS = frozenset({502, 503, 504})
 _LONGEST_WAIT = 30.0
+_KNOCKS = 3
+"""How often a host is tried that has never answered: most likely its name is wrong, and a person is waiting."""
 _LONGEST_TEXT = 300
 
 
@@ -69,6 +71,7 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
         self.session.mount(f"{parts.scheme}://{parts.netloc}/", _Bearer(token))
         self.session.hooks["response"].append(self._note)
         self._retry_after: float | None = None
+        self._answered = False
 
     def request(
         self,
@@ -93,15 +96,21 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
             StacApiError: the API refused it, or went on failing.
         """
         href = self._reachable(href)
-        waits, uncertain = self._patience.waits(), False
+        waits, uncertain, refusals = self._patience.waits(), False, 0
         while True:
             self._retry_after = None
             try:
-                return Answer(super().request(href, method, headers, parameters), uncertain)
+                text = super().request(href, method, headers, parameters)
+                self._answered = True
+                return Answer(text, uncertain)
             except APIError as error:
                 failure = error
             status = getattr(failure, "status_code", None)
             wait = next(waits, None)
+            self._answered = self._answered or status is not None
+            refusals += status is None
+            if refusals > _KNOCKS and not self._answered:
+                wait = None
             if wait is None or not (status is None or status in _PASSING):
                 raise self._told(failure, status, f"{method} {redacted(href)}", uncertain=uncertain) from None
             # A server that says "too many" has done nothing.

@@ -137,6 +137,10 @@ class TransactionWriter:
         found = self._reader.collection(self._layout, name)
         if found is None:
             raise CatalogError(f"{self._layout.collection_href(name)} is gone; it was there a moment ago. Repeat")
+        if found.get("id") != name:
+            raise CatalogError(
+                f"{self._layout.collection_href(name)} answers, but not STAC: it is no collection {name!r}"
+            )
         return self._layout.without_served(found)
 
     def _replace(self, document: Document) -> None:
