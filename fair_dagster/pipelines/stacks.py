@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from fair_dagster.domain.errors import NotFoundError, RefusedError
+from fair_dagster.domain.urls import redacted
 from fair_dagster.pipelines.client import all_pages, open_client, zenml_errors
 from fair_dagster.pipelines.stack_files import Component, StackFile
 from fair_dagster.settings import Settings
@@ -100,6 +101,7 @@ class Stacks:
 
     def _configuration_problems(self, component: Component) -> list[str]:
         from pydantic import ValidationError
+        from zenml.exceptions import ZenMLBaseException
         from zenml.stack.flavor import Flavor
         from zenml.utils.secret_utils import is_secret_field, is_secret_reference
 
@@ -129,6 +131,8 @@ class Stacks:
         except ValidationError as error:
             # What was given is not repeated: it may be a password in a URL.
             return [f"{'.'.join(map(str, one['loc'])) or 'configuration'}: {one['msg']}" for one in error.errors()]
+        except (ZenMLBaseException, ValueError) as error:
+            return [redacted(str(error))]
         return []
 
     def _secret_problems(self, component: Component, given: Mapping[str, Mapping[str, str]]) -> list[str]:

@@ -7,8 +7,10 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 from click.testing import CliRunner
 
@@ -72,8 +74,10 @@ def refused(settings: Settings) -> None:
     told = {}
     for path in sorted(folder.glob("*.yaml")):
         before = _known()
+        half_way = patch("zenml.client.Client.create_stack", side_effect=ConnectionError("the server is gone"))
         try:
-            Stacks(settings).apply(read_stack_file(path, os.environ))
+            with half_way if path.stem == "half-way" else nullcontext():
+                Stacks(settings).apply(read_stack_file(path, os.environ))
         except FairError as error:
             told[path.stem] = {"error": str(error), "unchanged": _known() == before}
     say(told=told)
@@ -127,7 +131,10 @@ def tick(settings: Settings) -> None:
     """A tick that loses its server in the middle, and the next one."""
     settings = settings.model_copy(update={"catalog": str(settings.home / "no-items")})
     services = Services(settings)
-    ModelVersions(settings).set_stage("served", 1, "production")
+    versions = ModelVersions(settings)
+    ticked = versions.create("ticked")
+    versions.log(ticked.uuid, {"fair/request": {"base_model": "tiny"}})
+    versions.set_stage("ticked", ticked.number, "production")
     services.__dict__["stages"] = _Paused(settings)
     cursor = Cursor()
     try:

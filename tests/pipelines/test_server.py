@@ -49,8 +49,11 @@ class Team:
         return "".join(path.read_bytes().decode(errors="replace") for path in files)
 
 
-@pytest.fixture
-def team(zenml_server: ZenMlServer, s3_server: S3Server, settings: Settings) -> Team:
+@pytest.fixture(scope="module")
+def team(zenml_session: ZenMlServer, s3_session: S3Server, settings: Settings) -> Team:
+    zenml_server, s3_server = zenml_session, s3_session
+    zenml_server.start()
+    s3_server.start()
     home = settings.models.parent / "team"
     variables = {
         "FAIR_HOME": str(home),
@@ -70,7 +73,7 @@ def team(zenml_server: ZenMlServer, s3_server: S3Server, settings: Settings) -> 
     return Team(home, variables, zenml_server, s3_server)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stacked(team: Team) -> dict[str, Any]:
     """What applying the shipped stack files said; the home uses the local one afterwards."""
     return team.do("stacks")
@@ -98,6 +101,7 @@ def test_a_stack_that_zenml_would_not_take_changes_nothing(team: Team, tmp_path:
         "unknown-setting": ("      path: s3", "      colour: red\n      path: s3"),
         "scheme": ("path: s3://", "path: gs://"),
         "plain-secret": ('"{{odd-s3.aws_access_key_id}}"', "AKIA-PLAIN"),
+        "half-way": ("odd-local", "odd-local"),
         "no-secret": ("odd-mlflow.password", "odd-mlflow.passwort"),
     }
     for name, (old, new) in changes.items():
@@ -106,6 +110,7 @@ def test_a_stack_that_zenml_would_not_take_changes_nothing(team: Team, tmp_path:
     told = team.do("refused", STACK_FILES=str(tmp_path))["told"]
     assert all(one["unchanged"] for one in told.values())
     errors = {name: one["error"] for name, one in told.items()}
+    assert "the server is gone" in errors["half-way"]
     assert "ZenML has no flavor 's4'; there is" in errors["flavor"]
     assert "'colour' is no setting of flavor s3" in errors["unknown-setting"]
     assert "components.artifact_store" in errors["scheme"]
@@ -152,7 +157,7 @@ def test_a_training_outlasts_a_restart_of_the_server_and_a_tick_recovers(
     assert training.poll() is None
     team.zenml.start()
     output, _ = tick.communicate("\n", timeout=120)
-    assert json.loads(output.splitlines()[-1])["families"] == []
+    assert json.loads(output.splitlines()[-1])["families"] == ["ticked"]
 
     ended = runner.finish(training, "served")
     assert ended.code == 0, ended.output
