@@ -5,8 +5,11 @@ Reads the events and captured output of a run; what becomes of the run is the bu
 
 import logging
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from queue import Empty, Queue
+from typing import TypeVar, cast
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
@@ -18,8 +21,12 @@ from fair_dagster.settings import Settings
 
 _OUTPUT_CHARACTERS = 2000
 _TAIL_BYTES = 64_000
+LOG_SECONDS = 5.0
+"""How long captured output is waited for. It may lie in a bucket that neither answers nor fails."""
 _FROM_OUTSIDE = "This run has been marked as failed from outside"
 """Dagster says so when its code server finds a process dead; what it found is the event before."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -115,9 +122,33 @@ def _captured(instance: dg.DagsterInstance, log_key: Sequence[str]) -> str:
     """The end of a step's standard error, or of its standard output when there is nothing."""
     if not log_key:
         return ""
-    data = instance.compute_log_manager.get_log_data(log_key)
+    data = _in_time(lambda: instance.compute_log_manager.get_log_data(log_key), "/".join(log_key))
     streams = (stream[-_TAIL_BYTES:].decode(errors="replace") for stream in (data.stderr, data.stdout) if stream)
     return next((printed for stream in streams if (printed := printed_by_step(stream)).strip()), "")
+
+
+def _in_time(read: Callable[[], T], what: str) -> T:
+    """What ``read`` gives, or its error; a thread that goes on waiting is left alone and ends with the process.
+
+    Raises:
+        ServiceError: it took too long.
+    """
+    answer: Queue[tuple[T | None, Exception | None]] = Queue(1)
+
+    def ask() -> None:
+        try:
+            answer.put((read(), None))
+        except Exception as error:
+            answer.put((None, error))
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        found, error = answer.get(timeout=LOG_SECONDS)
+    except Empty:
+        raise errors.ServiceError(f"the log {what} did not come within {LOG_SECONDS:g} s: is its place away?") from None
+    if error is not None:
+        raise error
+    return cast(T, found)
 
 
 def _log_key(instance: dg.DagsterInstance, run_id: str, step_key: str | None) -> Sequence[str]:

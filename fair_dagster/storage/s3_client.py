@@ -40,7 +40,11 @@ class ArtifactsS3(S3Resource):
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=_READ_SECONDS,
             max_pool_connections=CONNECTIONS,
-            s3={"addressing_style": "path" if self.path_style else "auto"},
+            s3={
+                "addressing_style": "path" if self.path_style else "auto",
+                # Each body has a Content-MD5, which is signed: hashing it once more for the signature proves no more.
+                "payload_signing_enabled": False,
+            },
             # Of checksums in newer headers many servers know nothing: ours go by Content-MD5 and ETag.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

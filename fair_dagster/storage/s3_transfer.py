@@ -25,6 +25,7 @@ PART = 8 << 20
 _MAX_PARTS = 10_000
 """S3 allows no more in one object."""
 _BLOCK = 1 << 20
+_SENT_AT_ONCE = 1 << 18
 _THREADS = 4
 _RESUMES = 8
 """How often a download that breaks off goes on where it was."""
@@ -315,8 +316,9 @@ class _Slice(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         left = max(self._length - self._position, 0)
-        # The HTTP library asks for blocks so small that their number would cost more than their bytes.
-        wanted = left if size < 0 else min(left, size)
+        # The HTTP library asks for blocks so small that their number would cost more than their bytes, and sends what
+        # it is given.
+        wanted = left if size < 0 else min(left, max(size, _SENT_AT_ONCE))
         block = os.pread(self._descriptor, wanted, self._offset + self._position)
         self._position += len(block)
         return block
