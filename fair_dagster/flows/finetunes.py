@@ -201,20 +201,27 @@ def parents(services: Services, request: FinetuneRequest) -> tuple[Item, Item]:
     Raises:
         RefusedError: one of them is not in the catalog any more.
     """
-    wanted = (
-        (items.BASE_MODELS, request.base_model, request.base_model_version),
-        (items.DATASETS, request.dataset, request.dataset_version),
-    )
-    found = [item_flow.at_version(services, *key) for key in wanted]
-    base_model, dataset = found
+    base_model, dataset = _parents(services, request)
     if base_model is None or dataset is None:
         missing = [
             f"version {number} of {slug!r} is not in {collection}"
-            for (collection, slug, number), item in zip(wanted, found, strict=True)
+            for (collection, slug, number), item in zip(_parent_keys(request), (base_model, dataset), strict=True)
             if item is None
         ]
         raise RefusedError(f"{request.model_name!r}", missing)
     return base_model, dataset
+
+
+def _parents(services: Services, request: FinetuneRequest) -> tuple[Item | None, Item | None]:
+    base_model, dataset = (item_flow.at_version(services, *key) for key in _parent_keys(request))
+    return base_model, dataset
+
+
+def _parent_keys(request: FinetuneRequest) -> tuple[tuple[str, str, int], tuple[str, str, int]]:
+    return (
+        (items.BASE_MODELS, request.base_model, request.base_model_version),
+        (items.DATASETS, request.dataset, request.dataset_version),
+    )
 
 
 def training_command(services: Services, partition: str) -> tuple[list[str], Path]:
@@ -240,7 +247,7 @@ def training_command(services: Services, partition: str) -> tuple[list[str], Pat
         # Another machine has written it, which executed the step before.
         write_config(services, partition)
     config = yaml.safe_load((folder / CONFIG_FILE).read_text())
-    checksums = checksums_of(parents(services, allocation.request))
+    checksums = checksums_of(item for item in _parents(services, allocation.request) if item is not None)
     path = local_config(services, folder / CONFIG_FILE, ("parameters",), _FETCHED, checksums)
     command = [
         *(sys.executable, "-m", "fair_dagster.pipelines.runner", "train"),
