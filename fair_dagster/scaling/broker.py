@@ -28,6 +28,10 @@ _FAILED = "failed:"
 _TAKE = """
 local note = redis.call('GET', KEYS[1])
 if note and note ~= 'queued' and note ~= ARGV[1] then return note end
+if note ~= ARGV[1] then
+  redis.call('INCR', KEYS[1] .. ':claims')
+  redis.call('EXPIRE', KEYS[1] .. ':claims', ARGV[3])
+end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return ARGV[1]
 """
@@ -105,8 +109,12 @@ class StepNotes:
     def take(self, step: str, worker: str) -> Note:
         """Claim the step for ``worker``, or renew its claim. The answer is RUNNING when it is the worker's."""
         mine = f"{_RUNNING}{worker}"
-        found = str(self._take(keys=[step], args=[mine, LEASE_SECONDS]))
+        found = str(self._take(keys=[step], args=[mine, LEASE_SECONDS, _KEPT_SECONDS]))
         return Note(State.RUNNING, worker) if found == mine else Note.parse(found)
+
+    def claims(self, step: str) -> int:
+        """How often the step was claimed, as far as Redis remembers."""
+        return int(str(self._redis.get(f"{step}:claims") or 0))
 
     def done(self, step: str) -> None:
         self._redis.set(step, State.DONE.value, ex=_KEPT_SECONDS)

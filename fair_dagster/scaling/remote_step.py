@@ -165,13 +165,15 @@ class RemoteStep:
     def _conclude(self) -> None:
         """It has ended; or it was lost, and is handed out again."""
         log = self._log()
+        # A process may die before Dagster has begun the step.
+        begun = max(log.begun, self._notes.claims(self._name))
         if log.has_ended:
             self._outcome = _Outcome(log.outcome)
-        elif log.begun >= EXECUTIONS:
-            reason = f"the step was begun {log.begun} times, and each time its worker died"
+        elif begun >= EXECUTIONS:
+            reason = f"the step was begun {begun} times, and each time its worker died"
             self._outcome = _Outcome(error=PipelineError(f"{reason}; look for what kills it: memory, usually"))
         else:
-            lost = "the worker that had begun it is gone" if log.begun else "the broker has forgotten it"
+            lost = "the worker that had begun it is gone" if begun else "the broker has forgotten it"
             self._hand_out()
             self._tell(f"Handed out again: {lost}.")
 

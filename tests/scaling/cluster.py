@@ -129,20 +129,26 @@ class Member:
 
 @dataclass
 class Team:
-    """What the members share, and how they are started."""
+    """What the members share, and how they are started. Without a ``catalog`` it is a folder."""
 
     folder: Path
-    models: Path
     schema_cache: Path
     postgres: dict[str, str]
     redis: Redis
+    catalog: str = ""
+    pgstac_dsn: str | None = None
     members: list[Member] = field(default_factory=list)
     extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def models(self) -> Path:
+        return self.folder / "models"
 
     def settings(self, name: str) -> Settings:
         return Settings(
             home=self.folder / name,
-            catalog=str(self.folder / "catalog"),
+            catalog=self.catalog or str(self.folder / "catalog"),
+            pgstac_dsn=self.pgstac_dsn,
             artifacts=str(self.folder / "artifacts"),
             models=self.models,
             schema_cache=self.schema_cache,
@@ -154,6 +160,8 @@ class Team:
         dagster.mkdir(parents=True, exist_ok=True)
         (dagster / "dagster.yaml").write_text(_DAGSTER)
         scaled = {"FAIR_EXECUTOR": "celery", "FAIR_BROKER_URL": self.redis.url, "FAIR_SENSOR_INTERVAL": "3600"}
+        if self.pgstac_dsn:
+            scaled["FAIR_PGSTAC_DSN"] = self.pgstac_dsn
         own = self.settings(name).environment() | scaled | {"DAGSTER_HOME": str(dagster)} | self.extra
         return {**os.environ, **self.postgres, **own}
 
@@ -183,4 +191,3 @@ class Team:
         for member in self.members:
             member.signal(signal.SIGCONT)
             member.kill()
-        self.redis.stop()

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from fair_dagster.settings import PROJECT_ROOT
 from tests.flows.test_instance import postgres  # noqa: F401 - a fixture
 from tests.flows.test_migrations import make_former
 from tests.scaling.cluster import Redis, Team
+from tests.services.servers import StacApis
 
 DATASETS = [f"town-{number:02d}" for number in range(9)]
 
@@ -38,19 +40,38 @@ def team(
     postgres: dict[str, str],  # noqa: F811
     broker: Redis,
 ) -> Iterator[Team]:
-    """Nobody has been started yet; the environment names Dagster's database."""
-    folder = tmp_path_factory.mktemp("team")
-    models = folder / "models"
-    ignored = shutil.ignore_patterns("__pycache__", "tests")
-    source = PROJECT_ROOT / "models" / "texture_segmentation"
-    shutil.copytree(source, models / source.name, ignore=ignored)
-    found = Team(folder, models, schema_cache, postgres, broker)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in postgres.items():
-            patch.setenv(name, value)
-        register(found)
+    """A team with a catalog of files."""
+    with gathered(Team(tmp_path_factory.mktemp("team"), schema_cache, postgres, broker)) as found:
         yield found
-        found.end()
+
+
+@pytest.fixture
+def pgstac_team(  # noqa: PLR0917 - fixtures
+    tmp_path_factory: pytest.TempPathFactory,
+    schema_cache: Path,
+    postgres: dict[str, str],  # noqa: F811
+    broker: Redis,
+    pgstac_database: str,
+    stac_api: StacApis,
+) -> Iterator[Team]:
+    """A team with a catalog on pgstac."""
+    api = stac_api(pgstac_database)
+    found = Team(tmp_path_factory.mktemp("team"), schema_cache, postgres, broker, api, pgstac_database)
+    with gathered(found):
+        yield found
+
+
+@contextmanager
+def gathered(team: Team) -> Iterator[Team]:
+    """Nobody has been started yet; the environment names Dagster's database."""
+    source = PROJECT_ROOT / "models" / "texture_segmentation"
+    shutil.copytree(source, team.models / source.name, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in team.postgres.items():
+            patch.setenv(name, value)
+        register(team)
+        yield team
+        team.end()
 
 
 def register(team: Team) -> None:

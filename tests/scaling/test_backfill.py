@@ -81,7 +81,8 @@ def told_of(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun], text: s
     return any(text in entry.message for run in runs for entry in instance.all_logs(run.run_id))
 
 
-def test_a_worker_killed_and_a_broker_restarted_cost_no_partition(team: Team) -> None:
+def test_a_worker_killed_and_a_broker_restarted_cost_no_partition(pgstac_team: Team) -> None:
+    team = pgstac_team
     team.extra["FAIR_PARTITIONS_A_RUN"] = "3"
     assert len(outdated(team)) == len(DATASETS)
     first, _second = team.worker("first", "--concurrency", "1"), team.worker("second", "--concurrency", "1")

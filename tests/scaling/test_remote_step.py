@@ -29,6 +29,7 @@ class Place:
     detail: str = ""
     now: float = 0.0
     begun: int = 0
+    claimed: int = 0
     has_ended: bool = False
     error: Exception | None = None
     sent: int = 0
@@ -40,6 +41,9 @@ class Place:
         if self.error is not None:
             raise self.error
         return Note(self.state, self.detail)
+
+    def claims(self, _step: str) -> int:
+        return self.claimed
 
     def queued(self, _step: str) -> None:
         self.state = State.QUEUED
@@ -122,6 +126,15 @@ def test_a_step_whose_worker_died_is_handed_out_again_and_at_the_third_death_giv
     lose(place, step)
     assert (place.sent, step.ready()) == (3, True)
     with pytest.raises(PipelineError, match="begun 3 times, and each time its worker died"):
+        step.get()
+
+
+def test_a_worker_that_dies_before_the_step_begins_counts_as_well(place: Place, step: RemoteStep) -> None:
+    place.state, place.claimed = State.GONE, remote_step.EXECUTIONS
+    step.ready()
+    place.after(remote_step.GRACE_SECONDS)
+    assert step.ready()
+    with pytest.raises(PipelineError, match="begun 3 times"):
         step.get()
 
 

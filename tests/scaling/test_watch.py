@@ -99,6 +99,8 @@ def test_one_worker_has_a_step_and_an_ended_one_nobody(notes: StepNotes, step: s
     notes.queued(step)
     assert notes.read(step).state is State.QUEUED
     assert notes.take(step, "one").detail == "one"
+    assert notes.take(step, "one").detail == "one"
+    assert notes.claims(step) == 1, "a renewal is none"
     assert notes.take(step, "another").detail != "another"
     notes.queued(step)
     assert notes.read(step).state is State.RUNNING, "a worker has been faster than the note"
