@@ -2,13 +2,16 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import catalog
+from benchmarks import catalog, stac_catalog
 from benchmarks.peers import PeerUnavailableError
 from benchmarks.report import Budget, Report, Table, show
+from benchmarks.servers import CatalogServers
+from tests.services.servers import PostgresServer, StacApis
 
 
 def test_the_result_is_data_when_asked(capfd: pytest.CaptureFixture[str]) -> None:
@@ -44,12 +47,17 @@ def test_versions_of_a_family_are_published_in_order() -> None:
         assert [number for own, number in order if own == slug] == [1, 2, 3, 4]
 
 
-def test_on_a_stac_api_import_and_promotions_are_measured(services: object) -> None:
-    options = ["--json", "--no-peer", "--stac-api", "--sizes", "150", "--imported", "60"]
-    done = CliRunner().invoke(catalog.main, options)
-    document = json.loads(done.stdout)
-    imports, promotions = document["tables"]
-    assert [row[""] for row in imports["rows"]] == ["pypgstac load", "ours: load", "ours: load and comparison"]
-    assert promotions["rows"][0]["items"] == 150
-    assert promotions["rows"][0]["8 clients/s"] > 0
-    assert [budget["name"] for budget in document["budgets"]] == ["one promotion at 150 items"]
+def test_on_a_stac_api_import_and_promotions_are_measured(
+    postgres_session: PostgresServer, stac_api: StacApis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in {"ROUNDS": 1, "CLIENTS": 2, "OF_EACH_CLIENT": 2, "PROMOTIONS": 2}.items():
+        monkeypatch.setattr(stac_catalog, name, value)
+    servers = CatalogServers(postgres_session.supervisor)
+    tables, budgets, notes = stac_catalog.measure(servers, [20], 30, peer=False, folder=tmp_path)
+    imports, promotions = tables
+    assert [row[""] for row in imports.rows] == ["pypgstac load", "ours: load", "ours: load and comparison"]
+    assert all(row["items/s"] > 0 for row in imports.rows)
+    assert promotions.rows[0]["items"] == 20
+    assert promotions.rows[0]["2 clients/s"] > 0
+    assert [budget.name for budget in budgets] == ["one promotion at 20 items"]
+    assert notes == []

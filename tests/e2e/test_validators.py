@@ -1,0 +1,114 @@
+"""What the system publishes passes the validators of the STAC community: as files, and as an API on pgstac.
+
+They fetch schemas. Here they are given copies instead of the network, and a schema of which there is no copy fails the
+test by its name.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urldefrag, urlsplit
+
+import pytest
+import requests
+from pydantic import SecretStr
+
+from fair_dagster.catalog.schema_cache import MissingSchemaError, SchemaCache
+from fair_dagster.domain.changes import Item
+from fair_dagster.domain.items import COLLECTIONS
+from fair_dagster.fair import Fair
+from fair_dagster.flows.moving import import_catalog
+from fair_dagster.settings import Settings
+
+CLASSES = ["core", "collections", "features", "item-search"]
+"""Conformance classes of the API. Its fields extension deviates: the server answers such searches as application/json."""
+
+
+@pytest.fixture
+def asked(shared_schemas: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The schemas that were asked for. A request that leaves this machine is answered from the copies, or refused."""
+    cache, send, found = SchemaCache(shared_schemas, offline=True), requests.adapters.HTTPAdapter.send, set()
+
+    def answer(self: Any, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        address = urldefrag(str(request.url)).url
+        if urlsplit(address).hostname in {"127.0.0.1", "localhost"}:
+            return send(self, request, **options)
+        found.add(address)
+        response = requests.Response()
+        response.request, response.url, response.status_code = request, address, 200
+        try:
+            response.raw = BytesIO(json.dumps(cache.get(address)).encode())
+        except MissingSchemaError as error:
+            raise requests.ConnectionError(f"no copy of {address}: {error}") from error
+        response.headers["Content-Type"] = "application/json"
+        return response
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", answer)
+    return found
+
+
+@pytest.fixture
+def published(
+    fair: Fair, promoted: Item, tmp_path: Path, pgstac_database: str, stac_api: Callable[[str], str]
+) -> Settings:
+    """The catalog of a real publication, base model to promoted version, in pgstac."""
+    dsn = SecretStr(pgstac_database)
+    settings = Settings(home=tmp_path / "home", catalog=stac_api(pgstac_database), pgstac_dsn=dsn)
+    assert import_catalog(settings, fair.settings.catalog_path, "empty").differences == ()
+    return settings
+
+
+def validated(address: str) -> dict[str, Any]:
+    from stac_validator.stac_validator import StacValidate
+
+    validator = StacValidate(address, links=False, assets=False)
+    validator.run()
+    (message,) = validator.message
+    return dict(message)
+
+
+def documents(folder: Path) -> Iterator[Path]:
+    yield folder / "catalog.json"
+    for name in COLLECTIONS:
+        yield folder / name / "collection.json"
+        yield from sorted((folder / name).glob("*/*.json"))
+
+
+def test_the_published_files_pass_stac_validator(fair: Fair, promoted: Item, asked: set[str]) -> None:
+    found = {path.stem: validated(str(path)) for path in documents(fair.settings.catalog_path)}
+    assert promoted["id"] in found
+    assert {name: told for name, told in found.items() if not told["valid_stac"]} == {}
+    # Extensions were checked with the core, not left out.
+    declared = {uri for uri in promoted["stac_extensions"] if "stac-extensions.github.io" in uri}
+    assert declared
+    assert {urldefrag(uri).url for uri in declared} <= asked
+
+
+def test_the_documents_of_the_api_pass_stac_validator(published: Settings, promoted: Item, asked: set[str]) -> None:
+    # The landing page is the server's own and of STAC 1.0.0, whose schemas are not among the copies.
+    addresses = [f"{published.catalog}/collections/{name}" for name in COLLECTIONS]
+    addresses.append(f"{published.catalog}/collections/{promoted['collection']}/items/{promoted['id']}")
+    found = [validated(address) for address in addresses]
+    assert [told for told in found if not told["valid_stac"]] == []
+
+
+def test_the_api_passes_stac_api_validator(published: Settings, promoted: Item, asked: set[str]) -> None:
+    from stac_api_validator.validations import QueryConfig, validate_api
+
+    _, errors = validate_api(
+        root_url=published.catalog,
+        ccs_to_validate=CLASSES,
+        collection=promoted["collection"],
+        geometry=json.dumps(promoted["geometry"]),
+        auth_bearer_token=None,
+        auth_query_parameter=None,
+        fields_nested_property=None,
+        validate_pagination=False,
+        query_config=QueryConfig(*[None] * 13),
+        transaction_collection=None,
+        headers={},
+        open_assets_urls=False,
+    )
+    assert list(errors) == []
