@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from tests.deploy.documents import DEPLOY, ROOT, services, stages
-from tests.services.servers import RegistryServer, S3Server
+from tests.services.servers import PostgresServer, RegistryServer, S3Server
 
 WAIT_SECONDS = 180.0
 LAUNCH = """mutation($job: String!) { launchRun(executionParams: {runConfigData: {}, selector: {
@@ -89,9 +89,11 @@ class Stack:
 
 
 @pytest.fixture
-def stack(tmp_path: Path, empty_database: str, s3_server: S3Server, s3_bucket: str) -> Iterator[Stack]:
+def stack(tmp_path: Path, postgres_server: PostgresServer, s3_server: S3Server, s3_bucket: str) -> Iterator[Stack]:
     """Code location, web server and daemon, with an instance in a database of its own."""
-    database = psycopg.conninfo.conninfo_to_dict(empty_database)
+    postgres_server.execute("DROP DATABASE IF EXISTS dagster_of_images WITH (FORCE)")
+    postgres_server.execute("CREATE DATABASE dagster_of_images OWNER dagster")
+    database = psycopg.conninfo.conninfo_to_dict(postgres_server.service.dsn("dagster_of_images", "dagster"))
     instance = tmp_path / "instance"
     instance.mkdir()
     for name in ("dagster.yaml", "workspace.yaml"):
@@ -132,6 +134,7 @@ def stack(tmp_path: Path, empty_database: str, s3_server: S3Server, s3_bucket: s
         found.start(name, services()[name]["command"])
     yield found
     found.stop()
+    postgres_server.execute("DROP DATABASE IF EXISTS dagster_of_images WITH (FORCE)")
 
 
 def test_a_run_goes_from_the_web_server_by_the_queue_to_the_code_location(
@@ -173,6 +176,8 @@ def test_a_run_goes_from_the_web_server_by_the_queue_to_the_code_location(
 
 
 def _answers(stack: Stack) -> bool:
+    for name, process in stack.processes.items():
+        assert process.poll() is None, stack.log(name)[-2000:]
     try:
         return httpx.get(f"http://127.0.0.1:{stack.places['3000']}/server_info", trust_env=False).is_success
     except httpx.HTTPError:
