@@ -121,8 +121,9 @@ def report(services: Services, ask: Ask | None = None, progress: Progress = no_p
     else:
         findings += artifact_findings(services, scanned, ask.collections, checksums=ask.checksums, progress=progress)
         findings += unfinished_findings(services, ask.collections)
-    if not away and not any(scan.damaged for scan in read.scans.values()):
-        findings += unused_findings(services, scanned, ask.collections, read.versions)
+        # What a damaged item names is not known.
+        if not any(scan.damaged for scan in read.scans.values()):
+            findings += unused_findings(services, scanned, ask.collections, read.versions)
     if ask.partitions is not None and items.DATASETS in ask.collections:
         slugs = {*read.families(items.DATASETS), *_missing(findings, items.DATASETS)}
         findings += dataset_partition_findings(ask.partitions.datasets, slugs)

@@ -6,8 +6,6 @@ another thing (a bucket with KMS keys), the object is read back. What a bucket h
 
 import base64
 import hashlib
-import io
-import math
 import os
 import time
 from collections import deque
@@ -20,12 +18,8 @@ from typing import Any
 
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.storage.manifests import StoredFile
+from fair_dagster.storage.parts import BLOCK, PART, Part, Slice, blocks_of, parts_of
 
-PART = 8 << 20
-_MAX_PARTS = 10_000
-"""S3 allows no more in one object."""
-_BLOCK = 1 << 20
-_SENT_AT_ONCE = 1 << 18
 _THREADS = 4
 _RESUMES = 8
 """How often a download that breaks off goes on where it was."""
@@ -45,16 +39,6 @@ class Place:
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
-
-
-@dataclass(frozen=True)
-class _Part:
-    """``length`` bytes of a file from ``offset`` on; ``md5`` of them as they were read."""
-
-    number: int
-    offset: int
-    length: int
-    md5: bytes = b""
 
 
 def upload(source: Path, place: Place) -> StoredFile:
@@ -114,7 +98,7 @@ class _Upload:
         going: deque[Future[dict[str, Any]]] = deque()
         with ThreadPoolExecutor(_THREADS) as pool:
             try:
-                for part in _parts(self.size):
+                for part in parts_of(self.size):
                     if len(going) > _THREADS:
                         self._take(going.popleft())
                     going.append(pool.submit(self._send_part, token, self._hashed(part)))
@@ -124,20 +108,20 @@ class _Upload:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def _hashed(self, part: _Part) -> _Part:
+    def _hashed(self, part: Part) -> Part:
         md5 = hashlib.md5(usedforsecurity=False)
-        for block in _blocks(self.descriptor, part):
+        for block in blocks_of(self.descriptor, part):
             self.whole.update(block)
             md5.update(block)
         self.md5s.append(md5.digest())
-        return _Part(part.number, part.offset, part.length, md5.digest())
+        return Part(part.number, part.offset, part.length, md5.digest())
 
-    def _send_part(self, token: str, part: _Part) -> dict[str, Any]:
+    def _send_part(self, token: str, part: Part) -> dict[str, Any]:
         answer = self.place.client.upload_part(
             **self.place.name,
             UploadId=token,
             PartNumber=part.number,
-            Body=_Slice(self.descriptor, part.offset, part.length),
+            Body=Slice(self.descriptor, part.offset, part.length),
             ContentLength=part.length,
             ContentMD5=base64.b64encode(part.md5).decode(),
         )
@@ -175,16 +159,16 @@ def download(place: Place, target: Path) -> StoredFile:
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("w+b") as stream, ThreadPoolExecutor(_THREADS) as pool:
         descriptor = stream.fileno()
-        going: deque[tuple[_Part, Future[None]]] = deque()
+        going: deque[tuple[Part, Future[None]]] = deque()
 
         def take() -> None:
             part, done = going.popleft()
             done.result()
-            for block in _blocks(descriptor, part):
+            for block in blocks_of(descriptor, part):
                 digest.update(block)
 
         try:
-            for part in _parts(found.size):
+            for part in parts_of(found.size):
                 if len(going) > _THREADS:
                     take()
                 going.append((part, pool.submit(_fetch_part, place, found.etag, part, descriptor)))
@@ -199,7 +183,7 @@ def download(place: Place, target: Path) -> StoredFile:
 def sha256_of(place: Place, found: StoredFile) -> str:
     """The SHA-256 (hex) of an object, read whole. Errors as ``download``."""
     digest = hashlib.sha256()
-    _read(place, found.etag, _Part(1, 0, found.size), digest.update)
+    _read(place, found.etag, Part(1, 0, found.size), digest.update)
     return digest.hexdigest()
 
 
@@ -213,7 +197,7 @@ def head(place: Place) -> StoredFile:
     return StoredFile(int(answer["ContentLength"]), _plain(answer.get("ETag")))
 
 
-def _fetch_part(place: Place, etag: str, part: _Part, descriptor: int) -> None:
+def _fetch_part(place: Place, etag: str, part: Part, descriptor: int) -> None:
     position = part.offset
 
     def keep(block: bytes) -> None:
@@ -223,7 +207,7 @@ def _fetch_part(place: Place, etag: str, part: _Part, descriptor: int) -> None:
     _read(place, etag, part, keep)
 
 
-def _read(place: Place, etag: str, part: _Part, take: Callable[[bytes], Any]) -> None:
+def _read(place: Place, etag: str, part: Part, take: Callable[[bytes], Any]) -> None:
     """Hand the bytes of ``part`` to ``take``, going on where a connection broke off."""
     from botocore.exceptions import HTTPClientError, IncompleteReadError, ResponseStreamingError
     from urllib3.exceptions import HTTPError
@@ -258,7 +242,7 @@ def _body(place: Place, etag: str, first: int, last: int) -> Iterator[bytes]:
         expected = last - first + 1
         if int(answer["ContentLength"]) != expected:
             raise StorageError(f"{place} answers with {answer['ContentLength']} bytes where {expected} were asked for")
-        yield from body.iter_chunks(_BLOCK)
+        yield from body.iter_chunks(BLOCK)
 
 
 def _require_equal(place: Place, sha256: str) -> None:
@@ -272,53 +256,5 @@ def _require_equal(place: Place, sha256: str) -> None:
         raise StorageError(f"{place} arrived damaged and was removed again; try again, and look at the network between")
 
 
-def _parts(size: int) -> Iterator[_Part]:
-    length = max(PART, math.ceil(size / _MAX_PARTS / _BLOCK) * _BLOCK)
-    for number, offset in enumerate(range(0, size, length), start=1):
-        yield _Part(number, offset, min(length, size - offset))
-
-
-def _blocks(descriptor: int, part: _Part) -> Iterator[bytes]:
-    position, end = part.offset, part.offset + part.length
-    while position < end:
-        block = os.pread(descriptor, min(_BLOCK, end - position), position)
-        if not block:
-            raise StorageError("the file became shorter while it was read; try again")
-        yield block
-        position += len(block)
-
-
 def _plain(etag: Any) -> str:
     return str(etag or "").strip('"')
-
-
-class _Slice(io.RawIOBase):
-    """A part of an open file, read where it lies: sending a part takes no memory of its size."""
-
-    def __init__(self, descriptor: int, offset: int, length: int) -> None:
-        super().__init__()
-        self._descriptor, self._offset, self._length = descriptor, offset, length
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
-        self._position = max(base + offset, 0)
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(self._length - self._position, 0)
-        # The HTTP library asks for blocks so small that their number would cost more than their bytes, and sends what
-        # it is given.
-        wanted = left if size < 0 else min(left, max(size, _SENT_AT_ONCE))
-        block = os.pread(self._descriptor, wanted, self._offset + self._position)
-        self._position += len(block)
-        return block

@@ -16,7 +16,7 @@ from fair_dagster.domain.errors import StorageError
 from fair_dagster.settings import Settings
 from fair_dagster.storage import s3_client
 from fair_dagster.storage.local import describe
-from fair_dagster.storage.s3_transfer import PART
+from fair_dagster.storage.parts import PART
 from fair_dagster.storage.store import open_artifacts
 from tests.storage.conftest import Bucket
 from tests.storage.faulty import FaultyProxy
