@@ -23,7 +23,7 @@ from fair_dagster.flows.moving import import_catalog
 from fair_dagster.settings import Settings
 
 CLASSES = ["core", "collections", "features", "item-search"]
-"""Conformance classes of the API. Its fields extension deviates: the server answers such searches as application/json."""
+"""Conformance classes of the API. Not its fields extension: the server answers such searches as application/json."""
 
 
 @pytest.fixture
