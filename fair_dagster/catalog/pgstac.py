@@ -46,6 +46,9 @@ class Pgstac:
         lock_timeout: seconds to wait for another writer of the same family.
         patience: for a server that restarts.
         conflicts: for transactions that PostgreSQL wants repeated.
+
+    Raises:
+        RefusedError: the DSN cannot be read.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Pgstac:
         patience: Patience | None = None,
         conflicts: Patience | None = None,
     ) -> None:
+        _require_readable(dsn)
         self._dsn = dsn
         self._lock_timeout = lock_timeout
         self._patience = patience or Patience()
@@ -170,6 +174,29 @@ def require_driver() -> None:
     except ImportError as error:
         problem = f"it needs psycopg, which cannot be imported ({error}): pip install 'fair-dagster[team]'"
         raise RefusedError("the setting FAIR_PGSTAC_DSN", [problem]) from error
+
+
+def _require_readable(dsn: SecretStr) -> None:
+    """Refuse a DSN that PostgreSQL's library would not understand, or would take a part of the password for an address.
+
+    What the library says about either quotes the DSN, and so the password.
+    """
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        parts = conninfo_to_dict(dsn.get_secret_value())
+    except psycopg.ProgrammingError:
+        parts = {"host": "@"}
+    address = "".join(str(parts.get(name) or "") for name in ("host", "hostaddr", "dbname"))
+    ports = str(parts.get("port") or "").replace(",", "")
+    if "@" in address or (ports and not ports.isdecimal()):
+        problem = (
+            "it cannot be read; it is postgresql://user:password@host:5432/database, where % @ : / ? # [ ] and blanks "
+            "in the password are written in percent (%25 for %, %40 for @), or keywords: host=… user=… password='…' "
+            "dbname=…"
+        )
+        raise RefusedError("the setting FAIR_PGSTAC_DSN", [problem])
 
 
 def _is_repeated(error: "psycopg.Error") -> bool:

@@ -1,7 +1,5 @@
 """Writing a real pgstac: atomic, one family at a time, whatever the database or other writers do meanwhile."""
 
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -290,17 +288,6 @@ def test_items_of_a_collection_with_common_assets_are_read_alike(
     sql(query, base, LOCAL)
     store.apply(create("village"))
     assert [store.get(key(slug, 1)) for slug in ("town", "village")] == list(store.scan(LOCAL).items)
-
-
-def test_without_the_driver_it_is_said_what_to_install(tmp_path: Path) -> None:
-    program = (
-        "import sys; sys.modules['psycopg'] = None\n"
-        "from fair_dagster.catalog.store import open_store\nfrom fair_dagster.settings import Settings\n"
-        "open_store(Settings(catalog='http://127.0.0.1:1', pgstac_dsn='postgresql://127.0.0.1/x'))"
-    )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert "RefusedError" in ended.stderr
-    assert "pip install 'fair-dagster[team]'" in ended.stderr
 
 
 def test_a_store_is_a_catalog_store(store: StacStore) -> None:
