@@ -5,9 +5,10 @@ Each works with the real flows on a real ZenML. How they are started and killed 
 
 import random
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError
@@ -79,6 +80,22 @@ def begin(settings: Settings, say: Say, _: int, folder: str, town: Sequence[str]
     _register(services, folder, town)
     _promote(services, 1)
     say(left=[str(finding) for finding in report(services)])
+
+
+def warm(settings: Settings, folder: str, town: Sequence[str]) -> None:
+    """Do all of it once, in a catalog that is of no further use, and close ZenML's database again."""
+    from zenml.client import Client
+
+    begin(settings, _unheard, 0, folder, town)
+    services = Services(settings)
+    for number in (2, 3, 1):
+        _promote(services, number)
+    judge(settings, _unheard, 0, [2, 3, 1], [])
+    Client().zen_store.engine.dispose()
+
+
+def _unheard(**_: Any) -> None:
+    """Nobody listens."""
 
 
 def _register(services: Services, folder: str, town: Sequence[str]) -> None:
@@ -208,9 +225,10 @@ def _artifact_problems(services: Services, version: VersionRecord, item: items.I
 
 def _leftovers(services: Services) -> list[str]:
     """What is left once the times are over for which unfinished and unused files are let alone."""
-    unused_artifacts.UNUSED_AFTER = unused_artifacts.UNFINISHED_AFTER = -3600.0
-    repair(services, report(services))
-    problems = [f"later: {finding}" for finding in report(services)]
+    with patch.multiple(unused_artifacts, UNUSED_AFTER=-3600.0, UNFINISHED_AFTER=-3600.0):
+        found = report(services)
+        repair(services, found)
+        problems = [f"later: {finding}" for finding in report(services)] if found else []
     problems += [f"unfinished: {one.key}" for one in services.artifacts.unfinished()]
     root = services.settings.catalog_path
     journal = root / ".journal.json"
@@ -220,6 +238,4 @@ def _leftovers(services: Services) -> list[str]:
     return problems + [f"left: {path}" for path in temporary]
 
 
-ACTS: dict[str, Callable[..., None]] = {
-    act.__name__: act for act in (make_versions, begin, promote, judge)
-}
+ACTS: dict[str, Callable[..., None]] = {act.__name__: act for act in (make_versions, begin, promote, judge)}

@@ -66,6 +66,7 @@ def crash_home(tmp_path_factory: pytest.TempPathFactory, schema_cache: Path) -> 
     database = home / "zenml" / "local_stores" / "default_zen_store"
     zenml = Folder(database, root / "zenml", {}, {})
     zenml.keep()
+    nursery.warm(settings | {"catalog": str(root / "warm"), "artifacts": str(root / "artifacts")}, **sources)
     yield Home(nursery, settings, zenml, sources)
     nursery.close()
 

@@ -68,9 +68,13 @@ class Database:
     def keep(self) -> None:
         service = self.server.service
         service.drop_database(self.kept)
-        # A template may have no clients.
+        # A template may have no clients, and the API comes back at once.
+        self.server.execute(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS false')
         self.server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (self.name,))
-        service.make_database(self.kept, self.name)
+        try:
+            service.make_database(self.kept, self.name)
+        finally:
+            self.server.execute(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS true')
 
     def reset(self) -> None:
         self.server.service.drop_database(self.name)

@@ -31,7 +31,7 @@ class Point:
 
 
 def spread(seed: int, count: int, effects: int, seconds: float) -> list[Point]:
-    """``count`` points: the work is cut into equal parts, and one point is thrown into each.
+    """``count`` points, in any order: the work is cut into equal parts, and one point is thrown into each.
 
     Args:
         effects: how many there are in the whole work.
@@ -40,7 +40,9 @@ def spread(seed: int, count: int, effects: int, seconds: float) -> list[Point]:
     dice = random.Random(seed)
     by_effect = (count + 1) // 2
     points = [Point(effect=1 + int(at * effects)) for at in _thrown(dice, by_effect)]
-    return points + [Point(seconds=at * seconds) for at in _thrown(dice, count - by_effect)]
+    points += [Point(seconds=at * seconds) for at in _thrown(dice, count - by_effect)]
+    dice.shuffle(points)
+    return points
 
 
 def _thrown(dice: random.Random, count: int) -> list[float]:

@@ -3,6 +3,7 @@
 What a process has said that is done stays done. All its points hold: ``pytest tests/crash --points 50``.
 """
 
+import logging
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,7 @@ from tests.crash.conftest import Crash, Row
 from tests.crash.nursery import Ended
 from tests.crash.points import Point, spread
 
+_log = logging.getLogger(__name__)
 ORDER = (2, 3, 1)
 """Two first publications and a return to the version that is in production at the beginning."""
 
@@ -25,7 +27,7 @@ def judged(crash: Crash, ended: Ended) -> list[str]:
 @pytest.mark.parametrize(
     ("catalog", "artifacts"), [("JSON", "folder"), ("JSON", "S3"), ("pgstac", "S3"), ("STAC API", "folder")]
 )
-def test_killed_at_any_point_of_a_promotion_one_reconciliation_completes_it(  # noqa: PLR0917
+def test_killed_at_any_point_of_a_promotion_one_reconciliation_completes_it(
     crash: Callable[[str, str], Crash],
     catalog: str,
     artifacts: str,
@@ -46,7 +48,9 @@ def test_killed_at_any_point_of_a_promotion_one_reconciliation_completes_it(  # 
         assert not ended.all("raised")
         if ended.was_killed:
             phases.append(ended.phase)
+        _log.info("%s, %s, %s: killed %s", catalog, artifacts, point, ended.phase if ended.was_killed else "too late")
         if problems := judged(installation, ended):
+            _log.error("%s", problems)
             wrong[point] = [f"killed {ended.phase}, acknowledged {ended.all('acknowledged')}", *problems]
     rows.append((f"{catalog}, {artifacts}", phases))
     assert wrong == {}, f"--dice {dice} --points {count}"
