@@ -112,10 +112,16 @@ def test_the_teams_configuration_holds_no_password() -> None:
 
 
 def test_a_team_shares_runs_and_places_for_trainings_in_postgresql(
-    tmp_path: Path, postgres: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, postgres: dict[str, str], s3_server: Any, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(TEAM, tmp_path / "dagster.yaml")
-    for name, value in (postgres | {"DAGSTER_HOME": str(tmp_path)}).items():
+    logs = {
+        "DAGSTER_LOGS_BUCKET": s3_bucket,
+        "AWS_ACCESS_KEY_ID": s3_server.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3_server.secret_key,
+        "AWS_ENDPOINT_URL_S3": s3_server.endpoint,
+    }
+    for name, value in (postgres | logs | {"DAGSTER_HOME": str(tmp_path)}).items():
         monkeypatch.setenv(name, value)
     with open_instance(Settings(home=tmp_path / "home")) as instance:
         assert type(instance.run_storage).__name__ == "PostgresRunStorage"
