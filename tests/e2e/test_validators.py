@@ -4,49 +4,20 @@ They fetch schemas. Here they are given copies instead of the network, and a sch
 test by its name.
 """
 
-import json
 from collections.abc import Callable, Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import urldefrag, urlsplit
+from urllib.parse import urldefrag
 
 import pytest
-import requests
 from pydantic import SecretStr
 
-from fair_dagster.catalog.schema_cache import MissingSchemaError, SchemaCache
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.items import COLLECTIONS
 from fair_dagster.fair import Fair
 from fair_dagster.flows.moving import import_catalog
 from fair_dagster.settings import Settings
-
-CLASSES = ["core", "collections", "features", "item-search"]
-"""Conformance classes of the API. Not its fields extension: the server answers such searches as application/json."""
-
-
-@pytest.fixture
-def asked(shared_schemas: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """The schemas that were asked for. A request that leaves this machine is answered from the copies, or refused."""
-    cache, send, found = SchemaCache(shared_schemas, offline=True), requests.adapters.HTTPAdapter.send, set()
-
-    def answer(self: Any, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        address = urldefrag(str(request.url)).url
-        if urlsplit(address).hostname in {"127.0.0.1", "localhost"}:
-            return send(self, request, **options)
-        found.add(address)
-        response = requests.Response()
-        response.request, response.url, response.status_code = request, address, 200
-        try:
-            response.raw = BytesIO(json.dumps(cache.get(address)).encode())
-        except MissingSchemaError as error:
-            raise requests.ConnectionError(f"no copy of {address}: {error}") from error
-        response.headers["Content-Type"] = "application/json"
-        return response
-
-    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", answer)
-    return found
+from tests.schema_server import asked  # noqa: F401 - a fixture
 
 
 @pytest.fixture
@@ -76,7 +47,11 @@ def documents(folder: Path) -> Iterator[Path]:
         yield from sorted((folder / name).glob("*/*.json"))
 
 
-def test_the_published_files_pass_stac_validator(fair: Fair, promoted: Item, asked: set[str]) -> None:
+def test_the_published_files_pass_stac_validator(
+    fair: Fair,
+    promoted: Item,
+    asked: set[str],  # noqa: F811
+) -> None:
     found = {path.stem: validated(str(path)) for path in documents(fair.settings.catalog_path)}
     assert promoted["id"] in found
     assert {name: told for name, told in found.items() if not told["valid_stac"]} == {}
@@ -86,29 +61,13 @@ def test_the_published_files_pass_stac_validator(fair: Fair, promoted: Item, ask
     assert {urldefrag(uri).url for uri in declared} <= asked
 
 
-def test_the_documents_of_the_api_pass_stac_validator(published: Settings, promoted: Item, asked: set[str]) -> None:
+def test_the_documents_of_the_api_pass_stac_validator(
+    published: Settings,
+    promoted: Item,
+    asked: set[str],  # noqa: F811
+) -> None:
     # The landing page is the server's own and of STAC 1.0.0, whose schemas are not among the copies.
     addresses = [f"{published.catalog}/collections/{name}" for name in COLLECTIONS]
     addresses.append(f"{published.catalog}/collections/{promoted['collection']}/items/{promoted['id']}")
     found = [validated(address) for address in addresses]
     assert [told for told in found if not told["valid_stac"]] == []
-
-
-def test_the_api_passes_stac_api_validator(published: Settings, promoted: Item, asked: set[str]) -> None:
-    from stac_api_validator.validations import QueryConfig, validate_api
-
-    _, errors = validate_api(
-        root_url=published.catalog,
-        ccs_to_validate=CLASSES,
-        collection=promoted["collection"],
-        geometry=json.dumps(promoted["geometry"]),
-        auth_bearer_token=None,
-        auth_query_parameter=None,
-        fields_nested_property=None,
-        validate_pagination=False,
-        query_config=QueryConfig(*[None] * 13),
-        transaction_collection=None,
-        headers={},
-        open_assets_urls=False,
-    )
-    assert list(errors) == []
