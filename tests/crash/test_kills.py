@@ -24,6 +24,7 @@ def judged(crash: Crash, ended: Ended) -> list[str]:
     return list(crash.done("judge", acknowledged=acknowledged, begun=begun).last("problems"))
 
 
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize(
     ("catalog", "artifacts"), [("JSON", "folder"), ("JSON", "S3"), ("pgstac", "S3"), ("STAC API", "folder")]
 )

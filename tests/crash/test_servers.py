@@ -19,6 +19,7 @@ ORDER = (2, 3, 1, 2)
 OUTAGES = 2
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("catalog", "artifacts", "victim", "named"),
     [
