@@ -17,7 +17,7 @@ from tests.crash.nursery import Ended, Nursery
 from tests.crash.places import Bucket, Database, Folder, Place, World
 from tests.crash.points import Point, table
 
-POINTS = 6
+POINTS = 4
 DICE = 4
 VERSIONS = 3
 Row = tuple[str, list[str]]
