@@ -23,6 +23,8 @@ from fair_dagster.domain.urls import redacted
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _BAD_GATEWAYS = frozenset({502, 503, 504})
 _LONGEST_WAIT = 30.0
+_BODY_KEPT = frozenset({307, 308})
+"""Redirects after which a request is sent on as it was; after others it arrives as a GET or without its body."""
 _KNOCKS = 3
 """How often a host is tried that has never answered: most likely its name is wrong, and a person is waiting."""
 _LONGEST_TEXT = 300
@@ -71,6 +73,7 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
         self.session.mount(f"{parts.scheme}://{parts.netloc}/", _Bearer(token))
         self.session.hooks["response"].append(self._note)
         self._retry_after: float | None = None
+        self._moved_to = ""
         self._answered = False
 
     def request(
@@ -98,13 +101,15 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
         href = self._reachable(href)
         waits, uncertain, refusals = self._patience.waits(), False, 0
         while True:
-            self._retry_after = None
+            self._retry_after, self._moved_to = None, ""
             try:
                 text = super().request(href, method, headers, parameters)
                 self._answered = True
                 return Answer(text, uncertain)
             except APIError as error:
                 failure = error
+            if self._moved_to:
+                raise _redirected(f"{method} {redacted(href)}", self._moved_to)
             status = getattr(failure, "status_code", None)
             wait = next(waits, None)
             self._answered = self._answered or status is not None
@@ -141,6 +146,9 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
 
     def _note(self, response: requests.Response, *_: Any, **__: Any) -> None:
         self._retry_after = _seconds(response.headers.get("Retry-After"))
+        if response.is_redirect and response.request.method != "GET" and response.status_code not in _BODY_KEPT:
+            self._moved_to = response.headers["Location"]
+            raise requests.TooManyRedirects("one that loses what is sent")
 
     def _told(self, failure: APIError, status: int | None, what: str, *, uncertain: bool) -> StacApiError:
         body = str(failure)
@@ -162,6 +170,13 @@ class _Bearer(HTTPAdapter):
     def add_headers(self, request: requests.PreparedRequest, **_: Any) -> None:
         if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
+
+
+def _redirected(what: str, location: str) -> StacApiError:
+    return StacApiError(
+        f"the STAC API answered {what} by sending it on to {redacted(location)}, where it would arrive without what it "
+        "asks for: set FAIR_CATALOG to the address there (https:// instead of http://, most likely)"
+    )
 
 
 def _named(status: int) -> str:

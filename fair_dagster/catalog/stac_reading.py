@@ -101,12 +101,23 @@ class StacReader:
                 limit=limit,
             )
             for page in search.pages_as_dicts():
-                yield from page["features"]
+                for feature in page["features"]:
+                    self._require_asked_for(feature, collection, ids)
+                    yield feature
         except DoesNotConformTo as error:
             problem = f"the API at {redacted(self.url)} lacks what is needed to read items: {error}"
             raise CatalogError(f"{problem}. It must offer item search with filter and sort") from error
         except (APIError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _not_stac(self.url, error) from error
+
+    def _require_asked_for(self, feature: Document, collection: str, ids: Sequence[str] | None) -> None:
+        """What was not asked for is a search that was not understood, and its absence would not be an absence."""
+        of, item_id = feature.get("collection", collection), feature.get("id")
+        if of != collection or (ids is not None and item_id not in ids):
+            raise CatalogError(
+                f"the API at {redacted(self.url)} answers a search in {collection} with {of}/{item_id}, which was not "
+                "asked for. FAIR_CATALOG must be the root of a STAC API that carries out searches by POST"
+            )
 
     def collection(self, layout: StacLayout, name: str) -> Document | None:
         """The document of a collection; None where there is none."""

@@ -37,13 +37,16 @@ def told(status: int, *, late: bool = False, **headers: str) -> Reply:
 
 @dataclass
 class StacServer:
-    """Keeps collections and items in memory; ``script`` holds replies for requests that begin with a text."""
+    """Keeps collections and items in memory; ``script`` holds replies for requests that begin with a text; all
+    others are redirected where it has ``moved``, by this status to this root.
+    """
 
     url: str = ""
     transactions: bool = True
     collections: dict[str, Document] = field(default_factory=dict)
     items: dict[tuple[str, str], Document] = field(default_factory=dict)
     script: list[tuple[str, Reply]] = field(default_factory=list)
+    moved: tuple[int, str] | None = None
     seen: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     watch: Callable[[], None] = lambda: None
@@ -58,6 +61,9 @@ class StacServer:
             if request.startswith(start):
                 del self.script[number]
                 return reply
+        if self.moved is not None:
+            status, root = self.moved
+            return Reply(status, b"", (("Location", root + request.split(" ", 1)[1]),))
         return None
 
     def answer(self, method: str, path: str, body: Document) -> tuple[int, Document]:

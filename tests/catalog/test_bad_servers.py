@@ -1,5 +1,6 @@
 """STAC APIs that fail: what is tried again, what is not, what is told, and what is left behind."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -120,6 +121,44 @@ def test_a_wrong_url_is_told(server: StacServer, tmp_path: Path, path: str, said
     with pytest.raises(CatalogError, match=said) as failed:
         opened(url, tmp_path).ids(LOCAL)
     assert "FAIR_CATALOG" in str(failed.value)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_what_would_be_lost_by_a_redirect_is_not_sent_on(
+    store: CatalogStore, server: StacServer, tmp_path: Path, status: int
+) -> None:
+    """As ``return 301 https://…`` in a proxy: clients send a POST on as a GET, which any API answers gladly."""
+    store.apply(create("ramp"))
+    with running(StacServer(moved=(status, server.url))) as front:
+        moved, before = opened(front.url, tmp_path), dict(server.items)
+        for act in (
+            lambda: moved.get(key("other", 1)),
+            lambda: moved.ids(LOCAL),
+            lambda: moved.refresh(LOCAL),
+            lambda: moved.apply(create("zeta")),
+            lambda: moved.apply(ChangeSet((Change("delete", key("ramp", 1), "gone"),))),
+        ):
+            with pytest.raises(CatalogError, match=f"sending it on to {server.url}.*set FAIR_CATALOG"):
+                act()
+        assert server.items == before
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_redirect_that_loses_nothing_is_followed(server: StacServer, tmp_path: Path, status: int) -> None:
+    with running(StacServer(moved=(status, server.url))) as front:
+        moved = opened(front.url, tmp_path)
+        moved.apply(create("ramp"))
+        assert moved.ids(LOCAL) == ["ramp-v1"]
+
+
+def test_items_that_were_not_asked_for_are_no_answer(store: CatalogStore, server: StacServer) -> None:
+    """A server that does not understand a search and shows anything must not pass for one that has found it."""
+    store.apply(create("ramp"))
+    every = json.dumps({"features": list(server.items.values()), "links": []}).encode()
+    for act in (lambda: store.get(key("other", 1)), lambda: store.ids("base-models")):
+        server.fail("POST /search", Reply(body=every))
+        with pytest.raises(CatalogError, match="local-models/ramp-v1, which was not asked for"):
+            act()
 
 
 def test_a_url_with_a_password_or_of_another_kind_is_refused(tmp_path: Path) -> None:
