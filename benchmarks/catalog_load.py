@@ -166,6 +166,7 @@ def _outcome(store: CatalogStore, slugs: list[str], found: list[dict[str, Any]],
         "families": len(acknowledged),
         "conflicts": sum(one["conflicts"] for one in writers),
         "failures": sorted({text for one in writers for text in one["failures"]}),
+        "writers that failed": sum(bool(one["failures"]) for one in writers),
         "failed reads": sorted({text for one in found if "reader" in one for text in one["failures"]}),
         "readers": [{name: one[name] for name in ("reader", "reads", "families")} for one in found if "reader" in one],
         "seen": sorted({text for one in found for text in one.get("wrong", ())}),
@@ -219,7 +220,7 @@ def main(
 
 
 def _report(found: dict[str, Any]) -> Report:
-    names = ("promotions", "promotions/s", "families", "conflicts")
+    names = ("promotions", "promotions/s", "families", "conflicts", "writers that failed")
     rows: list[Row] = [{name: found[name] for name in names}]
     budgets = [
         Budget("reads that saw two active items of a family, or none any more", len(found["seen"]), 0),

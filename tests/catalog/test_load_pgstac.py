@@ -32,4 +32,5 @@ def test_promotions_outlast_a_restart_of_postgresql(settings: Settings, postgres
     assert (found["seen"], found["wrong"]) == ([], [])
     assert found["promotions"] > 0
     # Most writers go on by themselves. One that does not says why.
+    assert found["writers that failed"] < 4
     assert [text for text in found["failures"] if "FAIR_PGSTAC_DSN" not in text and "STAC API" not in text] == []
