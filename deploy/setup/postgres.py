@@ -17,6 +17,7 @@ from psycopg import sql
 
 MAINTENANCE_DATABASE = "postgres"
 PGSTAC_DATABASE = "pgstac"
+_TABLES = ("collections", "items", "partition_stats", "queryables")
 _WAIT_SECONDS = 90.0
 
 
@@ -54,6 +55,7 @@ def main() -> int:
             ensure_database(connection, PGSTAC_DATABASE)
         print(f"pgstac is at version {migrate()}")
         with _connected(PGSTAC_DATABASE) as connection:
+            check_tables(connection)
             for role in ROLES:
                 grant(connection, role)
     except (SetupError, psycopg.Error) as error:
@@ -99,17 +101,17 @@ def ensure_role(connection: psycopg.Connection, role: Role, password: str) -> No
 def ensure_database(connection: psycopg.Connection, database: str, owner: str | None = None) -> None:
     """Make the database when it is not there; only its owner and the administrator may enter."""
     name = sql.Identifier(database)
-    if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
-        print(f"database {database}: is there")
-        return
+    found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
     if owner:
         # An administrator that is no superuser must belong to the role whose database it makes.
         connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(owner)))
-    owned = sql.SQL(" OWNER {}").format(sql.Identifier(owner)) if owner else sql.SQL("")
-    connection.execute(sql.SQL("CREATE DATABASE {}").format(name) + owned)
-    # To enter only: pgstac makes temporary tables under roles of its own.
+    if not found:
+        owned = sql.SQL(" OWNER {}").format(sql.Identifier(owner)) if owner else sql.SQL("")
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(name) + owned)
+    # To enter only: pgstac makes temporary tables under roles of its own. Also of one that is there: it may have been
+    # made by hand for a restore, or by a setup that was killed here.
     connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(name))
-    print(f"database {database}: made")
+    print(f"database {database}: {'is there' if found else 'made'}")
 
 
 def migrate() -> str:
@@ -129,6 +131,21 @@ def migrate() -> str:
         raise
     except Exception as error:
         raise SetupError(f"pgstac cannot be migrated: {error}") from error
+
+
+def check_tables(connection: psycopg.Connection) -> None:
+    """See that pgstac is whole: a dump that is restored as it is comes without its collections.
+
+    Raises:
+        SetupError: a table is missing.
+    """
+    query = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass('pgstac.' || name) IS NULL"
+    missing = [str(name) for (name,) in connection.execute(query, [list(_TABLES)]).fetchall()]
+    if missing:
+        raise SetupError(
+            f"the database {PGSTAC_DATABASE} lacks the tables {', '.join(missing)}: restore it as docs/deploying.md "
+            "tells, or drop it and import the catalog from an export"
+        )
 
 
 def grant(connection: psycopg.Connection, role: Role) -> None:

@@ -1,51 +1,10 @@
 """What prepares the servers, against real ones: it may run twice, says what is wrong, and gives each role no more."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Mapping
-
 import psycopg
 import pytest
 
-from scripts.local_services.servers.postgres import ADMIN
-from tests.deploy.documents import DEPLOY, ROOT
+from tests.deploy.setting_up import COLLECTION, ITEM, run_setup
 from tests.services.servers import PostgresServer, S3Server, ZenMlServer
-
-ITEM = """{"type": "Feature", "stac_version": "1.1.0", "id": "a", "collection": "c", "links": [], "assets": {},
- "geometry": {"type": "Point", "coordinates": [0, 0]}, "bbox": [0, 0, 0, 0],
- "properties": {"datetime": "2026-01-01T00:00:00Z"}}"""
-COLLECTION = """{"type": "Collection", "id": "c", "stac_version": "1.1.0", "description": "d", "license": "other",
- "links": [], "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[null, null]]}}}"""
-
-
-def _run(script: str, environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return subprocess.run(
-        [sys.executable, str(DEPLOY / "setup" / script), *arguments],
-        env={**kept, **environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=150,
-    )
-
-
-@pytest.fixture
-def prepared(postgres_server: PostgresServer) -> dict[str, str]:
-    """The variables with which the tests' server was prepared, by this very script."""
-    secret = postgres_server.service.secret
-    return {
-        "PGHOST": "127.0.0.1",
-        "PGPORT": str(postgres_server.port),
-        "PGUSER": ADMIN,
-        "PGPASSWORD": secret(ADMIN),
-        "DAGSTER_PG_PASSWORD": secret("dagster"),
-        "MLFLOW_DB_PASSWORD": secret("mlflow"),
-        "PGSTAC_PASSWORD": secret("fair"),
-        "STAC_API_PASSWORD": secret("stac_api"),
-    }
 
 
 def test_each_role_may_do_its_own_and_no_more(postgres_server: PostgresServer, pgstac_database: str) -> None:
@@ -74,7 +33,7 @@ def test_each_role_may_do_its_own_and_no_more(postgres_server: PostgresServer, p
 def test_to_prepare_again_changes_nothing(prepared: dict[str, str], postgres_server: PostgresServer) -> None:
     counted = "SELECT count(*) FROM pg_roles UNION ALL SELECT count(*) FROM pg_database"
     before = postgres_server.execute(counted)
-    done = _run("postgres.py", prepared)
+    done = run_setup("postgres.py", prepared)
     assert done.returncode == 0, done.stderr
     assert "made" not in done.stdout
     assert "pgstac is at version" in done.stdout
@@ -85,14 +44,14 @@ def test_to_prepare_again_changes_nothing(prepared: dict[str, str], postgres_ser
 
 def test_passwords_that_are_missing_are_all_named(prepared: dict[str, str]) -> None:
     given = {name: value for name, value in prepared.items() if name.startswith("PG") and name != "PGSTAC_PASSWORD"}
-    done = _run("postgres.py", given)
+    done = run_setup("postgres.py", given)
     assert done.returncode == 1
     assert "DAGSTER_PG_PASSWORD, MLFLOW_DB_PASSWORD, PGSTAC_PASSWORD, STAC_API_PASSWORD" in done.stderr
     assert done.stdout == ""
 
 
 def test_an_administrator_whom_the_server_does_not_know_is_told_so(prepared: dict[str, str]) -> None:
-    done = _run("postgres.py", prepared | {"PGUSER": "nobody", "PGPASSWORD": "wrong"})
+    done = run_setup("postgres.py", prepared | {"PGUSER": "nobody", "PGPASSWORD": "wrong"})
     assert done.returncode == 1
     assert "was not prepared" in done.stderr
     assert "nobody" in done.stderr
@@ -107,11 +66,11 @@ def test_buckets_are_made_once(s3_server: S3Server, s3_bucket: str) -> None:
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     other = f"{s3_bucket}-other"
-    done = _run("buckets.py", variables, s3_bucket, other)
+    done = run_setup("buckets.py", variables, s3_bucket, other)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"bucket {s3_bucket}: is there", f"bucket {other}: made"]
-    assert _run("buckets.py", variables, other).stdout == f"bucket {other}: is there\n"
-    refused = _run("buckets.py", variables | {"AWS_SECRET_ACCESS_KEY": "wrong"}, s3_bucket)
+    assert run_setup("buckets.py", variables, other).stdout == f"bucket {other}: is there\n"
+    refused = run_setup("buckets.py", variables | {"AWS_SECRET_ACCESS_KEY": "wrong"}, s3_bucket)
     assert refused.returncode == 1
     assert f"bucket {s3_bucket} cannot be made" in refused.stderr
     s3_server.client().delete_bucket(Bucket=other)
@@ -124,7 +83,7 @@ def test_a_key_of_zenml_lets_its_account_in(zenml_server: ZenMlServer) -> None:
     variables = {"ZENML_URL": url, "ZENML_USER": "default", "ZENML_PASSWORD": zenml_server.admin_password}
     keys = []
     for _ in range(2):
-        done = _run("zenml_key.py", variables, "deploy-test")
+        done = run_setup("zenml_key.py", variables, "deploy-test")
         assert done.returncode == 0, done.stderr
         variable, _, key = done.stdout.strip().partition("=")
         assert variable == "ZENML_STORE_API_KEY"
@@ -132,7 +91,7 @@ def test_a_key_of_zenml_lets_its_account_in(zenml_server: ZenMlServer) -> None:
     assert keys[0] != keys[1]
     for key in keys:
         assert httpx.post(f"{url}/api/v1/login", data={"password": key}, timeout=30).status_code == 200
-    wrong = _run("zenml_key.py", variables | {"ZENML_PASSWORD": "wrong"}, "deploy-test")
+    wrong = run_setup("zenml_key.py", variables | {"ZENML_PASSWORD": "wrong"}, "deploy-test")
     assert wrong.returncode == 1
     assert "check ZENML_USER and ZENML_PASSWORD" in wrong.stderr
     assert wrong.stdout == ""
