@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 KEY_TAG = "fair.tracking_key"
 VERSION_TAG = "fair.zenml_version_id"
+_PARAM_AGAIN = "fair.param."
+"""Prefix of tags with the later values of params: the first ones stay."""
 # Without it MLflow's pages take an experiment for one of language models, and show no metrics on it.
 _TRAINS_MODELS = {"mlflow.experimentKind": "custom_model_development"}
 _METRICS_A_CALL = 1000
@@ -66,10 +68,22 @@ class MlflowTracker:
         for points in _chunks(batch.points, _METRICS_A_CALL):
             metrics = [Metric(point.name, point.value, point.time, point.step) for point in points]
             self._client.log_batch(opened.id, metrics=metrics)
-        for params in _chunks(tuple(batch.params.items()), _TAGS_A_CALL):
+        new, again = self._params(opened, batch.params)
+        for params in _chunks(tuple(new.items()), _TAGS_A_CALL):
             self._client.log_batch(opened.id, params=[Param(*param) for param in params])
-        for tags in _chunks(tuple(batch.tags.items()), _TAGS_A_CALL):
+        for tags in _chunks(tuple({**batch.tags, **again}.items()), _TAGS_A_CALL):
             self._client.log_batch(opened.id, tags=[RunTag(*tag) for tag in tags])
+
+    def _params(self, opened: Opened, params: Mapping[str, str]) -> tuple[Mapping[str, str], dict[str, str]]:
+        """Params that the run does not have yet, and as tags those that it has with another value.
+
+        MLflow takes no second value, and with it nothing of the call.
+        """
+        if not params:
+            return {}, {}
+        known = self._client.get_run(opened.id).data.params
+        again = {f"{_PARAM_AGAIN}{key}": text for key, text in params.items() if known.get(key, text) != text}
+        return {key: text for key, text in params.items() if key not in known}, again
 
     def add_files(self, opened: Opened, files: Mapping[str, Path]) -> None:
         for name, path in files.items():

@@ -16,7 +16,9 @@ from fair_dagster.pipelines import metadata
 from fair_dagster.processes import Process
 from fair_dagster.settings import Settings
 from fair_dagster.tracking.environment import training_environment
+from fair_dagster.tracking.mlflow_runs import MlflowTracker
 from fair_dagster.tracking.outbox import Amendment, Entry, add_amendment, entries
+from fair_dagster.tracking.sender import Sending
 from tests.tracking.conftest import UUID, Home, MlflowServer
 
 _CONTRIBUTED = """
@@ -214,6 +216,26 @@ def test_runs_that_somebody_else_opened_are_taken_up(home: Home, mlflow_server: 
     assert client.get_run(lost.info.run_id).info.status == "KILLED"
     assert client.get_run(ended.info.run_id).info.status == "FINISHED"
     assert not list(entries(here.outbox))
+
+
+def test_a_param_that_the_pipeline_logs_with_another_value_stops_nothing(home: Home, mlflow_client: Any) -> None:
+    from mlflow import MlflowClient
+
+    entry = home.begin()
+    own = MlflowClient(tracking_uri=entry.contributed_path.as_uri())
+    run = own.create_run(own.create_experiment("autolog"))
+    own.log_param(run.info.run_id, "epochs", "3.0")
+    own.log_param(run.info.run_id, "optimizer", "AdamW")
+    own.log_metric(run.info.run_id, "loss", 0.5, step=1)
+    entry.end("FINISHED")
+    sent = entry.run()
+    assert sent is not None
+    assert Sending(entry, sent, MlflowTracker(home.settings)).step()
+    found = run_of(mlflow_client)
+    assert found.info.status == "FINISHED"
+    assert found.data.params == {"epochs": "3", "optimizer": "AdamW"}
+    assert found.data.tags["fair.param.epochs"] == "3.0"
+    assert steps_of(mlflow_client, found, "loss") == [(1, 0.5)]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]"])
