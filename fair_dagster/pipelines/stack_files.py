@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.urls import has_credentials
 
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _SECRET = re.compile(r"\{\{\s*(?P<name>[^.{}\s]+)\.(?P<key>[^{}\s]+)\s*\}\}")
@@ -78,6 +79,8 @@ def read_stack_file(path: Path, environment: Mapping[str, str]) -> StackFile:
         Component(kind, str(one["name"]), str(one["flavor"]), _without_empty(one.get("configuration") or {}))
         for kind, one in filled["components"].items()
     )
+    if problems := [problem for component in components for problem in _open_secrets(component)]:
+        raise RefusedError(str(path), problems)
     secrets = {name: _without_empty(values) for name, values in (filled.get("secrets") or {}).items()}
     return StackFile(str(filled["stack_name"]), components, secrets)
 
@@ -122,6 +125,16 @@ def _component_problems(kind: str, component: Any) -> list[str]:
     if not isinstance(component.get("configuration") or {}, dict):
         problems.append(f"{where}.configuration must be an object")
     return problems
+
+
+def _open_secrets(component: Component) -> list[str]:
+    """ZenML shows a configuration to everybody who may see the stack."""
+    return [
+        f"components.{component.type}.configuration.{name} is a URL with a user name or password: give it without, and "
+        "name them as {{secret.key}}"
+        for name, value in component.configuration.items()
+        if any(has_credentials(text) for text in _texts(value))
+    ]
 
 
 def _entries(section: Any) -> Iterator[tuple[str, Any]]:

@@ -104,3 +104,13 @@ def test_the_role_is_what_kubernetes_takes() -> None:
     assert [document["kind"] for document in documents] == ["ServiceAccount", "Role", "RoleBinding"]
     for document in documents:
         kubernetes_validate.validate(document, "1.31", strict=True)
+    # The second is that of Dagster's runs and steps: they submit trainings.
+    assert [one["name"] for one in documents[2]["subjects"]] == ["zenml-orchestrator", "dagster"]
+
+
+@pytest.mark.parametrize("name", ["PREFIX", "ENDPOINT"])
+def test_a_password_in_a_url_goes_into_no_component(tmp_path: Path, name: str) -> None:
+    text = SMALL.replace("s3://${BUCKET:-usual}/${PREFIX:-}", "${PREFIX:-s3://usual}")
+    (problem,) = problems(tmp_path, text, **{name: "https://user:hunter2@mlflow.example.org"})
+    assert "without" in problem
+    assert "hunter2" not in problem
