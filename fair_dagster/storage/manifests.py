@@ -78,3 +78,9 @@ def manifest_key(key: str) -> str:
 def is_hidden(parts: Sequence[str]) -> bool:
     """Whether a file is none of an artifact's, as for local folders."""
     return any(part.startswith(".") or part == "__pycache__" for part in parts)
+
+
+def is_relative(name: str) -> bool:
+    """Whether a name that was cut from a key is the path of a file below a folder: keys may hold anything."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and path.as_posix() == name

@@ -5,7 +5,7 @@ How bytes travel stands in ``s3_transfer``, what the notes say in ``manifests``,
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from fair_dagster.domain.artifacts import PublishedArtifact, multihash
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.storage import s3_transfer
 from fair_dagster.storage.local import describe, files_of
-from fair_dagster.storage.manifests import Manifest, StoredFile, is_hidden, load, manifest_key
+from fair_dagster.storage.manifests import Manifest, StoredFile, is_hidden, is_relative, load, manifest_key
 from fair_dagster.storage.s3_client import ABSENT, error_code, s3_errors
 from fair_dagster.storage.s3_transfer import Place
 from fair_dagster.storage.store import Seen, Unfinished, checked_key, key_below, url_of
@@ -58,12 +58,8 @@ class S3Artifacts:
             wanted, noted = describe(source, files), self._manifest(key)
             if not noted.unread(listed) and noted.seen.is_as(wanted) and set(noted.files) == set(listed):
                 return self._published(key, noted.seen)
-            return self.restore(source, key, files)
-        try:
-            return self.restore(source, key, files)
-        except BaseException:
-            self._forget(key)
-            raise
+        # Nothing is cleared away when this fails: another may have published the same meanwhile.
+        return self.restore(source, key, files)
 
     def restore(self, source: Path, key: str, files: Sequence[Path] | None = None) -> PublishedArtifact:
         key = checked_key(key)
@@ -204,7 +200,11 @@ class S3Artifacts:
             return self._objects(checked_key(key))
 
     def _objects(self, key: str) -> dict[str, StoredFile]:
-        """The objects of an artifact by their path below it: one with the empty path, or those of a folder."""
+        """The objects of an artifact by their path below it: one with the empty path, or those of a folder.
+
+        Raises:
+            StorageError: an object of the folder is named as no file below it could be.
+        """
         from botocore.exceptions import ClientError
 
         try:
@@ -214,10 +214,14 @@ class S3Artifacts:
                 raise
         root = f"{self._root}{key}/"
         found = {one["Key"].removeprefix(root): one for one in self._list(root)}
+        # Consoles mark folders by empty objects with a slash at their end.
+        files = {name: one for name, one in found.items() if name and not (name.endswith("/") and not one["Size"])}
+        if odd := sorted(name for name in files if not is_relative(name)):
+            raise StorageError(f"s3://{self._bucket}/{root} holds an object whose name {odd[0]!r} is no file below it")
         return {
             name: StoredFile(int(one["Size"]), str(one.get("ETag", "")).strip('"'))
-            for name, one in found.items()
-            if name and not is_hidden(PurePosixPath(name).parts)
+            for name, one in files.items()
+            if not is_hidden(PurePosixPath(name).parts)
         }
 
     def _list(self, prefix: str) -> Iterator[Mapping[str, Any]]:
@@ -235,11 +239,6 @@ class S3Artifacts:
             if refused := answer.get("Errors"):
                 one = refused[0]
                 raise StorageError(f"s3://{self._bucket}/{one.get('Key')} cannot be removed: {one.get('Code')}")
-
-    def _forget(self, key: str) -> None:
-        """Remove what a publication left that failed. The error that led here is the one to be told."""
-        with suppress(Exception):
-            self.remove(key)
 
 
 def _each(work: Iterable[T], act: Callable[[T], R]) -> list[R]:

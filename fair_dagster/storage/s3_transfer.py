@@ -75,7 +75,6 @@ class _Upload:
     size: int
     whole: Any = field(default_factory=hashlib.sha256)
     sent: list[dict[str, Any]] = field(default_factory=list)
-    md5s: list[bytes] = field(default_factory=list)
     is_proven: bool = True
 
     def run(self) -> StoredFile:
@@ -113,7 +112,6 @@ class _Upload:
         for block in blocks_of(self.descriptor, part):
             self.whole.update(block)
             md5.update(block)
-        self.md5s.append(md5.digest())
         return Part(part.number, part.offset, part.length, md5.digest())
 
     def _send_part(self, token: str, part: Part) -> dict[str, Any]:
@@ -141,10 +139,20 @@ class _Upload:
                 **self.place.name, UploadId=token, MultipartUpload={"Parts": self.sent}
             )
         except ClientError as error:
-            # The server had completed it, and its answer was lost: the repeated request finds no upload.
-            if error.response.get("Error", {}).get("Code") != "NoSuchUpload" or head(self.place).size != self.size:
+            # The server had completed it, and its answer was lost: the repeated request finds no upload. Or somebody
+            # has aborted it, and what is there is an older object, which stays.
+            if error.response.get("Error", {}).get("Code") != "NoSuchUpload" or not self._has_arrived():
                 raise
-            self.is_proven = False
+            self.is_proven = True
+
+    def _has_arrived(self) -> bool:
+        from botocore.exceptions import ClientError
+
+        try:
+            found = head(self.place)
+            return found.size == self.size and sha256_of(self.place, found) == self.whole.hexdigest()
+        except ClientError:
+            return False
 
 
 def download(place: Place, target: Path) -> StoredFile:

@@ -57,8 +57,8 @@ class ArtifactStore(Protocol):
 
         What is there and differs from the source was changed after it was published, and is replaced: adopting it would
         make the change what was published. ``files`` narrows a folder to some of its files. A folder's checksum is the
-        SHA-256 of its ``<sha256>  <relative path>`` lines in sorted order, its size the sum. Nothing is left behind
-        when it fails.
+        SHA-256 of its ``<sha256>  <relative path>`` lines in sorted order, its size the sum. When it fails no file is
+        left that is not whole; of a folder in a bucket some files may be, which the next publication completes.
         """
         ...
 
