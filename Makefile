@@ -38,5 +38,9 @@ lock:
 	UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip compile pyproject.toml --extra dev --extra team --extra wandb --extra services --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 --universal --output-file requirements.lock
 
+# Servers first: without their folder nobody could stop them any more.
 clean:
-	rm -rf $(VENV) .fair build dist
+	for home in .fair .fair-team; do \
+	  if test -d $$home/services && test -x $(BIN)/python; then FAIR_HOME=$$home scripts/services down; fi; \
+	done
+	rm -rf $(VENV) .fair .fair-team build dist

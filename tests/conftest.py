@@ -1,8 +1,11 @@
 """What several test packages share: data beside the repository, and the one home of everything that uses ZenML."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+from tests.isolation import forget_servers
 
 # Fixtures of real servers, for every test; nothing is started before one asks.
 from tests.services.fixtures import (  # noqa: F401
@@ -26,6 +29,11 @@ from tests.services.fixtures import (  # noqa: F401
     zenml_server,
     zenml_session,
 )
+
+
+def pytest_configure() -> None:
+    forget_servers(os.environ)
+
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -13,9 +13,11 @@ import random
 import secrets
 import socket
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.processes import Process
@@ -24,19 +26,30 @@ HOST = "127.0.0.1"
 _PORTS = range(20_000, 32_000)
 """Below the range from which systems take the ports of outgoing connections: a stopped server's stays free."""
 _LOG_BYTES = 20_000_000
+_PATIENCE = 2.0
+"""Seconds for which nobody is told that they wait."""
 
 
 class Home:
-    """Where a set of servers lives. Threads may share it; processes take turns by ``lock``."""
+    """Where a set of servers lives. Threads may share it; processes take turns by ``turn``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
         self._writing = threading.Lock()
 
-    @property
-    def lock(self) -> FileLock:
-        """Held while servers are started or stopped."""
-        return FileLock(self.path / "lock")
+    @contextmanager
+    def turn(self, report: Callable[[str], None]) -> Iterator[None]:
+        """Held while servers are started or stopped; says so when another process has it."""
+        lock = FileLock(self.path / "lock")
+        try:
+            lock.acquire(timeout=_PATIENCE)
+        except Timeout:
+            report("another 'scripts/services' is at work in this home; waiting for it")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     @property
     def env_file(self) -> Path:

@@ -21,6 +21,7 @@ from fair_dagster.domain.errors import ServiceError
 
 _KEPT = ("LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE", "LD_LIBRARY_PATH")
 _POLICY = Path("/usr/sbin/policy-rc.d")
+_BAN = b"#!/bin/sh\n# Of fair-dagster's scripts/services while it installs packages; else a leftover of it.\nexit 101\n"
 _APT = ("-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3")
 
 
@@ -126,11 +127,14 @@ def run(argv: list[str], *, output_to: Path, output: bool = False, timeout: floa
 
 @contextmanager
 def _nothing_is_started() -> Iterator[None]:
-    """Keep Debian's packages from starting their servers; see invoke-rc.d(8). A ban that stands already is kept."""
-    if _POLICY.exists():
+    """Keep Debian's packages from starting their servers; see invoke-rc.d(8).
+
+    A policy that somebody else has made is kept, and decides. What a killed installation has left is lifted at the end.
+    """
+    if _POLICY.exists() and _POLICY.read_bytes() != _BAN:
         yield
         return
-    _POLICY.write_text("#!/bin/sh\nexit 101\n")
+    _POLICY.write_bytes(_BAN)
     _POLICY.chmod(0o755)
     try:
         yield

@@ -79,7 +79,7 @@ class Supervisor:
         """
         chosen = self._with_needs(self.named(names))
         self.home.make()
-        with self.home.lock:
+        with self.home.turn(self.report):
             missing = self.install(chosen)
             with ThreadPoolExecutor(len(chosen)) as pool:
                 running: dict[str, Future[Outcome]] = {}
@@ -107,8 +107,11 @@ class Supervisor:
                 chosen.add(name)
         if not self.home.path.is_dir():
             return []
-        with self.home.lock:
-            return [name for name in reversed(list(self.services)) if name in chosen and self.stop(name)]
+        with self.home.turn(self.report):
+            stopped = [name for name in reversed(list(self.services)) if name in chosen and self.stop(name)]
+            if stopped:
+                write_environment(self.home, self.running())
+            return stopped
 
     def status(self, names: Sequence[str] = ()) -> list[Status]:
         """What each server does now; changes nothing.
