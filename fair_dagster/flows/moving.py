@@ -171,14 +171,16 @@ def _items(reader: Reader, found: Inventory, load: Load, progress: Progress, *, 
     """The items of ``load``.
 
     Args:
-        ordered: former versions first, so that nobody who reads in between sees two active ones of a family.
+        ordered: what becomes active before what ceases to be, and new items before those that take over an id, so that
+            no family is without an active item in between and no version is lost on the way.
 
     Raises:
         ConflictError: one of them is not what it was when the load was decided.
     """
     active = {ItemKey(collection, item_id) for (collection, _), ids in found.active.items() for item_id in ids}
     done, total = 0, len(load.written)
-    for keys in (load.written - active, load.written & active) if ordered else (load.written,):
+    groups = [kind & half for kind in (load.created, load.updated) for half in (active, load.written - active)]
+    for keys in groups if ordered else (load.written,):
         for name in COLLECTIONS:
             if wanted := {key for key in keys if key.collection == name}:
                 progress(done, total, f"writing, {name}")

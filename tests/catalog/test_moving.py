@@ -9,15 +9,16 @@ from pathlib import Path
 import orjson
 import pytest
 
-from fair_dagster.catalog.json_bulk import JsonPlace
+from fair_dagster.catalog.bulk import Items
+from fair_dagster.catalog.json_bulk import JsonCatalog, JsonPlace
 from fair_dagster.catalog.json_store import JsonStore
 from fair_dagster.domain.changes import Change, ChangeSet
 from fair_dagster.domain.errors import CatalogError, ConflictError, NotFoundError, RefusedError
-from fair_dagster.domain.moving import same_json
+from fair_dagster.domain.moving import Load, same_json
 from fair_dagster.flows.moving import Moved, export_catalog, import_catalog, move
 from fair_dagster.settings import Settings
 from tests.catalog.moves import awkward, catalog, content, files
-from tests.catalog.sets import LOCAL, create, item, key
+from tests.catalog.sets import LOCAL, create, item, key, promotion
 
 ROOT = Path(__file__).parents[2]
 
@@ -113,6 +114,25 @@ def test_replace_removes_what_the_source_does_not_have(source: JsonStore, tmp_pa
     assert content(target) == content(source)
 
 
+def test_in_a_place_without_transactions_no_family_is_without_an_active_item(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, order = JsonStore(tmp_path / "town"), list[str]()
+    source.apply(create("town"))
+    moved(source, tmp_path / "target")
+    source.apply(promotion(source, "town", 2))
+    real = JsonCatalog.write
+
+    def write(self: JsonCatalog, load: Load, items: Items) -> None:
+        order.extend(one["id"] for one in items())
+        real(self, load, items)
+
+    monkeypatch.setattr(JsonCatalog, "write", write)
+    monkeypatch.setattr(JsonCatalog, "is_atomic", False)
+    moved(source, tmp_path / "target", "replace")
+    assert order == ["town-v2", "town-v1"]
+
+
 def test_merge_keeps_it_and_computes_the_documents(source: JsonStore, tmp_path: Path) -> None:
     target = JsonStore(tmp_path / "target")
     target.apply(create("other"))
@@ -190,7 +210,8 @@ def test_a_full_disk_leaves_the_target_as_it_was(source: JsonStore, tmp_path: Pa
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from fair_dagster.catalog.json_bulk import JsonPlace
+from fair_dagster.catalog.bulk import Items
+from fair_dagster.catalog.json_bulk import JsonCatalog, JsonPlace
 from fair_dagster.flows.moving import move
 
 def die(step):
