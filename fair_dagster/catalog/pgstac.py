@@ -156,7 +156,9 @@ class Pgstac:
             return CatalogError(f"{where} refuses its role what is needed ({text}): grant it pgstac_ingest")
         if state == _LOCK_TIMEOUT:
             waited = f"for {self._lock_timeout:g} s"
-            return CatalogError(f"another process has been writing the same family {waited}; try again: {text}")
+            return CatalogError(
+                f"another process has been writing the same family, or importing a catalog, {waited}; try again: {text}"
+            )
         # PostGIS reports a geometry that is none as an internal error.
         is_geometry = state == "XX000" and "geojson" in text.lower()
         if is_geometry or isinstance(error, psycopg.DataError | psycopg.NotSupportedError | psycopg.IntegrityError):

@@ -1,7 +1,8 @@
 """A pgstac database as a place to move whole catalogs from and to, by pypgstac's own loader.
 
-A load is one transaction that keeps other writers out: it happens whole or not at all, and readers see the catalog as
-it was until it is there. How rows are read and written is the business of ``pgstac_rows``.
+A load is one transaction that keeps other writers out: it happens whole or not at all, and nobody sees a part of it.
+Readers wait for it where pgstac has to make a partition or to widen one. How rows are read and written is the business
+of ``pgstac_rows``.
 """
 
 from collections.abc import Callable, Iterator
