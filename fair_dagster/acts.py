@@ -136,7 +136,13 @@ def start_prediction(services: Services, prepared: Prediction) -> Started:
         config={"ops": {"predict_images": {"config": config}}},
         tags={keys.TAG_MODEL: prepared.model},
     )
-    return Started(launch.run_id, str(prepared.output), services, start(services.settings, launch))
+    try:
+        process = start(services.settings, launch)
+    except BaseException:
+        if "parcel" in config:
+            parcels.discard(services, config["parcel"])
+        raise
+    return Started(launch.run_id, str(prepared.output), services, process)
 
 
 def refresh_collections(services: Services) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError
+from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, StorageError
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
@@ -20,6 +20,8 @@ from fair_dagster.pipelines.run_records import RunRecord
 
 CONFIG_FILE = "training.yaml"
 RESULT_FILE = "result.json"
+TRAININGS = "trainings"
+"""Where in the artifact store lies what a training on another machine has left, a folder each."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,11 @@ def require_at_rest(services: Services, version: VersionRecord, dagster_runs: Se
 
 def forget(services: Services, partition: str, uuid: str) -> None:
     """Remove what was kept of a version's training; for a version that was deleted."""
-    shutil.rmtree(run_folder(services, partition, uuid), ignore_errors=True)
+    folder = run_folder(services, partition, uuid)
+    shutil.rmtree(folder, ignore_errors=True)
+    # The version is gone by now: what a store that is away still holds of it is found by reconciliation.
+    with contextlib.suppress(StorageError):
+        services.artifacts.remove(f"{TRAININGS}/{folder.name}")
     path = _note_path(services, partition)
     if path.is_file() and json.loads(path.read_text())["uuid"] == uuid:
         path.unlink()

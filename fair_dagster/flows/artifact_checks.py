@@ -9,7 +9,7 @@ from fair_dagster.domain.changes import Item, ItemKey
 from fair_dagster.domain.errors import StorageError, StoreAwayError
 from fair_dagster.domain.publication import published_releases, slug_of
 from fair_dagster.domain.reconciliation import Finding, Kind
-from fair_dagster.flows.places import can_look, is_left_behind, look, release_prefix
+from fair_dagster.flows.places import can_look, is_left_behind, is_renamed, look, release_prefix
 from fair_dagster.flows.releases import release_folder
 from fair_dagster.flows.services import Services
 
@@ -24,13 +24,20 @@ class Named:
 
 
 def named_by(services: Services, item: Item) -> list[Named]:
-    """The artifacts of ours that ``item`` says size and checksum of."""
+    """The artifacts of ours that ``item`` says size and checksum of.
+
+    Raises:
+        StorageError: of an address of former times it cannot be told whether it is ours.
+    """
     found = []
     for name, asset in item.get("assets", {}).items():
         href, size, checksum = asset.get("href"), asset.get("file:size"), asset.get("file:checksum")
         is_told = isinstance(size, int) and isinstance(checksum, str)
-        if is_told and isinstance(href, str) and can_look(services, href):
-            found.append(Named(item, name, PublishedArtifact(href, size, checksum)))
+        if not is_told or not isinstance(href, str):
+            continue
+        artifact = PublishedArtifact(href, size, checksum)
+        if can_look(services, href) or is_renamed(services, artifact):
+            found.append(Named(item, name, artifact))
     return found
 
 
@@ -46,15 +53,12 @@ def artifact_findings(
 
     What several items name, as the code of a base model, is a finding of the item that it was published with.
     """
-    owners = {prefix_of_item(item): item for item in scanned}
-    wanted: dict[str, Named] = {}
-    for item in scanned:
-        for named in named_by(services, item):
-            owner = owners.get(release_prefix(services, named.artifact.href))
-            if owner is None or owner is item:
-                wanted.setdefault(named.artifact.href, named)
     findings: list[Finding] = []
-    own = [named for named in wanted.values() if named.item["collection"] in collections]
+    try:
+        wanted = _by_owner(services, scanned)
+    except StorageError as error:
+        return [Finding(collection, "", "not checked", str(error)) for collection in collections]
+    own = [named for named in wanted if named.item["collection"] in collections]
     for done, named in enumerate(own):
         progress(done, len(own), "artifacts")
         try:
@@ -64,6 +68,18 @@ def artifact_findings(
             return findings + [Finding(collection, "", "not checked", str(error)) for collection in sorted(left)]
         findings += [found] if found else []
     return findings
+
+
+def _by_owner(services: Services, scanned: Sequence[Item]) -> list[Named]:
+    """Each artifact once, as the item names it that it was published with."""
+    owners = {prefix_of_item(item): item for item in scanned}
+    wanted: dict[str, Named] = {}
+    for item in scanned:
+        for named in named_by(services, item):
+            owner = owners.get(release_prefix(services, named.artifact.href))
+            if owner is None or owner is item:
+                wanted.setdefault(named.artifact.href, named)
+    return list(wanted.values())
 
 
 def store_problem(services: Services) -> str:
@@ -118,12 +134,15 @@ def _difference(services: Services, named: Named, *, checksums: bool) -> tuple[K
 
 
 def _misplaced(services: Services, named: Named) -> Finding | None:
-    """An artifact that only this machine can read, although artifacts are kept in a bucket now."""
-    if not is_left_behind(services, named.artifact.href):
+    """An artifact that only this machine can read though artifacts are in a bucket now, or under a former address."""
+    item, href = named.item, named.artifact.href
+    place = services.artifacts.place(prefix_of_item(item))
+    if is_left_behind(services, href):
+        detail, repair = f"asset {named.asset!r}: {href} can be read on this machine only", f"copy it to {place}"
+    elif not can_look(services, href):
+        detail, repair = f"asset {named.asset!r}: {href} is under a former base URL", f"name it as it is in {place}"
+    else:
         return None
-    item, place = named.item, services.artifacts.place(prefix_of_item(named.item))
-    detail = f"asset {named.asset!r}: {named.artifact.href} can be read on this machine only"
-    repair = f"copy it to {place}"
     collection, slug = str(item["collection"]), slug_of(item)
     return Finding(collection, str(item["id"]), "misplaced artifact", detail, repair, slug, named.artifact.href)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from fair_dagster.domain.errors import StorageError
-from fair_dagster.flows.allocations import CONFIG_FILE, RESULT_FILE, run_folder
+from fair_dagster.flows.allocations import CONFIG_FILE, RESULT_FILE, TRAININGS, run_folder
 from fair_dagster.flows.predictions import CONFIG_FILE as PREDICTION_FILE
 from fair_dagster.flows.predictions import RESULT_FILE as PREDICTED_FILE
 from fair_dagster.flows.predictions import Prediction
@@ -20,8 +20,8 @@ from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.filenames import PREVIEW_FILE
 from fair_dagster.pipelines.files import write_bytes
 
-_PREDICTIONS = "predictions"
-_TRAININGS = "trainings"
+PREDICTIONS = "predictions"
+"""Where in the artifact store parcels of predictions lie."""
 _OUTPUT = "output.geojson"
 _LEFT = (CONFIG_FILE, RESULT_FILE, PREVIEW_FILE)
 
@@ -30,14 +30,14 @@ def pack(services: Services, prediction: Prediction) -> str:
     """Lay a prediction's configuration and images where a worker finds them; returns the name of the parcel.
 
     Raises:
-        StorageError: the artifact store cannot be written; nothing is left there.
+        StorageError: the artifact store cannot be written; nothing is left there, as after a signal.
     """
     parcel = uuid.uuid4().hex
     content = prediction.config_path.read_bytes()
     try:
         services.artifacts.publish(Path(str(yaml.safe_load(content)["input_images"])), f"{_at(parcel)}/images")
         services.artifacts.write(content, f"{_at(parcel)}/{PREDICTION_FILE}")
-    except StorageError:
+    except BaseException:
         discard(services, parcel)
         raise
     return parcel
@@ -102,14 +102,14 @@ def leave_training(services: Services, partition: str, version: str) -> None:
     folder = run_folder(services, partition, version)
     for name in _LEFT:
         if (folder / name).is_file():
-            services.artifacts.restore(folder / name, f"{_TRAININGS}/{folder.name}/{name}")
+            services.artifacts.restore(folder / name, f"{TRAININGS}/{folder.name}/{name}")
 
 
 def fetch_training(services: Services, partition: str, version: str) -> None:
     """Have here what a training on another machine has left; what is here stays."""
     folder = run_folder(services, partition, version)
     for name in _LEFT:
-        key = f"{_TRAININGS}/{folder.name}/{name}"
+        key = f"{TRAININGS}/{folder.name}/{name}"
         if not (folder / name).exists() and services.artifacts.size(key) is not None:
             folder.mkdir(parents=True, exist_ok=True)
             part = folder / f".{name}.{uuid.uuid4().hex}"
@@ -117,5 +117,10 @@ def fetch_training(services: Services, partition: str, version: str) -> None:
             part.replace(folder / name)
 
 
+def left_config(services: Services, partition: str, version: str) -> bytes | None:
+    """The configuration that a training on another machine has left; None when there is none."""
+    return services.artifacts.read(f"{TRAININGS}/{run_folder(services, partition, version).name}/{CONFIG_FILE}")
+
+
 def _at(parcel: str) -> str:
-    return f"{_PREDICTIONS}/{parcel}"
+    return f"{PREDICTIONS}/{parcel}"

@@ -33,8 +33,8 @@ def look(services: Services, href: str, *, read: bool = True) -> Seen | None:
     Raises:
         StorageError: it cannot be read.
     """
-    key = services.artifacts.key_of(href)
-    return services.artifacts.look(key, read=read) if key is not None else look_at(Path(href), read=read)
+    key = services.artifacts.key_of(href) or _key_in(href)
+    return services.artifacts.look(key, read=read) if key else look_at(Path(href), read=read)
 
 
 def is_there(services: Services, artifact: PublishedArtifact) -> bool:
@@ -46,6 +46,8 @@ def is_there(services: Services, artifact: PublishedArtifact) -> bool:
     key = services.artifacts.key_of(artifact.href)
     if key is not None:
         return services.artifacts.size(key) == artifact.size
+    if is_renamed(services, artifact):
+        return True
     seen = look_at(Path(artifact.href), read=False)
     return seen is not None and seen.size == artifact.size
 
@@ -69,6 +71,25 @@ def is_left_behind(services: Services, href: str) -> bool:
     return services.artifacts.key_of(href) is None and Path(href).is_absolute() and Path(href).is_relative_to(root)
 
 
+def is_renamed(services: Services, artifact: PublishedArtifact) -> bool:
+    """Whether an artifact of the store is named under a base URL that is not the store's any more.
+
+    Raises:
+        StorageError: it cannot be told.
+    """
+    key = _key_in(artifact.href) if services.artifacts.key_of(artifact.href) is None else ""
+    seen = services.artifacts.look(key, read=False) if key else None
+    return seen is not None and seen.size == artifact.size and seen.checksum in {None, artifact.checksum}
+
+
+def _key_in(href: str) -> str:
+    """The key that a web address ends with, when it leads into a release; whose base URL it is, is not asked."""
+    path = unquote(urlsplit(href).path) if href.startswith(("https://", "http://")) else ""
+    found = _RELEASE.search(path)
+    key = path[found.start(1) :] if found else ""
+    return "" if ".." in PurePosixPath(key).parts else key
+
+
 def settled(services: Services, artifact: PublishedArtifact, prefix: str) -> PublishedArtifact:
     """An artifact as it is to be named now. One that was left behind is copied to the store first, below ``prefix``.
 
@@ -78,6 +99,8 @@ def settled(services: Services, artifact: PublishedArtifact, prefix: str) -> Pub
         StorageError: it cannot be read or copied.
     """
     key = services.artifacts.key_of(artifact.href)
+    if key is None and is_renamed(services, artifact):
+        key = _key_in(artifact.href)
     if key is not None:
         return replace(artifact, href=services.artifacts.href(key))
     if not is_left_behind(services, artifact.href):

@@ -35,7 +35,7 @@ from fair_dagster.flows.finetunes import parents
 from fair_dagster.flows.images import image_findings
 from fair_dagster.flows.released import lost_releases, restored
 from fair_dagster.flows.services import Services
-from fair_dagster.flows.unused_artifacts import unfinished_findings, unused_findings
+from fair_dagster.flows.unused_artifacts import parcel_findings, unfinished_findings, unused_findings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,6 +121,7 @@ def report(services: Services, ask: Ask | None = None, progress: Progress = no_p
     else:
         findings += artifact_findings(services, scanned, ask.collections, checksums=ask.checksums, progress=progress)
         findings += unfinished_findings(services, ask.collections)
+        findings += parcel_findings(services, ask.collections, read.versions)
         # What a damaged item names is not known.
         if not any(scan.damaged for scan in read.scans.values()):
             findings += unused_findings(services, scanned, ask.collections, read.versions)

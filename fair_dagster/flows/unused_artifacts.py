@@ -12,7 +12,9 @@ from fair_dagster.domain.publication import slug_of
 from fair_dagster.domain.reconciliation import Done, Finding
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
+from fair_dagster.flows.allocations import TRAININGS
 from fair_dagster.flows.artifact_checks import remove_unused, used_prefixes
+from fair_dagster.flows.parcels import PREDICTIONS
 from fair_dagster.flows.released import RELEASE_FILE
 from fair_dagster.flows.services import Services
 
@@ -80,13 +82,45 @@ def unfinished_findings(services: Services, collections: Iterable[str]) -> list[
     return findings
 
 
+def parcel_findings(
+    services: Services, collections: Iterable[str], versions: Mapping[str, Sequence[VersionRecord]] | None
+) -> list[Finding]:
+    """Files on their way between machines that nobody waits for: of users' images, and of versions that are gone.
+
+    Args:
+        versions: what ZenML has, by slug. None where it could not be read: then no training's files are judged.
+    """
+    if items.LOCAL_MODELS not in collections:
+        return []
+    kept = {f"{TRAININGS}/{one.id}-{one.uuid[:8]}" for known in (versions or {}).values() for one in known}
+    findings = []
+    try:
+        parcels = services.artifacts.prefixes(PREDICTIONS)
+        parcels += services.artifacts.prefixes(TRAININGS) if versions is not None else []
+        for parcel in parcels:
+            age = services.artifacts.age(parcel) if parcel not in kept else None
+            if age is not None and age > UNFINISHED_AFTER:
+                detail = (
+                    f"{services.artifacts.place(parcel)} was left {age / 3600:.0f} hours ago, and nobody waits for it"
+                )
+                findings.append(
+                    Finding(items.LOCAL_MODELS, "", "unfinished artifact", detail, "throw it away", target=parcel)
+                )
+    except StorageError as error:
+        findings.append(Finding(items.LOCAL_MODELS, "", "not checked", str(error)))
+    return findings
+
+
 def discard(services: Services, finding: Finding) -> list[Done]:
     """Throw away one unfinished artifact.
 
     Raises:
         StorageError: the store refuses.
     """
-    services.artifacts.discard(finding.target)
+    if finding.target.startswith((f"{PREDICTIONS}/", f"{TRAININGS}/")):
+        services.artifacts.remove(finding.target)
+    else:
+        services.artifacts.discard(finding.target)
     return [Done(finding.collection, "", "removed", finding.detail)]
 
 
