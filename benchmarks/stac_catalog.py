@@ -1,7 +1,7 @@
 """The catalog on a STAC API with pgstac: bulk import, and promotions in collections of growing size.
 
-Measured for ``python -m benchmarks.catalog --stac-api``. A promotion is the whole road of one: read the family through
-the API, diff it, write it in one transaction; the new version has a datetime that no item had before. Peers run
+Measured for ``python -m benchmarks.catalog --stac-api``. A promotion is the whole road of one: read the family, diff
+it, write it in one transaction; the new version has a datetime that no item had before. Peers run
 on the same server, in the same run.
 """
 
@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from fair_dagster.domain.changes import Change, ChangeSet, Item
 from fair_dagster.domain.drift import diff
 from fair_dagster.domain.items import LOCAL_MODELS
 from fair_dagster.domain.moving import Load
+from fair_dagster.domain.urls import redacted
 from fair_dagster.settings import Settings
 
 PROMOTIONS = 40
@@ -180,40 +181,61 @@ def _import(settings: Settings, source: Path) -> dict[str, float]:
     return parts | {"starting": seconds - sum(parts.values())}
 
 
-def compare_promotions(servers: CatalogServers, folder: Path) -> list[Row]:
-    """One row a collection size: a promotion by us, by the peer through pgstac and through the API alone."""
+def compare_promotions(servers: CatalogServers, folder: Path) -> tuple[list[Row], list[str]]:
+    """One row a collection size: a promotion by us, by the peer through pgstac and through the API alone.
+
+    Returns also what the peer did not manage, with its reason; the other cells stand.
+    """
     python = peer_python("fair-py-ops-pgstac", PEER, "pypgstac[psycopg]==0.10.0")
     rows: list[Row] = []
+    failures: list[str] = []
     for size in PEER_SIZES:
-        times = {}
+        times: dict[str, float] = {}
         for backend in ("pgstac", "api"):
             settings = servers.catalog(f"peer_{backend}", folder / "home")
-            fill(settings, size)
-            times[backend] = _by_peer(python, backend, settings, size, folder)
-            servers.drop(f"peer_{backend}")
-        settings = servers.catalog("peer_ours", folder / "home")
+            try:
+                fill(settings, size)
+                times[backend] = _by_peer(python, backend, settings, size, folder)
+            except PeerUnavailableError as error:
+                failures.append(f"no figure of {PEER} ({backend}) at {size:,} items: {error}")
+            finally:
+                servers.drop(f"peer_{backend}")
+        rows.append(_compared(size, times, *_by_us(servers, size, folder)))
+    return rows, failures
+
+
+def _by_us(servers: CatalogServers, size: int, folder: Path) -> tuple[float, float]:
+    """The median milliseconds of our promotions, with the database and through the API alone."""
+    settings = servers.catalog("peer_ours", folder / "home")
+    try:
         fill(settings, size)
         store = open_store(settings)
-        ours = statistics.median([promote(store, f"model-{n}") for n in range(12)][2:]) * 1000
+        ours = statistics.median([promote(store, f"model-{n}") for n in range(12)][2:])
         alone = open_store(settings.model_copy(update={"pgstac_dsn": None}))
-        through_api = statistics.median([promote(alone, f"model-{n}") for n in range(20, 32)][2:]) * 1000
+        through_api = statistics.median([promote(alone, f"model-{n}") for n in range(20, 32)][2:])
+    finally:
         servers.drop("peer_ours")
-        rows.append(
-            {
-                "items": size,
-                "ours ms": ours,
-                "peer pgstac ms": times["pgstac"],
-                "peer / ours": times["pgstac"] / ours,
-                "ours, API alone ms": through_api,
-                "peer API ms": times["api"],
-                "peer / ours, API alone": times["api"] / through_api,
-            }
-        )
-    return rows
+    return ours * 1000, through_api * 1000
+
+
+def _compared(size: int, times: Mapping[str, float], ours: float, through_api: float) -> Row:
+    """A row; what the peer did not manage is a word in it and no number."""
+    row: Row = {"items": size, "ours ms": ours}
+    for backend, mine, label in (("pgstac", ours, ""), ("api", through_api, ", API alone")):
+        theirs = times.get(backend)
+        if backend == "api":
+            row["ours, API alone ms"] = through_api
+        row[f"peer {'API' if backend == 'api' else backend} ms"] = "failed" if theirs is None else theirs
+        row[f"peer / ours{label}"] = "" if theirs is None else theirs / mine
+    return row
 
 
 def _by_peer(python: Path, backend: str, settings: Settings, size: int, folder: Path) -> float:
-    """The median milliseconds of promotions by the peer."""
+    """The median milliseconds of promotions by the peer.
+
+    Raises:
+        PeerUnavailableError: it failed; with the reason that its connection pool gave, where that is what failed.
+    """
     # The peer writes its own version links.
     plain = [local_item(f"model-{n}", 2, deprecated=False, newest=2) | {"links": []} for n in range(min(size, 5))]
     source = folder / "peer.json"
@@ -224,9 +246,16 @@ def _by_peer(python: Path, backend: str, settings: Settings, size: int, folder: 
     command = [str(python), str(script), backend, str(source), settings.catalog, str(PEER_SECONDS)]
     done = subprocess.run(command, input=dsn, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise PeerUnavailableError(f"the peer failed: {done.stderr.strip().splitlines()[-1:]}")
+        raise PeerUnavailableError(f"the peer failed: {_reason(done.stderr)}")
     seconds: list[float] = json.loads(done.stdout.strip().splitlines()[-1])
     return statistics.median(seconds) * 1000
+
+
+def _reason(text: str) -> str:
+    """The last line of what the peer said. A pool only tells that time was up; why, it has logged before."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    logged = [line for line in lines if "error connecting in" in line]
+    return redacted("; ".join(dict.fromkeys([*logged[-1:], *lines[-1:]])) or "it said nothing")
 
 
 def budgets(promotions: Sequence[Row], imports: Sequence[Row]) -> list[Budget]:
@@ -256,7 +285,9 @@ def measure(
     tables.append(Table("One promotion on pgstac: new version, old one deprecated, links", promotions))
     if peer:
         try:
-            tables.append(Table(f"The same promotion against {PEER}", compare_promotions(servers, folder)))
+            rows, failures = compare_promotions(servers, folder)
+            tables.append(Table(f"The same promotion against {PEER}", rows))
+            notes += failures
         except PeerUnavailableError as error:
             notes.append(f"not compared with {PEER}: {error}")
     return tables, budgets(promotions, imports), notes
