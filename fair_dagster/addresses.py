@@ -8,7 +8,7 @@ import ipaddress
 import socket
 import threading
 
-from fair_dagster.domain.errors import ServiceError
+from fair_dagster.domain.errors import ServiceError, UnreachableError
 
 
 def public_address(host: str, port: int, max_seconds: float) -> str:
@@ -39,7 +39,7 @@ def resolved(host: str, port: int, max_seconds: float) -> list[str]:
     """The addresses of ``host``, at least one.
 
     Raises:
-        ServiceError: the name cannot be resolved in ``max_seconds``.
+        UnreachableError: the name cannot be resolved in ``max_seconds``.
     """
     # A resolver without network may hang for minutes and takes no timeout: it is left alone in its thread.
     answer: list[str] = []
@@ -56,5 +56,5 @@ def resolved(host: str, port: int, max_seconds: float) -> list[str]:
     thread.join(max_seconds)
     found = list(answer)
     if not found:
-        raise ServiceError(f"{host}: the name cannot be resolved")
+        raise UnreachableError(f"{host}: the name cannot be resolved")
     return found

@@ -59,5 +59,9 @@ class ServiceError(FairError):
     """A server that is needed (ZenML, a STAC API, a registry) did not answer."""
 
 
+class UnreachableError(ServiceError):
+    """A server that gives no answer at all: whoever asks it for something else would wait as long again."""
+
+
 class ConflictError(CatalogError):
     """Another writer changed an item after it was read. Read again, decide again."""

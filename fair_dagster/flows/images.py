@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import ChangeSet, Item
 from fair_dagster.domain.drift import diff
-from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError
+from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, UnreachableError
 from fair_dagster.domain.images import pinned_images, runtime_images, unpinned_images, with_pins
 from fair_dagster.domain.publication import slug_of
 from fair_dagster.domain.reconciliation import Done, Finding
@@ -45,10 +45,28 @@ def reference_problems(item: Item) -> list[str]:
     return problems
 
 
+class _Round:
+    """Asks registries for one image after the other; waiting once for one that does not answer is enough."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._silent: dict[str, UnreachableError] = {}
+
+    def digest_of(self, reference: Reference) -> str:
+        if error := self._silent.get(reference.registry):
+            raise UnreachableError(f"{reference} was not asked for, as its registry did not answer before: {error}")
+        try:
+            return self._services.registries.digest_of(reference)
+        except UnreachableError as error:
+            self._silent[reference.registry] = error
+            raise
+
+
 def find_pins(services: Services, hrefs: Iterable[str]) -> Pins:
     """Ask the registries which digests ``hrefs`` have now."""
     found: dict[str, str] = {}
     problems: dict[str, str] = {}
+    registries = _Round(services)
     for href in sorted(set(hrefs)):
         try:
             reference = Reference.parse(href)
@@ -57,7 +75,7 @@ def find_pins(services: Services, hrefs: Iterable[str]) -> Pins:
             elif services.settings.offline:
                 problems[href] = _OFFLINE
             else:
-                found[href] = str(reference.at(services.registries.digest_of(reference)))
+                found[href] = str(reference.at(registries.digest_of(reference)))
         except FairError as error:
             problems[href] = _clause(error)
     return Pins(found, problems)
@@ -112,6 +130,7 @@ def image_findings(
     if items.BASE_MODELS not in collections:
         return []
     known: dict[str, FairError | None] = {}
+    registries = _Round(services)
     findings = []
     for done, item in enumerate(models):
         progress(done, len(models), "images")
@@ -120,7 +139,7 @@ def image_findings(
         pinned = {} if services.settings.offline else pinned_images(item)
         for image in sorted(set(pinned.values())):
             if image not in known:
-                known[image] = _lookup(services, image)
+                known[image] = _lookup(registries, image)
             if error := known[image]:
                 findings.append(_lookup_finding(item, image, error))
     return findings
@@ -133,9 +152,9 @@ def _unpinned_finding(services: Services, item: Item, key: str, href: str) -> Fi
     return Finding(items.BASE_MODELS, str(item["id"]), "unpinned image", detail, repair, slug_of(item), href)
 
 
-def _lookup(services: Services, image: str) -> FairError | None:
+def _lookup(registries: _Round, image: str) -> FairError | None:
     try:
-        services.registries.digest_of(Reference.parse(image))
+        registries.digest_of(Reference.parse(image))
     except FairError as error:
         return error
     return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from fair_dagster.addresses import is_loopback, public_address, resolved
-from fair_dagster.domain.errors import ServiceError
+from fair_dagster.domain.errors import ServiceError, UnreachableError
 
 if TYPE_CHECKING:
     import httpx
@@ -55,13 +55,14 @@ class Connections:
         """Send a request; again when the server is busy or cannot be reached, three times in all.
 
         Raises:
-            ServiceError: the host is not allowed, or gave no whole answer; with the reason in one clause.
+            ServiceError: the host is not allowed; with the reason in one clause.
+            UnreachableError: it gave no whole answer.
         """
         address = self._address(url)
         for remaining in reversed(range(_TRIES)):
             try:
                 answer = _send(method, url, address, headers, form)
-            except ServiceError:
+            except UnreachableError:
                 if not remaining:
                     raise
                 time.sleep(_pause(remaining, ""))
@@ -129,7 +130,7 @@ def _send(method: str, url: str, address: str, headers: Mapping[str, str], form:
             body = _body(parts.netloc, response.iter_raw(), deadline)
             return Answer(response.status_code, _joined(response.headers), body)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ServiceError(f"{parts.netloc} does not answer ({error or type(error).__name__})") from error
+        raise UnreachableError(f"{parts.netloc} does not answer ({error or type(error).__name__})") from error
 
 
 def _joined(headers: "httpx.Headers") -> dict[str, str]:
@@ -141,7 +142,7 @@ def _body(server: str, chunks: Iterable[bytes], deadline: float) -> bytes:
     for chunk in chunks:
         body += chunk
         if len(body) > MAX_BYTES:
-            raise ServiceError(f"{server} answers with more than {MAX_BYTES} bytes")
+            raise UnreachableError(f"{server} answers with more than {MAX_BYTES} bytes")
         if time.monotonic() > deadline:
-            raise ServiceError(f"{server} takes too long to answer")
+            raise UnreachableError(f"{server} takes too long to answer")
     return bytes(body)

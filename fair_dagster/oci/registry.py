@@ -49,6 +49,7 @@ class Registries:
         Raises:
             NotFoundError: the registry says that there is no such image.
             ServiceError: the registry cannot be asked, refuses, or does not answer like a registry.
+            UnreachableError: it does not answer at all.
         """
         answer = self._manifest("HEAD", reference)
         found = answer.headers.get("docker-content-digest", "")
@@ -79,7 +80,8 @@ class Registries:
         try:
             return self._authorized(method, url, reference)
         except ServiceError as error:
-            raise ServiceError(f"registry {reference.registry} cannot be asked for {reference}: {error}") from error
+            # Of the same kind: a server that is silent need not be asked for the next image.
+            raise type(error)(f"registry {reference.registry} cannot be asked for {reference}: {error}") from error
 
     def _authorized(self, method: str, url: str, reference: Reference) -> Answer:
         """Send; a registry that wants to know who asks is told, and a token that has ended is replaced once."""
