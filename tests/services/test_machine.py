@@ -73,6 +73,17 @@ def test_a_ban_that_stands_already_is_kept(tmp_path: Path, monkeypatch: pytest.M
     assert policy.exists()
 
 
+def test_a_ban_that_a_killed_installation_has_left_is_lifted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = tmp_path / "policy-rc.d"
+    monkeypatch.setattr(machines, "_POLICY", policy)
+    _apt_get(tmp_path, f"cp {policy} {tmp_path / 'left'}")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'apt'}{os.pathsep}{os.environ['PATH']}")
+    _bare(tmp_path, root=True).install(["redis-server"], tmp_path / "log")
+    (tmp_path / "left").rename(policy)
+    _bare(tmp_path, root=True).install(["redis-server"], tmp_path / "log")
+    assert not policy.exists()
+
+
 def test_a_failing_installation_is_told_with_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machines, "_POLICY", tmp_path / "policy-rc.d")
     _apt_get(tmp_path, 'echo "E: Unable to locate package" >&2; exit 100')
