@@ -3,6 +3,7 @@
 The transport of pystac-client. What is asked for is the business of ``stac_reading`` and ``transactions``.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pystac_client.stac_api_io import StacApiIO
 from requests.adapters import HTTPAdapter
 
 from fair_dagster.catalog.patience import Patience
-from fair_dagster.domain.errors import CatalogError
+from fair_dagster.domain.errors import CatalogError, RefusedError
 from fair_dagster.domain.urls import redacted
 
 _PASSING = frozenset({429, 500, 502, 503, 504})
@@ -165,6 +166,10 @@ class _Bearer(HTTPAdapter):
 
     def __init__(self, token: str) -> None:
         super().__init__()
+        # Such a token is refused by the library with a message that quotes it.
+        if not re.fullmatch(r"[\x21-\x7e]*", token):
+            problem = "it holds a line break, a blank or a letter that no header can hold; set the token alone"
+            raise RefusedError("the setting FAIR_CATALOG_TOKEN", [problem])
         self._token = token
 
     def add_headers(self, request: requests.PreparedRequest, **_: Any) -> None:

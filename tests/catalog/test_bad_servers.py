@@ -183,6 +183,15 @@ def test_the_token_goes_to_the_api_and_into_no_log(
     assert "s3cret" not in caplog.text + str(failed.value)
 
 
+@pytest.mark.parametrize("token", ["s3cret\n", "s3cret more", "s3crét"])
+def test_a_token_that_no_header_can_hold_is_refused_and_not_shown(
+    server: StacServer, tmp_path: Path, token: str
+) -> None:
+    with pytest.raises(RefusedError, match="FAIR_CATALOG_TOKEN was refused") as refused:
+        opened(server.url, tmp_path, token).ids(LOCAL)
+    assert "s3cr" not in str(refused.value)
+
+
 def test_an_api_that_cannot_be_written_is_told_before_anything_is_sent(tmp_path: Path) -> None:
     with running(StacServer(transactions=False)) as server:
         with pytest.raises(CatalogError, match=r"Transaction extension.*FAIR_PGSTAC_DSN"):
