@@ -90,7 +90,8 @@ def run_training(
         result = finetunes.read_result(result_path)
         if result.get("error"):
             raise _cause(result, partition)
-    if services.settings.executor != "local":
+    if services.settings.executor != "local" or "://" in services.settings.artifacts:
+        # Another machine may publish it, or run it again.
         parcels.leave_training(services, partition, owner.uuid)
     plotting.join()
     metadata = training_metadata(result, result_path.parent, owner.request)

@@ -24,12 +24,13 @@ from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.allocations import CONFIG_FILE, RESULT_FILE, allocation_of, config_path, run_folder
 from fair_dagster.flows.code import changed_since_registration, code_folder, code_problems
 from fair_dagster.flows.fetching import checksums_of, href_problems, local_config
+from fair_dagster.flows.parcels import left_config
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.contract import check_folder
 from fair_dagster.pipelines.files import write_bytes
+from fair_dagster.pipelines.inputs import ADDRESSES
 
 CHIPS, LABELS = "chips", "labels"
-_FETCHED = ("base_model_weights", "dataset_chips", "dataset_labels")
 
 
 @dataclass(frozen=True)
@@ -148,10 +149,15 @@ def _code_changes(services: Services, request: FinetuneRequest) -> list[str]:
 
 
 def kept_config(services: Services, version_id: str, uuid: str) -> bytes | None:
-    """The training configuration of a version: in its run folder, or as it was published with its item."""
+    """A version's training configuration: in its run folder, as it was published, or as another machine left it."""
     path = config_path(services, version_id, uuid)
     if path.is_file():
         return path.read_bytes()
+    published = _published_config(services, version_id, uuid)
+    return published if published is not None else left_config(services, version_id, uuid)
+
+
+def _published_config(services: Services, version_id: str, uuid: str) -> bytes | None:
     item = services.catalog.get(ItemKey(items.LOCAL_MODELS, version_id))
     if item is None or item["properties"].get(items.ZENML_UID) != uuid:
         return None
@@ -248,10 +254,10 @@ def training_command(services: Services, partition: str) -> tuple[list[str], Pat
         write_config(services, partition)
     config = yaml.safe_load((folder / CONFIG_FILE).read_text())
     checksums = checksums_of(item for item in _parents(services, allocation.request) if item is not None)
-    path = local_config(services, folder / CONFIG_FILE, ("parameters",), _FETCHED, checksums)
+    path = local_config(services, folder / CONFIG_FILE, ("parameters",), ADDRESSES, checksums)
     command = [
         *(sys.executable, "-m", "fair_dagster.pipelines.runner", "train"),
-        *("--config", str(path)),
+        *("--config", str(path), "--addresses", str(folder / CONFIG_FILE)),
         *("--entrypoint", str(config["extra"][EXTRA]["entrypoint"])),
         *("--result", str(folder / RESULT_FILE)),
     ]

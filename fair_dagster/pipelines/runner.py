@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(settings: Settings, options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     from fair_dagster.pipelines.training import Training
 
-    training = Training(settings, options.config, options.entrypoint)
+    training = Training(settings, options.config, options.entrypoint, options.addresses)
 
     def stop(signum: int, _frame: FrameType | None) -> None:
         # A second signal must not cut the clean-up short; SIGKILL still does.
@@ -147,6 +147,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="run a training pipeline with a ZenML run configuration")
     train.add_argument("--entrypoint", required=True, help="e.g. models.ramp.pipeline:training_pipeline")
+    addresses = "the same as --config before its inputs were fetched, for steps that run on other machines"
+    train.add_argument("--addresses", type=Path, help=addresses)
     predict = commands.add_parser("predict", help="run a model's predict function on chips")
     for command in (train, predict):
         command.add_argument("--config", type=Path, required=True, help="YAML that says what to run")

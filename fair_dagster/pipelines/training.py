@@ -24,14 +24,13 @@ from fair_dagster.domain.versions import (
 )
 from fair_dagster.pipelines.client import open_client, outlast
 from fair_dagster.pipelines.entrypoints import load_entrypoint
+from fair_dagster.pipelines.inputs import HERE, require_reachable, step_environment
 from fair_dagster.pipelines.model_versions import ModelVersions
 from fair_dagster.pipelines.prediction import read_mapping
 from fair_dagster.pipelines.run_records import RunRecord, describe_error, first_cause, logged_cause
 from fair_dagster.pipelines.runs import Runs
 from fair_dagster.settings import Settings
 
-_HERE = "local"
-"""The flavor of the orchestrator that runs the steps in this process."""
 _FOLLOW_SECONDS = 5.0
 
 
@@ -70,9 +69,11 @@ class TrainingResult:
 class Training:
     """A training that can be asked for its result at any time, also after a signal has ended it."""
 
-    def __init__(self, settings: Settings, config: Path, entrypoint: str) -> None:
+    def __init__(self, settings: Settings, config: Path, entrypoint: str, addresses: Path | None = None) -> None:
+        """``addresses`` is the configuration before its inputs were fetched, for steps that run on other machines."""
         self._settings = settings
         self._config = config
+        self._addresses = addresses or config
         self._entrypoint = entrypoint
         self._suffix = uuid.uuid4().hex[:8]
         self._runs = Runs(settings)
@@ -87,10 +88,15 @@ class Training:
         request = read_mapping(self._config)
         pipeline = self._pipeline()
         template = f"{request.get('run_name') or f'{pipeline.name}-{{date}}-{{time}}'}-{self._suffix}"
+        client = open_client(self._settings)
         # ZenML runs the pipeline over the same store.
-        outlast(open_client(self._settings).zen_store)
+        outlast(client.zen_store)
+        options: dict[str, Any] = {"config_path": str(self._config)}
+        if client.active_stack.orchestrator.flavor != HERE:
+            require_reachable(read_mapping(self._addresses), client.active_stack.name)
+            options = {"config_path": str(self._addresses), "environment": step_environment(self._settings)}
         try:
-            pipeline.with_options(config_path=str(self._config), run_name=template)()
+            pipeline.with_options(**options, run_name=template)()
         except Exception as error:
             return self._failed(error)
         return self._completed()
@@ -122,7 +128,7 @@ class Training:
     def _followed(self) -> RunRecord | None:
         """The run at its end. An orchestrator of another machine may return as soon as it was given the run."""
         run = self._runs.find(self._suffix)
-        if open_client(self._settings).active_stack.orchestrator.flavor == _HERE:
+        if open_client(self._settings).active_stack.orchestrator.flavor == HERE:
             return run
         while run is not None and not run.finished:
             time.sleep(_FOLLOW_SECONDS)

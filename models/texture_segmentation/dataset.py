@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.imagery.chips import chip_grid_position, find_chips, read_chip, read_frame
 from fair_dagster.imagery.labels import LabelIndex, check_labels, read_labels
+from fair_dagster.pipelines.inputs import local_input
 from models.texture_segmentation.features import features_at
 
 STRATEGY = "spatial_block"
@@ -27,25 +28,9 @@ class Sample:
     targets: NDArray[np.uint8]
 
 
-def local_path(location: str) -> Path:
-    """A path from what a pipeline is given: a path or a file URL.
-
-    Raises:
-        RefusedError: it is another URL; the caller fetches those before.
-    """
-    from urllib.parse import unquote, urlsplit
-
-    parts = urlsplit(location)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path))
-    if "://" in location:
-        raise RefusedError(f"input {location}", ["only local files are read here; fetch it first"])
-    return Path(location)
-
-
 def chip_paths(location: str) -> dict[str, Path]:
     """The chips of a folder by their path inside it, in order."""
-    folder = local_path(location)
+    folder = local_input(location)
     base = folder if folder.is_dir() else folder.parent
     return {path.relative_to(base).as_posix(): path for path in find_chips(folder)}
 
@@ -91,7 +76,7 @@ def spatial_split(location: str, val_ratio: float) -> dict[str, Any]:
 
 def label_index(labels_location: str, chips: Sequence[Path]) -> LabelIndex:
     """The labels, after a check that they are polygons on these chips."""
-    labels = read_labels(local_path(labels_location))
+    labels = read_labels(local_input(labels_location))
     bounds = np.array([read_frame(path).bounds for path in chips])
     bbox = [*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist()]
     check_labels(labels, bbox, subject=f"labels {labels_location}")

@@ -17,6 +17,7 @@ from zenml import pipeline, step
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.imagery.chips import Frame, read_chip
 from fair_dagster.imagery.vectorize import ClassMask, ground_scale, vectorize
+from fair_dagster.pipelines.inputs import local_input
 from fair_dagster.pipelines.materializers import CheckpointMaterializer, OnnxMaterializer
 from fair_dagster.pipelines.metadata import (
     log_loss_history,
@@ -147,7 +148,7 @@ def train_model(  # noqa: PLR0917 - the contract names these parameters
     logger.info("Training %s from %s on %s", model_name, base_model_id, dataset_id)
     settings = TRAINING_DEFAULTS | hyperparameters
     started = time.perf_counter()
-    weights = dataset.local_path(base_model_weights) if base_model_weights else None
+    weights = local_input(base_model_weights) if base_model_weights else None
     start = classifier.load_start(weights)
     paths = dataset.chip_paths(dataset_chips)
     labels = dataset.label_index(dataset_labels, list(paths.values()))
@@ -198,7 +199,7 @@ def run_inference(
     """Predict with the graph at ``model_uri``."""
     import onnxruntime
 
-    path = dataset.local_path(model_uri)
+    path = local_input(model_uri)
     if not path.is_file():
         raise RefusedError(f"model {model_uri}", ["there is no such file"])
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -12,7 +12,7 @@ import yaml
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.flows import finetunes, local_models, predictions, unused_artifacts
+from fair_dagster.flows import finetunes, local_models, parcels, predictions, unused_artifacts
 from fair_dagster.flows.reconciliation import Ask, report
 from fair_dagster.flows.repair import repair
 from fair_dagster.flows.services import Services
@@ -133,6 +133,18 @@ def test_a_rerun_reads_its_configuration_from_the_bucket(installation: Installat
     finetunes.config_path(services, version.id, version.uuid).unlink()
 
     assert finetunes.check_rerun(services, version.name, version.number).rerun_of == version.id
+
+
+def test_a_version_that_another_machine_trained_can_be_run_again(installation: Installation) -> None:
+    services = installation.services
+    version = installation.trained()
+    path = finetunes.config_path(services, version.id, version.uuid)
+    parcels.leave_training(services, version.id, version.uuid)
+    kept = path.read_bytes()
+    path.unlink()
+
+    assert finetunes.check_rerun(services, version.name, version.number).rerun_of == version.id
+    assert finetunes.kept_config(services, version.id, version.uuid) == kept
 
 
 def test_a_prediction_is_given_a_local_copy_of_the_published_model(installation: Installation, tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""What a step on another machine reads, and what is refused before it is started there."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fair_dagster.domain.errors import RefusedError
+from fair_dagster.pipelines import training as training_module
+from fair_dagster.pipelines.client import open_client
+from fair_dagster.pipelines.inputs import local_input, require_reachable, step_environment
+from fair_dagster.pipelines.training import Training
+from fair_dagster.settings import Settings
+from fair_dagster.storage.store import open_bucket
+
+S3 = {
+    "parameters": {
+        "base_model_weights": "https://models.example.org/w.skops",
+        "dataset_chips": "s3://towns/chips",
+        "dataset_labels": "s3://towns/labels.geojson",
+    }
+}
+LOCAL = {"parameters": {name: f"/home/fair/{name}" for name in S3["parameters"]}}
+
+
+class Recorded:
+    """A pipeline that notes how it was started."""
+
+    name = "training_pipeline"
+
+    def __init__(self) -> None:
+        self.options: dict[str, Any] = {}
+
+    def with_options(self, **options: Any) -> Any:
+        self.options = options
+        return lambda: None
+
+
+@pytest.fixture
+def begin(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Start a training on a stack of a flavor of orchestrator; returns what ZenML was given."""
+    client = open_client(settings)
+    recorded = Recorded()
+    monkeypatch.setattr(Training, "_pipeline", lambda _self: recorded)
+    monkeypatch.setattr(Training, "_completed", lambda _self: None)
+
+    def start(flavor: str, addresses: dict[str, Any], **changed: Any) -> dict[str, Any]:
+        stack = type("Stack", (), {"name": "team", "orchestrator": type("Orchestrator", (), {"flavor": flavor})})
+        of_flavor = type("Client", (), {"zen_store": client.zen_store, "active_stack": stack})
+        monkeypatch.setattr(training_module, "open_client", lambda _settings: of_flavor)
+        here, there = tmp_path / "training.local.yaml", tmp_path / "training.yaml"
+        here.write_text(yaml.safe_dump(LOCAL))
+        there.write_text(yaml.safe_dump(addresses))
+        Training(settings.model_copy(update=changed), here, "models.tiny:training_pipeline", there).run()
+        return recorded.options
+
+    return start
+
+
+def test_steps_on_other_machines_are_given_addresses_and_where_to_fetch_them(begin: Any, tmp_path: Path) -> None:
+    options = begin("kubernetes", S3, artifacts="s3://artifacts", s3_endpoint="http://s3:7070")
+    assert options["config_path"] == str(tmp_path / "training.yaml")
+    assert options["environment"]["FAIR_S3_ENDPOINT"] == "http://s3:7070"
+    assert options["environment"]["FAIR_ARTIFACTS"] == "s3://artifacts"
+    assert "FAIR_HOME" not in options["environment"]
+
+
+def test_steps_here_are_given_copies(begin: Any, tmp_path: Path) -> None:
+    options = begin("local", S3)
+    assert options["config_path"] == str(tmp_path / "training.local.yaml")
+    assert "environment" not in options
+
+
+def test_paths_of_this_machine_are_refused_before_a_step_is_started_elsewhere(begin: Any) -> None:
+    with pytest.raises(RefusedError, match="runs steps on others") as refused:
+        begin("local_docker", LOCAL)
+    assert len(refused.value.problems) == 3
+    with pytest.raises(RefusedError, match="dataset_chips is file:///x"):
+        require_reachable({"parameters": {"dataset_chips": "file:///x"}}, "team")
+
+
+def test_no_password_and_no_folder_of_this_machine_goes_along(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, artifacts=str(tmp_path / "a"), s3_endpoint="http://user:secret@s3:7070")
+    environment = step_environment(settings)
+    assert "secret" not in str(environment)
+    assert str(tmp_path) not in str(environment)
+
+
+def test_a_step_fetches_files_and_folders_of_a_bucket_by_the_environment_that_it_was_given(
+    s3_server: Any, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret_key)
+    sent = Settings(home=tmp_path / "sender", s3_endpoint=s3_server.endpoint, s3_path_style=True, fetch_private=True)
+    chips = tmp_path / "chips"
+    chips.mkdir()
+    (chips / "1.png").write_bytes(b"chip")
+    open_bucket(sent, s3_bucket).publish(chips, "town/chips")
+    monkeypatch.setenv("FAIR_HOME", str(tmp_path / "pod"))
+    for name, value in step_environment(sent).items():
+        monkeypatch.setenv(name, value)
+    found = local_input(f"s3://{s3_bucket}/town/chips")
+    assert found.is_relative_to(tmp_path / "pod")
+    assert (found / "1.png").read_bytes() == b"chip"
+    assert local_input(f"s3://{s3_bucket}/town/chips/1.png").read_bytes() == b"chip"
+    assert local_input(str(chips)) == local_input(chips.as_uri()) == chips
+    with pytest.raises(RefusedError, match="gs://x"):
+        local_input("gs://x/y")
