@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     reconcile_cron: str = Field(default="0 3 * * *", description="When the catalog is compared with what should be.")
     reconcile_repair: bool = Field(default=False, description="Let the schedule repair what it finds.")
     dagster_url: str = Field(default="", description="Where the Dagster UI answers; asked to reload new folders.")
+    dagster_public_url: str = Field(
+        default="", description="Where people find the Dagster UI, for links in alerts; that of dagster_url without it."
+    )
     alert_webhook: SecretStr | None = Field(default=None, description="URL that failed runs are posted to.")
     alert_secret: SecretStr | None = Field(default=None, description="Signs what is posted there.")
 

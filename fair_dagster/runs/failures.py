@@ -155,7 +155,7 @@ def alert_of(services: Services, instance: dg.DagsterInstance, record: dg.RunRec
     step = _read(run, "step", lambda: failed_step(instance, run.run_id))
     cause = _read(run, "cause", lambda: failure_cause(settings, instance, run.run_id))
     log = _read(run, "log", lambda: log_tail(settings, instance, run.run_id, _LOG_LINES))
-    base, _ = split_credentials(settings.dagster_url.rstrip("/"))
+    base, _ = split_credentials((settings.dagster_public_url or settings.dagster_url).rstrip("/"))
     return Alert(
         id=f"run-failure-{run.run_id}",
         run_id=run.run_id,

@@ -110,15 +110,19 @@ def test_code_location_and_workers_have_equal_settings() -> None:
 def test_what_kubernetes_gets_is_what_compose_gives_but_for_its_secrets_and_places() -> None:
     here = set(settings_of("fair-settings"))
     there = {name for name, value in services()["code-location"]["environment"].items() if value is not None}
-    # In the Secrets `fair-secrets` and `dagster-postgresql`, in the chart's values, or of no use there.
+    # In the Secrets `fair-secrets` and `dagster-postgresql`, in the chart's values, for the operator to add, or of no
+    # use there.
     elsewhere = {
         *("FAIR_PGSTAC_DSN", "FAIR_BROKER_URL", "ZENML_STORE_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
         *("DAGSTER_PG_HOST", "DAGSTER_PG_PORT", "DAGSTER_PG_USER", "DAGSTER_PG_PASSWORD", "DAGSTER_PG_DB"),
         *("DAGSTER_CODE_LOCATION_HOST", "DAGSTER_CODE_LOCATION_PORT"),
         *("FAIR_S3_ENDPOINT", "FAIR_S3_PATH_STYLE", "AWS_ENDPOINT_URL_S3", "FAIR_REGISTRIES"),
+        "FAIR_DAGSTER_PUBLIC_URL",
     }
     assert there - here == elsewhere
-    assert here - there == {"FAIR_ARTIFACTS_URL", "FAIR_TRAINING_RESOURCES"}
+    # No public address: an example that is left there would stand in the items that readers copy.
+    assert here - there == {"FAIR_TRAINING_RESOURCES"}
+    assert not any("example.org" in value for value in settings_of("fair-settings").values())
 
 
 def test_all_maps_hold_text() -> None:

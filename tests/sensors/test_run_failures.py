@@ -350,6 +350,16 @@ def test_an_alert_holds_no_password_of_a_url(
     assert any("get https://***@host/file" in line for line in alert["log"])
 
 
+def test_an_alert_leads_to_where_people_find_dagster(
+    make: Callable[..., Sensor], instance: dg.DagsterInstance, receiver: Receiver
+) -> None:
+    sensor = make(dagster_url="http://webserver:3000", dagster_public_url="https://dagster.example.org/")
+    run_id = fail(instance)
+    sensor.tick()
+    (alert,) = receiver.taken
+    assert alert["url"] == f"https://dagster.example.org/runs/{run_id}"
+
+
 def test_a_receiver_that_leads_elsewhere_is_not_followed(
     make: Callable[..., Sensor], instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
