@@ -6,6 +6,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -143,8 +144,12 @@ class LocalArtifacts:
             raise StorageError(f"{folder} cannot be read: {error.strerror or error}") from error
 
     def unfinished(self) -> list[Unfinished]:
+        found: list[tuple[Path, float]] = []
         try:
-            found = [(path, path.stat().st_mtime) for path in sorted(self.root.rglob(f"{_PARTIAL}*"))]
+            for path in sorted(self.root.rglob(f"{_PARTIAL}*")):
+                # It may be finished, and have its own name, by now.
+                with suppress(FileNotFoundError):
+                    found.append((path, path.stat().st_mtime))
         except OSError as error:
             raise StorageError(f"{self.root} cannot be read: {error.strerror or error}") from error
         keys = [(path.relative_to(self.root).as_posix(), written) for path, written in found]

@@ -4,6 +4,8 @@ Credentials come from the environment as boto3 reads them and never pass through
 client stands in ``s3`` and ``s3_transfer``.
 """
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -49,7 +51,7 @@ class ArtifactsS3(S3Resource):
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        return boto3.session.Session(profile_name=self.profile_name).client(
+        client = boto3.session.Session(profile_name=self.profile_name).client(
             "s3",
             region_name=self.region_name,
             endpoint_url=self.endpoint_url,
@@ -60,6 +62,8 @@ class ArtifactsS3(S3Resource):
             aws_session_token=self.aws_session_token,
             config=retries.merge(config),
         )
+        client.meta.events.register("before-sign.s3.DeleteObjects", _with_md5)
+        return client
 
 
 def open_client(settings: Settings) -> Any:
@@ -79,6 +83,17 @@ def open_client(settings: Settings) -> Any:
         ).get_client()
     except (BotoCoreError, ValueError) as error:
         raise StorageError(f"FAIR_S3_ENDPOINT or AWS_* cannot be used: {redacted(str(error))}") from error
+
+
+def _with_md5(request: Any, **_: Any) -> None:
+    """Give a request the Content-MD5 that S3 asks for, instead of the newer header that boto3 sends."""
+    body = request.body
+    for name in [
+        name for name in request.headers if name.lower().startswith(("x-amz-checksum-", "x-amz-sdk-checksum"))
+    ]:
+        del request.headers[name]
+    md5 = hashlib.md5(body, usedforsecurity=False).digest()
+    request.headers["Content-MD5"] = base64.b64encode(md5).decode()
 
 
 @contextmanager

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _REDIRECTS = 5
 _PATIENCE = 60.0
 """Seconds without a byte."""
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,8 @@ def _written(url: str, response: "httpx.Response", target: Path, limits: Limits,
     digest, size = hashlib.sha256(), 0
     try:
         with target.open("wb") as stream:
-            for block in response.iter_raw(_BLOCK):
+            # Blocks as they come: waiting until one is full, a server that drips would be held to no limit.
+            for block in response.iter_raw():
                 size += len(block)
                 if size > limits.max_bytes:
                     raise StorageError(f"{redacted(url)} is larger than FAIR_FETCH_MAX_BYTES ({limits.max_bytes:,})")

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,13 @@ class _Files(BaseHTTPRequestHandler):
         self.send_header("ETag", '"1"')
         self.send_header("Content-Length", str(len(WEIGHTS) + (5 if self.path == "/short" else 0)))
         self.end_headers()
+        if self.path == "/dripping":
+            with suppress(OSError):
+                for byte in WEIGHTS[:400]:
+                    self.wfile.write(bytes([byte]))
+                    self.server.dripped += 1
+                    threading.Event().wait(0.05)
+            return None
         self.wfile.write(WEIGHTS)
         return None
 
@@ -53,6 +60,7 @@ class _Files(BaseHTTPRequestHandler):
 def _serving() -> Iterator[Any]:
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Files)
     server.asked = []
+    server.dripped = 0
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server
@@ -140,6 +148,14 @@ def test_what_is_larger_than_allowed_is_not_fetched(server: Any, tmp_path: Path,
     settings = Settings(home=tmp_path / "home", fetch_private=True, fetch_max_bytes=1000)
     with pytest.raises(StorageError, match=r"larger than FAIR_FETCH_MAX_BYTES \(1,000\)"):
         local_copy(settings, store, _url(server, "weights.bin"), CHECKSUM)
+    assert _kept(settings) == []
+
+
+def test_a_server_that_drips_is_held_to_the_limit_of_time(server: Any, tmp_path: Path, store: LocalArtifacts) -> None:
+    settings = Settings(home=tmp_path / "home", fetch_private=True, fetch_seconds=1)
+    with pytest.raises(StorageError, match=r"took longer than FAIR_FETCH_SECONDS \(1\)"):
+        local_copy(settings, store, _url(server, "dripping"), CHECKSUM)
+    assert server.dripped < 400
     assert _kept(settings) == []
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.settings import Settings
-from fair_dagster.storage import s3_client
+from fair_dagster.storage import s3_client, s3_transfer
 from fair_dagster.storage.local import describe
 from fair_dagster.storage.parts import PART
 from fair_dagster.storage.store import open_artifacts
@@ -155,6 +155,95 @@ def test_a_folder_without_one_of_its_files_is_not_whole(
     assert store.size("datasets/town/v1-12345678/chips") == 3
 
 
+@pytest.mark.parametrize("name", ["{outside}/x.pth", "../../x.pth", "a//b.tif"])
+def test_a_bucket_cannot_write_beside_the_place_that_it_is_fetched_to(
+    bucket: Bucket, moto_server: Any, tmp_path: Path, name: str
+) -> None:
+    client = moto_server.client()
+    client.create_bucket(Bucket="foreign")
+    store = bucket(s3_endpoint=moto_server.endpoint, artifacts="s3://foreign")
+    outside = tmp_path / "outside"
+    client.put_object(Bucket="foreign", Key="chips/a.tif", Body=b"chip")
+    client.put_object(Bucket="foreign", Key=f"chips/{name.format(outside=outside)}", Body=b"import os")
+
+    with pytest.raises(StorageError, match=r"s3://foreign/chips.* is no file below it"):
+        store.fetch("chips", tmp_path / "cache" / "chips")
+    assert not outside.exists()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_markers_of_folders_are_none_of_the_files(bucket: Bucket, moto_server: Any, tmp_path: Path) -> None:
+    client = moto_server.client()
+    client.create_bucket(Bucket="marked")
+    store = bucket(s3_endpoint=moto_server.endpoint, artifacts="s3://marked")
+    for key, body in {"chips/": b"", "chips/north/": b"", "chips/north/a.tif": b"chip"}.items():
+        client.put_object(Bucket="marked", Key=key, Body=body)
+
+    assert store.fetch("chips", tmp_path / "chips").size == 4
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError])
+def test_a_writer_that_fails_leaves_what_another_has_published_meanwhile(
+    bucket: Bucket, small: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]
+) -> None:
+    first, second = bucket(), bucket()
+    published = []
+
+    def interrupted(source: Path, place: Any) -> Any:
+        monkeypatch.undo()
+        published.append(first.publish(small, KEY))
+        raise failure
+
+    monkeypatch.setattr(s3_transfer, "upload", interrupted)
+    with pytest.raises((KeyboardInterrupt, StorageError)):
+        second.publish(small, KEY)
+
+    seen = first.look(KEY)
+    assert seen is not None
+    assert seen.is_as(published[0])
+
+
+def test_an_upload_that_somebody_aborts_leaves_the_object_that_was_there(
+    bucket: Bucket, model: Path, tmp_path: Path
+) -> None:
+    from botocore.exceptions import ClientError
+
+    store = bucket()
+    former = store.publish(model, KEY)
+    other = tmp_path / "other.onnx"
+    other.write_bytes(bytes(reversed(model.read_bytes())))
+
+    def aborted(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "NoSuchUpload", "Message": ""}}, "CompleteMultipartUpload")
+
+    store._client.meta.events.register("before-call.s3.CompleteMultipartUpload", aborted)
+    with pytest.raises(StorageError, match="NoSuchUpload"):
+        store.restore(other, KEY)
+
+    seen = store.look(KEY)
+    assert seen is not None
+    assert seen.is_as(former)
+
+
+def test_objects_are_removed_by_requests_with_the_checksum_that_every_server_knows(
+    bucket: Bucket, moto_server: Any, small: Path
+) -> None:
+    moto_server.client().create_bucket(Bucket="removed")
+    store = bucket(s3_endpoint=moto_server.endpoint, artifacts="s3://removed")
+    store.publish(small, KEY)
+    sent: list[dict[str, Any]] = []
+    store._client.meta.events.register(
+        "before-send.s3.DeleteObjects", lambda request, **_: sent.append(dict(request.headers))
+    )
+
+    store.remove("local-models")
+
+    (headers,) = [{name.lower() for name in one} for one in sent]
+    assert "content-md5" in headers
+    assert not [name for name in headers if "checksum" in name]
+    assert store.size(KEY) is None
+
+
 def test_wrong_keys_are_told_at_once_and_not_tried_again(
     bucket: Bucket, proxy: FaultyProxy, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,8 +297,6 @@ def test_a_clock_that_is_wrong_is_told(bucket: Bucket) -> None:
 def test_an_upload_that_fails_leaves_nothing(
     bucket: Bucket, proxy: FaultyProxy, objects: Objects, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fair_dagster.storage import s3_transfer
-
     store = bucket(s3_endpoint=proxy.url)
     sent = s3_transfer._Upload._send_part
 
