@@ -1,5 +1,5 @@
-"""Items in a pgstac, read by SQL: what a write is decided from, and lists of all items, which the API has to build item
-by item. Nothing here writes.
+"""Items in a pgstac, read by SQL: what a write is decided from, and lists of all items, which the API has to build one
+by one. Nothing here writes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,6 +44,16 @@ class PgstacItems:
         self._layout = layout
         self._index: dict[str, dict[str, tuple[int, Entry | None]]] = {}
 
+    def item(self, key: ItemKey) -> Stored | None:
+        """The item at ``key``; None where there is none."""
+        rows = self._rows(f"{_ITEM} AND id = %s", [key.collection, key.id])
+        return next(self._stored(key.collection, rows), None)
+
+    def family(self, collection: str, slug: str) -> list[Stored]:
+        """The items of a family, of one moment."""
+        rows = self._rows(f"{_ITEM} AND {_IN_FAMILY}", [collection, *family_bounds(slug)])
+        return list(self._stored(collection, [row for row in rows if is_of_family(row[0], slug)]))
+
     def ids(self, collection: str) -> list[str]:
         """All ids, sorted."""
         query = "SELECT id FROM items WHERE collection = %s"
@@ -51,10 +61,9 @@ class PgstacItems:
 
     def scan(self, collection: str, slug: str | None = None) -> Scan:
         """All items, or those of a family, of one moment."""
-        if slug is None:
-            return scan_of(self._stored(collection, self._all(collection)))
-        rows = self._rows(f"{_ITEM} AND {_IN_FAMILY}", [collection, *family_bounds(slug)])
-        return scan_of(self._stored(collection, [row for row in rows if is_of_family(row[0], slug)]))
+        if slug is not None:
+            return scan_of(self.family(collection, slug))
+        return scan_of(self._stored(collection, self._all(collection)))
 
     def entries(self, collection: str) -> list[Entry]:
         """What every item says in short. Of an item that no transaction has touched since the last call only the id is

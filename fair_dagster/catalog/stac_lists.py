@@ -1,6 +1,6 @@
-"""Lists of items through the API alone, and the searches behind them.
+"""Items through the API alone, one or many, and the searches behind them.
 
-Each asks for all items of a collection, which the API builds one by one: some milliseconds for ten of them. With the
+Lists ask for all items of a collection, which the API builds one by one: some milliseconds for ten of them. With the
 DSN of the database ``pgstac_items`` takes its place.
 """
 
@@ -44,6 +44,15 @@ class ApiLists:
         self._layout = layout
         self._indexes: dict[str, _Index] = {}
 
+    def item(self, key: ItemKey) -> Stored | None:
+        """The item at ``key``; None where there is none."""
+        return next(found_items(self._reader, self._layout, key.collection, ids=[key.id]), None)
+
+    def family(self, collection: str, slug: str) -> list[Stored]:
+        """The items of a family."""
+        found = found_items(self._reader, self._layout, collection, where=in_family(slug))
+        return [one for one in found if is_of_family(one.key.id, slug)]
+
     def ids(self, collection: str) -> list[str]:
         """All ids, sorted."""
         found = self._reader.search(collection, fields=["id", "collection"], limit=PAGE_OF_IDS)
@@ -51,9 +60,9 @@ class ApiLists:
 
     def scan(self, collection: str, slug: str | None = None) -> Scan:
         """All items, or those of a family."""
-        where = in_family(slug) if slug is not None else None
-        found = found_items(self._reader, self._layout, collection, where=where)
-        return scan_of(one for one in found if slug is None or is_of_family(one.key.id, slug))
+        return scan_of(
+            self.family(collection, slug) if slug is not None else found_items(self._reader, self._layout, collection)
+        )
 
     def entries(self, collection: str) -> list[Entry]:
         """What every item says in short; whole items are read only where ``updated`` has moved.

@@ -1,7 +1,8 @@
 """The catalog behind a STAC API: read through pystac-client, written through pgstac or the Transaction extension.
 
-With the DSN of the database lists of all items are read by SQL too: the API has to build each of them, and cannot show
-a damaged one. What is stored looks like ``stac_layout``; how it is written is the business of the writers.
+With the DSN of the database items are read by SQL too, so that a write is decided from what the database itself holds;
+only walking through all whole items goes through the API. What is stored looks like ``stac_layout``; how it is written
+is the business of the writers.
 """
 
 from collections.abc import Iterator
@@ -13,9 +14,9 @@ import orjson
 from fair_dagster.catalog import documents
 from fair_dagster.catalog.checking import require_applicable
 from fair_dagster.catalog.layout import collection_problems
-from fair_dagster.catalog.stac_items import Stored, is_of_family
+from fair_dagster.catalog.stac_items import Stored
 from fair_dagster.catalog.stac_layout import StacLayout, require_key
-from fair_dagster.catalog.stac_lists import found_items, in_family
+from fair_dagster.catalog.stac_lists import found_items
 from fair_dagster.catalog.stac_reading import StacReader
 from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
 from fair_dagster.domain.damage import REPAIR, Scan, collection_problem
@@ -26,7 +27,12 @@ Document = dict[str, Any]
 
 
 class Lists(Protocol):
-    """Reads that concern all items of a collection."""
+    """Reads of items, one or many."""
+
+    def item(self, key: ItemKey) -> Stored | None: ...
+
+    def family(self, collection: str, slug: str) -> list[Stored]:
+        """In no order."""
 
     def ids(self, collection: str) -> list[str]: ...
 
@@ -52,7 +58,7 @@ class StacStore:
     Args:
         reader: of the API.
         layout: addresses and links.
-        lists: how lists are read.
+        lists: how items are read.
         writer: how changes are written.
         aside: folder for copies of damaged items that are overwritten.
     """
@@ -67,18 +73,14 @@ class StacStore:
     def get(self, key: ItemKey) -> Item | None:
         """See ``CatalogStore.get``."""
         require_key(key)
-        for one in self._found(key.collection, ids=[key.id]):
-            return _readable(one, self._layout)
-        return None
+        found = self._lists.item(key)
+        return _readable(found, self._layout) if found is not None else None
 
     def family(self, collection: str, slug: str) -> list[Item]:
         """See ``CatalogStore.family``."""
         require_collection(collection)
-        found = self._found(collection, where=in_family(slug))
-        return sorted(
-            (_readable(one, self._layout) for one in found if is_of_family(one.key.id, slug)),
-            key=lambda item: item["id"],
-        )
+        found = self._lists.family(collection, slug)
+        return sorted((_readable(one, self._layout) for one in found), key=lambda item: item["id"])
 
     def ids(self, collection: str) -> list[str]:
         """See ``CatalogStore.ids``."""
@@ -88,7 +90,7 @@ class StacStore:
     def items(self, collection: str) -> Iterator[Item]:
         """See ``CatalogStore.items``. Holds a page of them at a time."""
         require_collection(collection)
-        return (_readable(one, self._layout) for one in self._found(collection))
+        return (_readable(one, self._layout) for one in found_items(self._reader, self._layout, collection))
 
     def entries(self, collection: str) -> list[Entry]:
         """See ``CatalogStore.entries``."""
@@ -139,9 +141,6 @@ class StacStore:
         """See ``CatalogStore.refresh``."""
         require_collection(collection)
         return _shown(self._writer.refresh(collection), self._layout)
-
-    def _found(self, collection: str, **search: Any) -> Iterator[Stored]:
-        return found_items(self._reader, self._layout, collection, **search)
 
     def _stored(self, changes: ChangeSet) -> dict[ItemKey, Item]:
         """The new items as they are stored; refused before anything is written."""
