@@ -8,7 +8,6 @@ difference for ever. The stored item tells of such places in the property ``fair
 Pure. Links and hrefs are the business of ``stac_layout``.
 """
 
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -59,17 +58,25 @@ def _object(noted: dict[str, Any], name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _nulls(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def _nulls(value: Any, path: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Where members of objects are null. Nulls in lists are kept by everybody."""
+    found: list[tuple[str, ...]] = []
+    _note_nulls(value, path, found)
+    return found
+
+
+def _note_nulls(value: Any, path: tuple[str, ...], found: list[tuple[str, ...]]) -> None:
+    # Most of an item are texts and numbers. No call is made for each of these.
     if isinstance(value, dict):
         for name, member in value.items():
             if member is None:
-                yield (*path, name)
-            else:
-                yield from _nulls(member, (*path, name))
-    elif isinstance(value, list):
+                found.append((*path, name))
+            elif isinstance(member, dict | list):
+                _note_nulls(member, (*path, name), found)
+    else:
         for number, member in enumerate(value):
-            yield from _nulls(member, (*path, str(number)))
+            if isinstance(member, dict | list):
+                _note_nulls(member, (*path, str(number)), found)
 
 
 def _is_respelled(text: object) -> bool:
