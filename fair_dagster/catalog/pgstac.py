@@ -118,6 +118,11 @@ class Pgstac:
             self._dsn.get_secret_value(),
             autocommit=True,
             connect_timeout=_CONNECT_SECONDS,
+            # A host that vanishes says nothing: without these a statement would wait for two hours.
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+            tcp_user_timeout=60_000,
             # Poolers that hand out another session for each transaction know no prepared statements.
             prepare_threshold=None,
         )

@@ -24,6 +24,8 @@ from fair_dagster.domain.urls import redacted
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _BAD_GATEWAYS = frozenset({502, 503, 504})
 _LONGEST_WAIT = 30.0
+_LONGEST_TRY = 90.0
+"""Seconds after which a request is not tried again."""
 _BODY_KEPT = frozenset({307, 308})
 """Redirects after which a request is sent on as it was; after others it arrives as a GET or without its body."""
 _KNOCKS = 3
@@ -101,6 +103,7 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
         """
         href = self._reachable(href)
         waits, uncertain, refusals = self._patience.waits(), False, 0
+        begun = time.monotonic()
         while True:
             self._retry_after, self._moved_to = None, ""
             try:
@@ -115,7 +118,8 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
             wait = next(waits, None)
             self._answered = self._answered or status is not None
             refusals += status is None
-            if refusals > _KNOCKS and not self._answered:
+            # A server that takes requests and says nothing would have each of them wait for its whole timeout.
+            if (refusals > _KNOCKS and not self._answered) or time.monotonic() - begun > _LONGEST_TRY:
                 wait = None
             if wait is None or not (status is None or status in _PASSING):
                 raise self._told(failure, status, f"{method} {redacted(href)}", uncertain=uncertain) from None
