@@ -45,7 +45,9 @@ ALLOWED = {
     "concurrency": "enabled pools runs",
     "concurrency.pools": "defaultLimit granularity opGranularityRunBuffer",
     "concurrency.runs": "maxConcurrentRuns tagConcurrencyLimits",
+    "retention": "enabled sensor schedule autoMaterialize",
 }
+KINDS_OF_TICK = ("skipped", "success", "failure", "started")
 
 
 def _at(path: str) -> dict[str, Any]:
@@ -65,6 +67,12 @@ def _snake(value: Any) -> Any:
 @pytest.mark.parametrize("path", sorted(ALLOWED))
 def test_a_value_is_one_that_the_chart_knows(path: str) -> None:
     assert set(_at(path)) - set(ALLOWED[path].split()) == set()
+
+
+@pytest.mark.parametrize("path", ["retention.sensor.purgeAfterDays", "retention.schedule.purgeAfterDays"])
+def test_retention_names_every_kind_of_tick(path: str) -> None:
+    """The chart's schema asks for all, and installs nothing when one is missing."""
+    assert set(_at(path)) == set(KINDS_OF_TICK)
 
 
 def test_the_chart_is_that_of_the_locked_dagster() -> None:
@@ -96,7 +104,7 @@ def test_dagster_accepts_the_instance() -> None:
 def test_the_instance_is_that_of_the_compose_file_but_for_what_kubernetes_differs_in() -> None:
     """Two files that say the same must not part."""
     ours = yaml.safe_load((DEPLOY / "dagster" / "dagster.yaml").read_text())
-    ours["retention"]["schedule"]["purge_after_days"] = dict.fromkeys(("skipped", "success", "failure"), 180)
+    ours["retention"]["schedule"]["purge_after_days"] = dict.fromkeys(KINDS_OF_TICK, 180)
     theirs = _instance()
     # A pod may wait for a machine. Runs are not resumed: their own retry knows what was done already.
     assert theirs["run_monitoring"].pop("start_timeout_seconds") > ours["run_monitoring"].pop("start_timeout_seconds")
