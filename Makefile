@@ -21,8 +21,9 @@ $(STAMP): requirements.lock pyproject.toml
 demo: install
 	$(BIN)/fair-dagster demo $(if $(DATA),--data $(DATA))
 
+# Two processes, each with its servers: most of the time is waiting for them. The tests of a file stay together.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 ui: install
 	$(BIN)/fair-dagster ui
@@ -35,8 +36,9 @@ lint: install
 
 # Hashes only, no download addresses: the file works with any index.
 lock:
-	UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip compile pyproject.toml --extra dev --extra team --extra wandb --extra services --generate-hashes --no-emit-index-url --no-header \
-	  --python-version 3.11 --universal --output-file requirements.lock
+	UV=$$(command -v uv || echo $(BIN)/uv); \
+	  $$UV pip compile pyproject.toml --extra dev --extra team --extra wandb --extra services \
+	  --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal --output-file requirements.lock
 
 # Servers first: without their folder nobody could stop them any more.
 clean:

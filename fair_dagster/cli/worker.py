@@ -5,13 +5,16 @@ import socket
 import sys
 import uuid
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from fair_dagster.cli.output import Column
 from fair_dagster.cli.session import Session, reports
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from fair_dagster.settings import Settings
 
 _COLUMNS = (Column("worker"), Column("queues"), Column("steps", right=True))
 _EXTRA = "install fair-dagster with its extra `team`"
@@ -67,7 +70,7 @@ def list_workers(session: Session, name: str | None, timeout: float) -> None:
         click.get_current_context().exit(1)
 
 
-def _require(settings: Settings) -> str:
+def _require(settings: "Settings") -> str:
     """The broker's URL.
 
     Raises:
