@@ -134,4 +134,6 @@ def _tie(what: Start) -> list[str]:
     setpriv = shutil.which("setpriv")
     if not (what.tied and setpriv):
         return []
-    return [setpriv, "--pdeathsig", what.stop_signal.name.removeprefix("SIG"), "--"]
+    tied = [setpriv, "--pdeathsig", what.stop_signal.name.removeprefix("SIG"), "--"]
+    # The starter may have died before the tie held; the shell learns its parent afterwards.
+    return [*tied, "/bin/sh", "-c", 'test "$PPID" = "$0" && exec "$@"', str(os.getpid())]

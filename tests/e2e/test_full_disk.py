@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import CatalogError, ServiceError
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.fair import Fair
@@ -29,12 +30,20 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.fixture(scope="module")
+def spare(fair: Fair, promoted: Item) -> Iterator[VersionRecord]:
+    """A version that is not published, for this file alone: others count the versions of this model."""
+    version = fair.version(fair.rerun(promoted["id"]).wait())
+    # A version that was in no stage would end as archived; so it is now, that nothing may change at all.
+    fair.services.versions.set_stage(NAME, version.number, "archived")
+    yield version
+    fair.delete(version.id)
+
+
 @pytest.fixture
-def elsewhere(fair: Fair, second: VersionRecord, disk: Path) -> Fair:
+def elsewhere(fair: Fair, disk: Path) -> Fair:
     """The same installation with its catalog on the small disk."""
     shutil.copytree(fair.settings.catalog_path, disk / "catalog")
-    # A version that was in no stage would end as archived; so it is now, that nothing may change at all.
-    fair.services.versions.set_stage(NAME, second.number, "archived")
     return Fair(fair.settings.model_copy(update={"catalog": str(disk / "catalog")}))
 
 
@@ -53,7 +62,7 @@ def fill(disk: Path) -> None:
 
 @pytest.mark.parametrize("trouble", ["full", "read-only"])
 def test_a_catalog_that_cannot_be_written_keeps_all_stores_in_step(
-    elsewhere: Fair, item: Path, disk: Path, trouble: str
+    elsewhere: Fair, spare: VersionRecord, item: Path, disk: Path, trouble: str
 ) -> None:
     if trouble == "full":
         fill(disk)
@@ -62,7 +71,7 @@ def test_a_catalog_that_cannot_be_written_keeps_all_stores_in_step(
     before = state_of(elsewhere)
     for act in (
         lambda: elsewhere.register_dataset(item),
-        lambda: elsewhere.promote(f"{NAME}-v2"),
+        lambda: elsewhere.promote(spare.id),
         lambda: elsewhere.archive(f"{NAME}-v1"),
         lambda: elsewhere.delete(f"{NAME}-v1"),
         lambda: elsewhere.patch(f"{NAME}-v1", {"properties": {"title": "Other"}}),

@@ -1,6 +1,7 @@
 """Ending a server means ending all that it has started, and nothing else."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,9 +61,17 @@ def test_a_process_that_has_got_the_number_of_a_dead_server_is_left_alone(tmp_pa
         other.kill()
 
 
-def test_a_tied_server_ends_when_the_one_that_started_it_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("delay", ["0", "0.5"])
+def test_a_tied_server_ends_when_the_one_that_started_it_is_killed(tmp_path: Path, delay: str) -> None:
+    """Also where that one dies before the tie holds, which takes a moment."""
+    real = shutil.which("setpriv")
+    if real is None:
+        pytest.skip("setpriv, of Debian's util-linux, is missing")
+    slow = tmp_path / "setpriv"
+    slow.write_text(f'#!/bin/sh\nsleep {delay}\nexec {real} "$@"\n')
+    slow.chmod(0o755)
     code = f"""
-import os, sys, time
+import os, time
 from pathlib import Path
 from scripts.local_services import processes
 folder = Path({str(tmp_path)!r})
@@ -71,7 +80,11 @@ print(processes.start(what).pid, flush=True)
 time.sleep(600)
 """
     with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        text=True,
     ) as parent:
         assert parent.stdout is not None
         server = Process.of(int(parent.stdout.readline()))
