@@ -127,7 +127,21 @@ def _group_is_ours(process: Process) -> bool:
         os.killpg(process.pid, 0)
     except (ProcessLookupError, PermissionError):
         return False
-    return True
+    return not _has_zombies_only(process.pid)
+
+
+def _has_zombies_only(group: int) -> bool:
+    """Whether all of a group have ended.
+
+    They keep its number: one of many threads for a moment, all where the first process of a container waits for none.
+    """
+    states = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # After the command's name, which may hold anything: state, parent, group; proc(5).
+            state, _, of_group = stat.read_text().rpartition(")")[2].split()[:3]
+            states += [state] if int(of_group) == group else []
+    return bool(states) and set(states) == {"Z"}
 
 
 def _tie(what: Start) -> list[str]:

@@ -44,6 +44,23 @@ def test_a_server_and_its_children_end_politely_or_by_force(tmp_path: Path, deaf
     assert not child.alive
 
 
+class _OfManyThreads(subprocess.Popen[bytes]):
+    """Shows as a zombie before it can be waited for, as processes do whose other threads have yet to end."""
+
+    def poll(self) -> int | None:
+        return None
+
+
+def test_zombies_of_a_killed_server_are_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each held up a session's end by 15 s, for its group counted as alive."""
+    looks, sleep = iter(range(100)), time.sleep
+    monkeypatch.setattr(subprocess, "Popen", _OfManyThreads)
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds + 0 * next(looks)))
+    started = processes.start(processes.Start(("sleep", "600"), {"PATH": os.defpath}, tmp_path, tmp_path / "log"))
+    processes.kill(started, 60)
+    assert not started.alive
+
+
 def test_children_of_a_server_that_has_died_are_ended_too(tmp_path: Path) -> None:
     leader, child = _start(tmp_path, seconds=0)
     assert processes.wait_for_end(leader, 30)
