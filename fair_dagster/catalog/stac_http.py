@@ -3,10 +3,10 @@
 The transport of pystac-client. What is asked for is the business of ``stac_reading`` and ``transactions``.
 """
 
+import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
@@ -39,22 +39,12 @@ class StacApiError(CatalogError):
     Attributes:
         status: of the answer; None where there was none.
         body: of the answer.
-        uncertain: an earlier attempt of the same request failed in a way that may have got through.
     """
 
-    def __init__(self, message: str, status: int | None = None, body: str = "", *, uncertain: bool = False) -> None:
+    def __init__(self, message: str, status: int | None = None, body: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.body = body
-        self.uncertain = uncertain
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The text of a success. ``uncertain``: an earlier attempt failed in a way that may have got through."""
-
-    text: str
-    uncertain: bool = False
 
 
 class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
@@ -73,8 +63,8 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
         self.announced = ""
         self._patience = patience or Patience()
         parts = urlsplit(url)
-        self.session.mount(f"{parts.scheme}://{parts.netloc}/", _Bearer(token))
-        self.session.hooks["response"].append(self._note)
+        self._host, self._token = f"{parts.scheme}://{parts.netloc}/", token
+        self._open(self.session)
         self._retry_after: float | None = None
         self._moved_to = ""
         self._answered = False
@@ -87,7 +77,7 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
         parameters: dict[str, Any] | None = None,
     ) -> str:
         """The text of the answer; raises ``StacApiError``."""
-        return self.send(href, method or "GET", headers, parameters).text
+        return self.send(href, method or "GET", headers, parameters)
 
     def send(
         self,
@@ -95,21 +85,24 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
         method: str,
         headers: dict[str, str] | None = None,
         parameters: dict[str, Any] | None = None,
-    ) -> Answer:
-        """The answer to a request that may be repeated.
+    ) -> str:
+        """The text of the answer to a request that may be repeated.
 
         Raises:
             StacApiError: the API refused it, or went on failing.
         """
+        if self._owner != os.getpid():
+            # Two processes on one connection would read each other's answers.
+            self._open(requests.Session())
         href = self._reachable(href)
-        waits, uncertain, refusals = self._patience.waits(), False, 0
+        waits, refusals = self._patience.waits(), 0
         begun = time.monotonic()
         while True:
             self._retry_after, self._moved_to = None, ""
             try:
                 text = super().request(href, method, headers, parameters)
                 self._answered = True
-                return Answer(text, uncertain)
+                return str(text)
             except APIError as error:
                 failure = error
             if self._moved_to:
@@ -122,9 +115,7 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
             if (refusals > _KNOCKS and not self._answered) or time.monotonic() - begun > _LONGEST_TRY:
                 wait = None
             if wait is None or not (status is None or status in _PASSING):
-                raise self._told(failure, status, f"{method} {redacted(href)}", uncertain=uncertain) from None
-            # A server that says "too many" has done nothing.
-            uncertain = uncertain or status != HTTPStatus.TOO_MANY_REQUESTS
+                raise self._told(failure, status, f"{method} {redacted(href)}") from None
             time.sleep(max(wait, min(self._retry_after or 0.0, _LONGEST_WAIT)))
 
     def get_pages(
@@ -143,6 +134,12 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
             following = next((link for link in page.get("links", []) if link["rel"] == "next"), None)
             source = Link.from_dict(following) if following and page["features"] else None
 
+    def _open(self, session: requests.Session) -> None:
+        """Use ``session``, which belongs to this process."""
+        session.mount(self._host, _Bearer(self._token))
+        session.hooks["response"].append(self._note)
+        self.session, self._owner = session, os.getpid()
+
     def _reachable(self, href: str) -> str:
         """``href`` below the root that we were told: behind a proxy an API may call itself something else."""
         if self.announced and self.announced != self.root and f"{href}/".startswith(f"{self.announced}/"):
@@ -155,14 +152,14 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
             self._moved_to = response.headers["Location"]
             raise requests.TooManyRedirects("one that loses what is sent")
 
-    def _told(self, failure: APIError, status: int | None, what: str, *, uncertain: bool) -> StacApiError:
+    def _told(self, failure: APIError, status: int | None, what: str) -> StacApiError:
         body = str(failure)
         text = " ".join(redacted(body).split())[:_LONGEST_TEXT]
         if status is None:
             said = f"did not answer {what}: {text}. Check FAIR_CATALOG ({redacted(self.root)}) and that the server runs"
         else:
             said = f"answered {_named(status)} to {what}{_advice(status, what)}: {text}"
-        return StacApiError(f"the STAC API {said}", status, body, uncertain=uncertain)
+        return StacApiError(f"the STAC API {said}", status, body)
 
 
 class _Bearer(HTTPAdapter):

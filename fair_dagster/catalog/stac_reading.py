@@ -120,14 +120,19 @@ class StacReader:
             )
 
     def collection(self, layout: StacLayout, name: str) -> Document | None:
-        """The document of a collection; None where there is none."""
+        """The document of a collection; None where there is none.
+
+        Raises:
+            CatalogError: it could not be read, or what answers is no STAC API.
+        """
         try:
             return self._json(layout.collection_href(name))
         except StacApiError as error:
-            # A page of a proxy is no answer of the API.
-            if error.status == HTTPStatus.NOT_FOUND and error.body.lstrip().startswith("{"):
-                return None
-            raise
+            # A page of a proxy is no answer of the API, and other servers answer in JSON too.
+            if error.status != HTTPStatus.NOT_FOUND or not error.body.lstrip().startswith("{"):
+                raise
+        _ = self.landing_page
+        return None
 
     @cached_property
     def _client(self) -> "Client":

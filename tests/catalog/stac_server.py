@@ -49,6 +49,7 @@ class StacServer:
     moved: tuple[int, str] | None = None
     seen: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    connections: list[tuple[str, int]] = field(default_factory=list)
     watch: Callable[[], None] = lambda: None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -111,6 +112,8 @@ class StacServer:
 def running(server: StacServer) -> Iterator[StacServer]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Otherwise the body of every answer waits 40 ms for the client to confirm the head.
+        disable_nagle_algorithm = True
 
         def handle_one(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
@@ -119,6 +122,7 @@ def running(server: StacServer) -> Iterator[StacServer]:
             with server.lock:
                 server.seen.append(request)
                 server.tokens.append(self.headers.get("Authorization", ""))
+                server.connections.append(self.client_address)
                 reply = server.planned(request)
                 if reply is None or reply.late:
                     status, document = server.answer(self.command, self.path, body)
