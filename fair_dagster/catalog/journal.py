@@ -11,7 +11,6 @@ A write waits for the disk twice: contents and journal are flushed side by side,
 Knows files, not STAC. The caller holds a lock around ``commit`` and ``recover``.
 """
 
-import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import orjson
 
+from fair_dagster.catalog.disk_errors import reason_of
 from fair_dagster.domain.errors import CatalogError
 
 Checkpoint = Callable[[str], None]
@@ -254,13 +254,4 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _sentence(error: OSError, path: Path) -> str:
-    reasons = {
-        errno.ENOSPC: "the disk is full",
-        errno.EDQUOT: "the disk quota is used up",
-        errno.EFBIG: "the file size limit is reached",
-        errno.EROFS: "the disk is read-only",
-        errno.EACCES: "there is no permission",
-        errno.EPERM: "there is no permission",
-    }
-    reason = reasons.get(error.errno or 0, error.strerror or str(error))
-    return f"the catalog at {path} could not be written: {reason}"
+    return f"the catalog at {path} could not be written: {reason_of(error)}"
