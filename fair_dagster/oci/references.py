@@ -22,6 +22,7 @@ _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+_HIDDEN_TAG = re.compile(r"sha(?:256|512)-[0-9a-f]{64,128}(?:\.(?:sig|att|sbom))?")
 _LONGEST_REPOSITORY = 255
 
 
@@ -65,6 +66,16 @@ class Reference:
         """The same repository at ``digest``, without a tag."""
         return replace(self, tag=None, digest=digest)
 
+    def with_tag(self, tag: str) -> Self:
+        """The same repository at ``tag``, without a digest.
+
+        Raises:
+            RefusedError: it is no tag.
+        """
+        if not _TAG.fullmatch(tag):
+            raise RefusedError(f"image reference {self}", [f"{tag!r} is no tag"])
+        return replace(self, tag=tag, digest=None)
+
     @property
     def version(self) -> str:
         """What a registry is asked for: the digest where there is one."""
@@ -79,6 +90,20 @@ class Reference:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.registry}/{self.repository}{tag}{digest}"
+
+
+def is_hidden_tag(tag: str) -> bool:
+    """Whether a tag is none of a person's: the index of referrers of a digest, or what cosign keeps beside one."""
+    return _HIDDEN_TAG.fullmatch(tag) is not None
+
+
+def referrers_tag(digest: str) -> str:
+    """The tag of the index of referrers on registries without an API for it: the specification's fallback.
+
+    https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#referrers-tag-schema
+    """
+    algorithm, _, digits = digest.partition(":")
+    return f"{algorithm[:32]}-{digits[:64]}"
 
 
 def _split(text: str, mark: str) -> tuple[str, str | None]:

@@ -1,135 +1,230 @@
-"""The client of registries: which digest a reference has now.
+"""The client of registries: manifests, tags and repositories; blobs and referrers by the modules that know them.
 
-The Distribution API (https://github.com/opencontainers/distribution-spec), with the ways of authorization that
-registries have. Credentials never leave for another registry than their own and its token service.
+Every digest is verified here: what a caller gets is what it asked for. What manifests mean stands in ``artifacts``.
 """
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fair_dagster.domain.errors import NotFoundError, ServiceError
-from fair_dagster.oci.authorization import Token, challenges, fetch_token
-from fair_dagster.oci.connections import Answer, Connections
+from fair_dagster.domain.errors import RefusedError, ServiceError
+from fair_dagster.oci.blobs import Blobs, Progress
+from fair_dagster.oci.client import Client, refusal
+from fair_dagster.oci.connections import Answer
 from fair_dagster.oci.credentials import Credentials, find_credentials
-from fair_dagster.oci.references import Reference
-
-MANIFEST_TYPES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
+from fair_dagster.oci.descriptors import (
+    DIGEST,
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Descriptor,
+    Manifest,
 )
+from fair_dagster.oci.references import Reference, is_hidden_tag
+
+if TYPE_CHECKING:
+    from fair_dagster.oci.referrers import Referrers
+
+MANIFEST_TYPES = (OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST)
 """An index comes first: its digest stands for the image on every platform."""
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
-_UNKNOWN = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"})
+_ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
+_PAGE = 1000
 
 
 class Registries:
-    """Asks registries, each with its own credentials. Tokens are kept for as long as they last.
+    """Asks registries, each with its own credentials. Threads may share one.
 
     Args:
         trusted: as ``Settings.registries``.
         credentials: finds what to say to a registry.
+        locks: a folder by which processes of this machine take turns at what registries cannot change atomically.
+
+    Every method raises ``UnreachableError`` when the registry does not answer, ``ServiceError`` when it refuses or
+    answers nonsense, ``NotFoundError`` when it says that something is not there.
     """
 
     def __init__(
         self,
         trusted: Sequence[str] = (),
         credentials: Callable[[str], Credentials | None] = find_credentials,
+        locks: Path | None = None,
     ) -> None:
-        self._connections = Connections(trusted)
-        self._credentials = credentials
-        self._tokens: dict[tuple[str, str], Token] = {}
+        self.client = Client(trusted, credentials)
+        self._locks = locks
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        return Blobs(self.client)
+
+    @cached_property
+    def _referrers(self) -> "Referrers":
+        from fair_dagster.oci.referrers import Referrers
+
+        return Referrers(self, self._locks)
 
     def digest_of(self, reference: Reference) -> str:
-        """The digest that ``reference`` has now; a reference by digest is looked up as well.
-
-        Raises:
-            NotFoundError: the registry says that there is no such image.
-            ServiceError: the registry cannot be asked, refuses, or does not answer like a registry.
-            UnreachableError: it does not answer at all.
-        """
-        answer = self._manifest("HEAD", reference)
+        """The digest that ``reference`` has now; a reference by digest is looked up as well."""
+        answer = self._ask("HEAD", reference)
         found = answer.headers.get("docker-content-digest", "")
-        if answer.status != 200 or not _DIGEST.fullmatch(found):
+        if answer.status != 200 or not DIGEST.fullmatch(found):
             # Without a body there is no reason, and from some registries no digest.
-            answer = self._manifest("GET", reference)
-            found = self._digest_in(reference, answer)
+            answer = self._ask("GET", reference)
+            found = _digest_in(reference, answer)
         if reference.digest and found != reference.digest:
             raise ServiceError(f"registry {reference.registry} answers {reference} with {found}")
         return found
 
-    def _digest_in(self, reference: Reference, answer: Answer) -> str:
-        if answer.status != 200:
-            raise _refusal(reference, answer)
-        if answer.media_type not in MANIFEST_TYPES:
-            kind = answer.media_type or "something"
-            raise ServiceError(f"{reference.registry} answers with {kind}, which is no manifest: is it a registry?")
-        algorithm = (reference.digest or "sha256").partition(":")[0]
-        counted = f"{algorithm}:{hashlib.new(algorithm, answer.body).hexdigest()}"
-        told = answer.headers.get("docker-content-digest", counted)
-        if told.startswith(f"{algorithm}:") and told != counted:
-            raise ServiceError(f"the manifest of {reference} arrived altered: it is {counted}, not {told}")
-        return counted
+    def manifest(self, reference: Reference) -> Manifest:
+        """The manifest or index at ``reference``.
 
-    def _manifest(self, method: str, reference: Reference) -> Answer:
-        base = self._connections.base_url(reference.api_host)
-        url = f"{base}/v2/{reference.repository}/manifests/{reference.version}"
-        try:
-            return self._authorized(method, url, reference)
-        except ServiceError as error:
-            # Of the same kind: a server that is silent need not be asked for the next image.
-            raise type(error)(f"registry {reference.registry} cannot be asked for {reference}: {error}") from error
+        Raises:
+            RefusedError: it is malformed; every problem is named.
+        """
+        answer = self._ask("GET", reference)
+        found = _digest_in(reference, answer)
+        if reference.digest and found != reference.digest:
+            raise ServiceError(f"registry {reference.registry} answers {reference} with {found}")
+        return Manifest.parse(answer.body, answer.media_type, str(reference))
 
-    def _authorized(self, method: str, url: str, reference: Reference) -> Answer:
-        """Send; a registry that wants to know who asks is told, and a token that has ended is replaced once."""
-        headers = {"Accept": ", ".join(MANIFEST_TYPES)}
-        scope = f"repository:{reference.repository}:pull"
-        key = (reference.api_host, scope)
-        token = self._tokens.get(key)
-        known = {"Authorization": f"Bearer {token.value}"} if token is not None and token.usable else {}
-        answer = self._connections.send(method, url, headers | known)
-        if answer.status != 401:
-            return answer
-        offered = challenges(answer.headers.get("www-authenticate", ""))
-        credentials = self._credentials(reference.registry)
-        if "bearer" in offered:
-            self._tokens[key] = fetch_token(self._connections, offered["bearer"], scope, credentials)
-            authorization = f"Bearer {self._tokens[key].value}"
-        elif "basic" in offered and credentials is not None:
-            authorization = credentials.basic
-        else:
-            return answer
-        return self._connections.send(method, url, headers | {"Authorization": authorization})
+    def image_manifest(self, reference: Reference) -> Manifest:
+        """As ``manifest``, for who needs a single one.
+
+        Raises:
+            RefusedError: it is an index, of which one entry has to be chosen.
+        """
+        found = self.manifest(reference)
+        if found.is_index:
+            entries = ", ".join(entry.digest for entry in found.manifests[:5]) or "none"
+            problem = f"it is an index of {len(found.manifests)} manifests: name one of them by its digest ({entries})"
+            raise RefusedError(str(reference), [problem])
+        return found
+
+    def put_manifest(self, reference: Reference, manifest: Manifest) -> str:
+        """Write a manifest under the tag of ``reference``, or under its digest alone; gives the digest.
+
+        One with a subject becomes a referrer of it, on registries without the referrers API as well.
+        """
+        answer = self.put_only(reference, manifest)
+        if manifest.subject is not None and "oci-subject" not in answer.headers:
+            self._referrers.add(reference, manifest.subject, manifest.descriptor)
+        return manifest.digest
+
+    def put_only(self, reference: Reference, manifest: Manifest) -> Answer:
+        """As ``put_manifest``, leaving the index of referrers as it is; for who keeps that one."""
+        if reference.digest and reference.digest != manifest.digest:
+            raise ServiceError(f"{reference} cannot be written: the manifest has the digest {manifest.digest}")
+        version = reference.tag or manifest.digest
+        url = self.client.url(reference, f"manifests/{version}")
+        headers = {"Content-Type": manifest.media_type}
+        answer = self.client.send("PUT", url, reference, "pull,push", headers=headers, body=manifest.body)
+        if answer.status not in {200, 201, 202}:
+            raise refusal(reference, answer, "pull,push", "artifact")
+        told = answer.headers.get("docker-content-digest", manifest.digest)
+        if told.startswith("sha256:") and told != manifest.digest:
+            raise ServiceError(f"registry {reference.registry} stored {reference} as {told}, not {manifest.digest}")
+        return answer
+
+    def delete_manifest(self, reference: Reference) -> None:
+        """Delete the manifest with the digest of ``reference``, and what an index of referrers says of it."""
+        if reference.digest is None:
+            raise ServiceError(f"{reference} cannot be deleted: a digest has to be named")
+        manifest = self.manifest(reference.at(reference.digest))
+        self.delete_only(reference, reference.digest)
+        if manifest.subject is not None:
+            self._referrers.remove(reference, manifest.subject, manifest.digest)
+
+    def delete_only(self, reference: Reference, version: str) -> None:
+        """Delete by digest, or by tag where the registry can."""
+        url = self.client.url(reference, f"manifests/{version}")
+        answer = self.client.send("DELETE", url, reference, "delete")
+        if answer.status not in {200, 202, 204}:
+            raise deletion_refusal(reference, answer)
+
+    def tags(self, reference: Reference, *, hidden: bool = False) -> Iterator[str]:
+        """The tags of the repository of ``reference``.
+
+        Args:
+            hidden: also those by which tools keep what refers to a manifest.
+        """
+        for tag in self._list(f"tags/list?n={_PAGE}", "tags", reference):
+            if hidden or not is_hidden_tag(tag):
+                yield tag
+
+    def repositories(self, registry: str) -> Iterator[str]:
+        """The names of a registry's repositories, where it lists them."""
+        anywhere = Reference.parse(f"{registry}/catalog")
+        yield from self._list(f"/v2/_catalog?n={_PAGE}", "repositories", anywhere)
+
+    def referrers(self, reference: Reference) -> list[Descriptor]:
+        """What refers to the manifest at ``reference``: signatures, attestations, images, finetuned models."""
+        digest = reference.digest or self.digest_of(reference)
+        return self._referrers.of(reference.at(digest))
+
+    def has_blob(self, reference: Reference, digest: str) -> bool:
+        return self.blobs.has(reference, digest)
+
+    def read_blob(self, reference: Reference, descriptor: Descriptor) -> bytes:
+        """A small blob. Errors as ``Blobs.read``."""
+        return self.blobs.read(reference, descriptor)
+
+    def download(
+        self, reference: Reference, descriptor: Descriptor, target: Path, progress: Progress | None = None
+    ) -> None:
+        """Write a blob to the file ``target``. Errors as ``Blobs.download``."""
+        self.blobs.download(reference, descriptor, target, progress)
+
+    def upload(
+        self,
+        reference: Reference,
+        descriptor: Descriptor,
+        source: Path | bytes,
+        *,
+        mount_from: str | None = None,
+        progress: Progress | None = None,
+    ) -> bool:
+        """Send a blob; False when it was there already. Errors as ``Blobs.upload``."""
+        return self.blobs.upload(reference, descriptor, source, mount_from=mount_from, progress=progress)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self.client.connections.close()
+
+    def _ask(self, method: str, reference: Reference) -> Answer:
+        url = self.client.url(reference, f"manifests/{reference.version}")
+        return self.client.send(method, url, reference, headers=_ACCEPT)
+
+    def _list(self, path: str, key: str, reference: Reference) -> Iterator[str]:
+        for answer in self.client.pages(path, reference):
+            if answer.status != 200:
+                raise refusal(reference, answer, what="repository")
+            try:
+                names = json.loads(answer.body)[key] or []
+            except (ValueError, TypeError, KeyError) as error:
+                raise ServiceError(f"registry {reference.registry} answers with no list of {key}") from error
+            yield from (str(name) for name in names)
 
 
-def _refusal(reference: Reference, answer: Answer) -> NotFoundError | ServiceError:
-    """What an answer without a manifest means. Only a registry can say that something is not there."""
-    codes, message = _errors(answer)
-    if answer.status == 404 and codes & _UNKNOWN:
-        return NotFoundError(f"image {reference}", [f"registry {reference.registry} has no such image{message}"])
-    if answer.status in {401, 403}:
-        return ServiceError(
-            f"registry {reference.registry} does not let {reference} be read ({answer.status}{message}): "
-            f"`docker login {reference.registry}`, or the image does not exist"
-        )
-    if answer.status == 429:
-        return ServiceError(f"registry {reference.registry} lets nobody ask for now (429{message}): try again later")
-    return ServiceError(
-        f"registry {reference.registry} cannot be asked for {reference}: it answers {answer.status}"
-        f"{message or ' and ' + (answer.media_type or 'nothing')}"
-    )
+def deletion_refusal(reference: Reference, answer: Answer) -> ServiceError | RefusedError:
+    """What an answer to a deletion means."""
+    if answer.status == 405:
+        problem = f"registry {reference.registry} deletes nothing: its operator has to allow it"
+        return RefusedError(f"deletion of {reference}", [problem])
+    return refusal(reference, answer, "delete", "artifact")
 
 
-def _errors(answer: Answer) -> tuple[set[str], str]:
-    """The error codes of a registry's answer, and its words with a colon before; nothing of another form."""
-    try:
-        errors = json.loads(answer.body)["errors"]
-        codes = {str(error.get("code", "")).upper() for error in errors}
-        words = next((str(error["message"])[:200] for error in errors if error.get("message")), "")
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return set(), ""
-    words = " ".join(words.split())
-    return codes, f": {words}" if words else ""
+def _digest_in(reference: Reference, answer: Answer) -> str:
+    if answer.status != 200:
+        raise refusal(reference, answer)
+    if answer.media_type not in MANIFEST_TYPES:
+        kind = answer.media_type or "something"
+        raise ServiceError(f"{reference.registry} answers with {kind}, which is no manifest: is it a registry?")
+    algorithm = (reference.digest or "sha256").partition(":")[0]
+    counted = f"{algorithm}:{hashlib.new(algorithm, answer.body).hexdigest()}"
+    told = answer.headers.get("docker-content-digest", counted)
+    if told.startswith(f"{algorithm}:") and told != counted:
+        raise ServiceError(f"the manifest of {reference} arrived altered: it is {counted}, not {told}")
+    return counted

@@ -126,7 +126,7 @@ def test_a_token_that_has_ended_is_replaced(fake: Fake) -> None:
         ({"issued": (200, b'{"token": "bad\\r\\nHost: x"}')}, "answers with no token"),
         ({"issued": (200, b'{"token": "old"}')}, "does not let .* be read \\(401"),
         ({"manifest": (403, "application/json"), "body": b'{"errors": [{"code": "DENIED", "message": "no"}]}'},
-         r"\(403: no\): `docker login"),
+         r"\(403: no\): `fair-dagster oci login"),
         ({"manifest": (200, "text/html"), "digest": None, "body": b"<html>"}, "text/html, which is no manifest"),
         ({"manifest": (404, "text/html"), "digest": None, "body": b"<html>"}, "answers 404 and text/html"),
         ({"manifest": (500, "text/plain"), "body": b"oh"}, "answers 500"),
