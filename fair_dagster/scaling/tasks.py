@@ -55,7 +55,7 @@ class StepTask(Task):  # type: ignore[misc]  # Celery has no types
             raise Ignore
         try:
             with signals_as_they_were(), open_instance(settings) as instance:
-                if _is_due(notes, instance, arguments, step):
+                if is_due(notes, instance, arguments, step):
                     _follow_branch(settings)
                     # The paths in the instance of the machine that sent it are of that machine.
                     packed = pack_value(copy(arguments, instance_ref=instance.get_ref()))
@@ -105,12 +105,21 @@ def _claim(notes: StepNotes, step: str, worker: str) -> Note:
             return note if note.detail == worker else Note(State.DONE)
 
 
-def _is_due(notes: StepNotes, instance: dg.DagsterInstance, arguments: ExecuteStepArgs, step: str) -> bool:
+def is_due(notes: StepNotes, instance: dg.DagsterInstance, arguments: ExecuteStepArgs, step: str) -> bool:
     """Whether the step still has to be executed: the run goes on, and nobody has executed it before."""
     (key,) = arguments.step_keys_to_execute or ()
-    if notes.is_stopped(step) or not _goes_on(instance, arguments.run_id):
+    if _is_stopped(notes, step) or not _goes_on(instance, arguments.run_id):
         return False
     return not StepLog(instance, arguments.run_id, key, _attempt(arguments, key)).has_ended
+
+
+def _is_stopped(notes: StepNotes, step: str) -> bool:
+    try:
+        return notes.is_stopped(step)
+    except redis.RedisError as error:
+        # The watch beside the step asks again.
+        _LOG.warning("the broker does not answer (%s); %s begins", error, step)
+        return False
 
 
 def _goes_on(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -11,7 +11,7 @@ from fair_dagster.fair import Fair
 from fair_dagster.imagery.synthesize import synthesize
 from fair_dagster.settings import Settings
 from tests.scaling.cluster import Team, until
-from tests.scaling.test_backfill import holds_a_step
+from tests.scaling.test_backfill import step_of
 
 MODEL = "texture-segmentation"
 
@@ -30,7 +30,7 @@ def test_a_prediction_is_made_where_a_worker_is_and_comes_back(team: Team, askin
     images = synthesize(tmp_path / "data", chips=2, size=64, seed=5).train_chips
     output = tmp_path / "found.geojson"
     started = Fair(asking).predict(MODEL, images, output=output)
-    until(lambda: holds_a_step(team, worker), "the step")
+    until(lambda: step_of(team, worker), "the step")
     assert worker.process is not None
     worker.process.terminate()
     assert Path(started.wait()) == output, "SIGTERM lets the step at hand end"
