@@ -18,6 +18,7 @@ from fair_dagster.domain.urls import redacted
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg import sql
 
     Connection = psycopg.Connection[tuple[Any, ...]]
 else:
@@ -36,6 +37,9 @@ _REPEATED = frozenset({"40001", "40P01", "23514", "23505"})
 _LOCK_TIMEOUT = "55P03"
 _NO_PRIVILEGE = "42501"
 _NO_PGSTAC = frozenset({"3F000", "42883", "42P01"})
+_NO_TABLE = "42P01"
+# For each transaction and not for the session: a pooler may hand out another session for every transaction.
+_SETTINGS = "SET LOCAL search_path TO pgstac, public; SET LOCAL lock_timeout TO {}"
 
 
 class Pgstac:
@@ -61,7 +65,7 @@ class Pgstac:
     ) -> None:
         _require_readable(dsn)
         self._dsn = dsn
-        self._lock_timeout = lock_timeout
+        self.lock_timeout = lock_timeout
         self._patience = patience or Patience()
         self._conflicts = conflicts or Patience(attempts=9, first_wait=0.02)
         self._connection: Connection | None = None
@@ -84,6 +88,7 @@ class Pgstac:
                 try:
                     connection = self._opened()
                     with connection.transaction():
+                        connection.execute(self._settings())
                         return act(connection, uncertain)
                 except psycopg.Error as error:
                     lost = self._is_lost()
@@ -118,6 +123,7 @@ class Pgstac:
             self._dsn.get_secret_value(),
             autocommit=True,
             connect_timeout=_CONNECT_SECONDS,
+            fallback_application_name="fair-dagster",
             # A host that vanishes says nothing: without these a statement would wait for two hours.
             keepalives_idle=30,
             keepalives_interval=10,
@@ -133,13 +139,15 @@ class Pgstac:
                     f"the database of FAIR_PGSTAC_DSN ({_named(connection)}) has pgstac {version and version[0]}, and "
                     f"{SUPPORTED}x is needed: bring it there with `pypgstac migrate`"
                 )
-            connection.execute("SET search_path TO pgstac, public")
-            connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{int(self._lock_timeout * 1000)}ms"])
-            connection.execute("SET application_name TO 'fair-dagster'")
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _settings(self) -> "sql.Composed":
+        from psycopg import sql
+
+        return sql.SQL(_SETTINGS).format(sql.Literal(int(self.lock_timeout * 1000)))
 
     def _is_lost(self) -> bool:
         return self._connection is None or self._connection.broken or self._connection.closed
@@ -155,14 +163,14 @@ class Pgstac:
         text = " ".join(redacted(str(error)).split())[:_LONGEST_TEXT]
         state = error.sqlstate or ""
         where = "the database of FAIR_PGSTAC_DSN"
-        if state in _NO_PGSTAC:
+        if state in _NO_PGSTAC and not _is_inside_pgstac(error):
             return CatalogError(f"{where} has no pgstac ({text}): prepare it with `pypgstac migrate`, or name another")
         if state == _NO_PRIVILEGE:
             return CatalogError(f"{where} refuses its role what is needed ({text}): grant it pgstac_ingest")
         if state == _LOCK_TIMEOUT:
-            waited = f"for {self._lock_timeout:g} s"
             return CatalogError(
-                f"another process has been writing the same family, or importing a catalog, {waited}; try again: {text}"
+                f"another process has been writing the same family, or importing or exporting a catalog, for "
+                f"{self.lock_timeout:g} s; try again: {text}"
             )
         # PostGIS reports a geometry that is none as an internal error.
         is_geometry = state == "XX000" and "geojson" in text.lower()
@@ -207,7 +215,13 @@ def _require_readable(dsn: SecretStr) -> None:
 
 
 def _is_repeated(error: "psycopg.Error") -> bool:
-    return error.sqlstate in _REPEATED
+    # A partition that another writer makes at the same moment is there the next time.
+    return error.sqlstate in _REPEATED or (error.sqlstate == _NO_TABLE and _is_inside_pgstac(error))
+
+
+def _is_inside_pgstac(error: "psycopg.Error") -> bool:
+    """Whether one of pgstac's functions has failed: then pgstac is there."""
+    return bool(error.diag.context)
 
 
 def _named(connection: Connection) -> str:

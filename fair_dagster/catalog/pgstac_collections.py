@@ -14,9 +14,13 @@ import orjson
 from fair_dagster.catalog import documents
 from fair_dagster.catalog.documents import CATALOG_UID, Document
 from fair_dagster.catalog.pgstac import Connection, Pgstac
+from fair_dagster.catalog.pgstac_locks import lock_collection
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.damage import item_problem
 from fair_dagster.domain.items import COLLECTIONS
+
+Before = dict[str, str | None]
+"""Collections with the identity that they had: empty for none, None where there was no such collection."""
 
 _CHUNK = 2000
 _LOCK = 0x66616972
@@ -36,46 +40,54 @@ class PgstacCollections:
         found = self._database.run(lambda connection, _: _documents(connection)).get(COLLECTIONS[0])
         return None if found is None else str(found.get(CATALOG_UID, ""))
 
-    def create(self) -> list[str] | None:
+    def create(self) -> Before:
         """Make the collections that are missing, and give all of them the identity of the catalog.
 
         Returns:
-            The collections that were made; None where everything was there.
+            What was changed, as it was; empty where everything was there.
         """
 
-        def act(connection: Connection, _: bool) -> list[str] | None:
+        def act(connection: Connection, _: bool) -> Before:
             present = _documents(connection)
             if len(present) == len(COLLECTIONS) and all(row.get(CATALOG_UID) for row in present.values()):
-                return None
+                return {}
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
             present = _documents(connection)
             uids = [str(present[name][CATALOG_UID]) for name in COLLECTIONS if present.get(name, {}).get(CATALOG_UID)]
             uid = uids[0] if uids else str(uuid4())
-            for document in present.values():
-                if document.get(CATALOG_UID) != uid:
-                    _replace(connection, document | {CATALOG_UID: uid})
+            others = [document for document in present.values() if document.get(CATALOG_UID) != uid]
+            for document in others:
+                _replace(connection, document | {CATALOG_UID: uid})
             missing = [name for name in COLLECTIONS if name not in present]
             for name in missing:
                 document = documents.new_shared_collection(name, uid)
                 connection.execute("SELECT create_collection(%s::text::jsonb)", [orjson.dumps(document).decode()])
-            return missing
+            return dict.fromkeys(missing) | {
+                str(document["id"]): document.get(CATALOG_UID) or "" for document in others
+            }
 
         return self._database.run(act)
 
-    def remove(self, names: Sequence[str]) -> None:
-        """Take back collections that were made by mistake a moment ago; one that has items stays."""
+    def take_back(self, before: Before) -> None:
+        """Undo what ``create`` did by mistake a moment ago; a collection that has got items stays."""
 
         def act(connection: Connection, _: bool) -> None:
-            for name in names:
-                if not connection.execute("SELECT 1 FROM items WHERE collection = %s LIMIT 1", [name]).fetchone():
+            for name, uid in before.items():
+                if uid is not None:
+                    _identify(connection, name, uid)
+                elif not connection.execute("SELECT 1 FROM items WHERE collection = %s LIMIT 1", [name]).fetchone():
                     connection.execute("SELECT delete_collection(%s)", [name])
 
         self._database.run(act)
 
     def refresh(self, name: str) -> Document:
-        """Recompute the document from all items and return it; written only when something is different."""
+        """Recompute the document from all items and return it; written only when something is different.
+
+        Writers of the collection wait meanwhile: the document would not hold what they have written and not committed.
+        """
 
         def act(connection: Connection, _: bool) -> Document:
+            lock_collection(connection, name)
             before = _locked(connection, name) or documents.new_shared_collection(name, "")
             after = _described(connection, before)
             if after != before:
@@ -88,6 +100,8 @@ class PgstacCollections:
         """The fields of the document that say less than the items do."""
 
         def act(connection: Connection, _: bool) -> list[str]:
+            # Document and items of one moment.
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             before = _documents(connection).get(name)
             return documents.told_less(before, _described(connection, before)) if before is not None else []
 
@@ -107,6 +121,13 @@ def widen(connection: Connection, items: Sequence[Item]) -> None:
         wider = documents.widened(document, own, now) if document is not None else None
         if wider is not None:
             _replace(connection, wider)
+
+
+def _identify(connection: Connection, name: str, uid: str) -> None:
+    document = _locked(connection, name)
+    if document is not None:
+        plain = {field: value for field, value in document.items() if field != CATALOG_UID}
+        _replace(connection, plain | {CATALOG_UID: uid} if uid else plain)
 
 
 def _documents(connection: Connection) -> dict[str, Document]:

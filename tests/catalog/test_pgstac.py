@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from fair_dagster.catalog.patience import Patience
 from fair_dagster.catalog.pgstac import Pgstac
-from fair_dagster.catalog.pgstac_writer import lock_families
+from fair_dagster.catalog.pgstac_locks import lock_families
 from fair_dagster.catalog.stac_opening import stac_store
 from fair_dagster.catalog.stac_store import StacStore
 from fair_dagster.catalog.store import CatalogStore
