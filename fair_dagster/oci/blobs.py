@@ -1,31 +1,30 @@
-"""Blobs up and down: streamed, hashed on the way, gone on with where they broke off, never held in memory whole.
+"""Blobs of registries: streamed, hashed on the way, gone on with where they broke off, never held in memory whole.
 
-Which blobs belong together, and where their files are laid, stands in ``pushing``, ``pulling`` and ``copying``.
+How blobs are sent stands in ``uploads``; which belong together, in ``pushing``, ``pulling`` and ``copying``.
 """
 
 import hashlib
-import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from fair_dagster.domain.errors import NotFoundError, RefusedError, ServiceError, StorageError, UnreachableError
 from fair_dagster.oci.client import Client, refusal
-from fair_dagster.oci.connections import MAX_BYTES, TRIES, Answer, is_busy
-from fair_dagster.oci.descriptors import Descriptor, digest_of
+from fair_dagster.oci.connections import MAX_BYTES, TRIES, Answer
+from fair_dagster.oci.descriptors import Descriptor
 from fair_dagster.oci.references import Reference
-from fair_dagster.oci.transport import FileBody, Stream
+from fair_dagster.oci.transport import Stream
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and of what."""
 
 _BLOCK = 1 << 20
-_SMALL = 1 << 20
+_BLOCKS = 4
 _RANGE = re.compile(r"bytes (?P<first>[0-9]+)-")
-_OCTETS = {"Content-Type": "application/octet-stream"}
 
 
 class Blobs:
@@ -82,67 +81,48 @@ class Blobs:
         """
         partial = target.with_name(f".{target.name}.partial")
         try:
-            with partial.open("a+b", buffering=0) as stream:
-                arrival = _Arrival(reference, descriptor, stream, progress)
-                arrival.resume()
-                self._receive(arrival)
+            arrival = self._arrived(reference, descriptor, partial, progress)
             if not arrival.is_right and arrival.was_resumed:
                 # What was left may have been damaged: once more from the start.
                 partial.unlink()
-                return self.download(reference, descriptor, target, progress)
+                arrival = self._arrived(reference, descriptor, partial, progress)
             if not arrival.is_right:
                 partial.unlink()
                 _require(reference, descriptor, arrival.found, arrival.position)
             partial.replace(target)
         except OSError as error:
             raise StorageError(f"{target} cannot be written: {error.strerror or error}") from error
-        return None
 
-    def upload(
-        self,
-        reference: Reference,
-        descriptor: Descriptor,
-        source: Path | bytes,
-        *,
-        mount_from: str | None = None,
-        progress: Progress | None = None,
-    ) -> bool:
-        """Send a blob whose digest is known; False when it was there already.
+    def _arrived(
+        self, reference: Reference, descriptor: Descriptor, partial: Path, progress: Progress | None
+    ) -> "_Arrival":
+        with partial.open("a+b", buffering=0) as stream:
+            arrival = _Arrival(reference, descriptor, stream, progress)
+            arrival.resume()
+            try:
+                self._receive(arrival)
+            except BaseException:
+                if not arrival.position:
+                    partial.unlink()
+                raise
+        return arrival
 
-        Args:
-            mount_from: a repository of the same registry that has it: nothing is sent then, where the registry can.
+    @contextmanager
+    def open(self, reference: Reference, descriptor: Descriptor) -> Iterator[Stream]:
+        """A blob to read, from its start; what comes is not verified.
 
         Raises:
-            RefusedError: ``source`` is not what ``descriptor`` says.
-            StorageError: it cannot be read.
+            NotFoundError: the repository has no such blob.
         """
-        what = descriptor.title or descriptor.digest
-        tell = progress or (lambda *_: None)
-        if self.has(reference, descriptor.digest) or self._is_mounted(reference, descriptor, mount_from):
-            tell(descriptor.size, descriptor.size, what)
-            return False
-        if isinstance(source, bytes):
-            self._send_whole(reference, descriptor, source)
-        else:
-            try:
-                with source.open("rb", buffering=0) as stream:
-                    if os.fstat(stream.fileno()).st_size != descriptor.size:
-                        raise _changed(reference, descriptor, source)
-                    if descriptor.size <= _SMALL:
-                        self._send_whole(reference, descriptor, stream.read())
-                    else:
-                        self._send_file(reference, descriptor, stream.fileno(), tell)
-            except OSError as error:
-                raise StorageError(f"{source} cannot be read: {error.strerror or error}") from error
-        tell(descriptor.size, descriptor.size, what)
-        return True
+        with self._client.open(self._url(reference, descriptor.digest), reference, {}) as stream:
+            if stream.status != 200:
+                raise _no_blob(reference, descriptor, stream)
+            yield stream
 
     def _small(self, reference: Reference, descriptor: Descriptor) -> bytearray:
         content = bytearray()
         block = memoryview(bytearray(1 << 16))
-        with self._client.open(self._url(reference, descriptor.digest), reference, {}) as stream:
-            if stream.status != 200:
-                raise _no_blob(reference, descriptor, stream)
+        with self.open(reference, descriptor) as stream:
             while len(content) <= descriptor.size and (count := stream.readinto(block)):
                 content += block[:count]
         return content
@@ -181,87 +161,6 @@ class Blobs:
             else:
                 raise _no_blob(reference, descriptor, stream)
             arrival.take(stream)
-
-    def _is_mounted(self, reference: Reference, descriptor: Descriptor, mount_from: str | None) -> bool:
-        if mount_from is None or mount_from == reference.repository:
-            return False
-        query = urlencode({"mount": descriptor.digest, "from": mount_from})
-        url = self._client.url(reference, f"blobs/uploads/?{query}")
-        answer = self._client.send("POST", url, reference, "pull,push")
-        if answer.status == 202:
-            # It cannot, and has begun an upload instead.
-            self._client.once("DELETE", self._place(reference, url, answer), reference, "pull,push")
-        return answer.status == 201
-
-    def _begin(self, reference: Reference) -> str:
-        """The address of a new upload."""
-        url = self._client.url(reference, "blobs/uploads/")
-        answer = self._client.send("POST", url, reference, "pull,push")
-        if answer.status != 202 or "location" not in answer.headers:
-            raise refusal(reference, answer, "pull,push", "repository")
-        return self._place(reference, url, answer)
-
-    def _send_whole(self, reference: Reference, descriptor: Descriptor, content: bytes) -> None:
-        if digest_of(content) != descriptor.digest:
-            raise _changed(reference, descriptor, None)
-        for left in reversed(range(TRIES)):
-            place = self._begin(reference)
-            if self._is_committed(reference, descriptor, place, content, left):
-                return
-
-    def _send_file(self, reference: Reference, descriptor: Descriptor, file: int, tell: Progress) -> None:
-        what = descriptor.title or descriptor.digest
-        for left in reversed(range(TRIES)):
-            sent = _Sent(descriptor.size, lambda done: tell(done, descriptor.size, what))
-            place = self._begin(reference)
-            body = FileBody(file, 0, descriptor.size, sent.more)
-            try:
-                answer = self._client.once("PATCH", place, reference, "pull,push", headers=_OCTETS, body=body)
-            except UnreachableError:
-                if not left:
-                    raise
-                self._client.connections.wait(left)
-                continue
-            if answer.status not in {202, 204}:
-                if not is_busy(answer.status) or not left:
-                    raise refusal(reference, answer, "pull,push", "repository")
-                self._client.connections.wait(left, answer)
-                continue
-            if self._is_committed(reference, descriptor, self._place(reference, place, answer), b"", left):
-                return
-
-    def _is_committed(
-        self, reference: Reference, descriptor: Descriptor, place: str, content: bytes, left: int
-    ) -> bool:
-        """End an upload; False where it has to be begun again."""
-        joint = "&" if urlsplit(place).query else "?"
-        url = f"{place}{joint}digest={quote(descriptor.digest, safe='')}"
-        try:
-            answer = self._client.once("PUT", url, reference, "pull,push", headers=_OCTETS, body=content)
-        except UnreachableError:
-            # Only its answer may have been lost.
-            if self.has(reference, descriptor.digest):
-                return True
-            if not left:
-                raise
-            self._client.connections.wait(left)
-            return False
-        if answer.status in {201, 204}:
-            return True
-        if answer.status == 400 and b"DIGEST_INVALID" in answer.body:
-            raise _changed(reference, descriptor, None)
-        if not left or not (is_busy(answer.status) or answer.status == 404):
-            raise refusal(reference, answer, "pull,push", "repository")
-        self._client.connections.wait(left, answer)
-        return False
-
-    def _place(self, reference: Reference, asked: str, answer: Answer) -> str:
-        """Where an upload goes on. A registry behind a proxy does not know by which scheme it is spoken to."""
-        place = urljoin(asked, answer.headers.get("location", asked))
-        own = self._client.url(reference, "")
-        if urlsplit(place).netloc.lower() == urlsplit(own).netloc.lower():
-            place = urlsplit(place)._replace(scheme=urlsplit(own).scheme).geturl()
-        return place
 
     def _url(self, reference: Reference, digest: str) -> str:
         return self._client.url(reference, f"blobs/{digest}")
@@ -307,38 +206,41 @@ class _Arrival:
         self._digest, self.position, self.was_resumed = _new(self.descriptor), 0, False
 
     def take(self, body: Stream) -> None:
-        """Write, hash and count what comes; no more than is due."""
-        block = memoryview(bytearray(_BLOCK))
-        while self.missing() and (count := body.readinto(block)):
-            # More than is due is not written: its digest will tell.
-            part = block[:count]
-            self._digest.update(part)
-            while part:
-                part = part[self._stream.write(part) :]
-            self.position += count
-            self._progress(min(self.position, self.descriptor.size), self.descriptor.size, self._what)
+        """Hash and count what comes while what came before is written; a block that passes the end tells by its digest.
+
+        Raises:
+            UnreachableError: the connection broke; what had come is in the file.
+            OSError: the file cannot be written.
+        """
+        blocks = [memoryview(bytearray(_BLOCK)) for _ in range(_BLOCKS)]
+        writing: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(1, "fair-blob") as writer:
+            try:
+                while self.missing() and (count := body.readinto(blocks[0])):
+                    self._digest.update(blocks[0][:count])
+                    writing.append(writer.submit(_write, self._stream, blocks[0][:count]))
+                    self.position += count
+                    self._progress(min(self.position, self.descriptor.size), self.descriptor.size, self._what)
+                    blocks.append(blocks.pop(0))
+                    if len(writing) == _BLOCKS:
+                        writing.popleft().result()
+            finally:
+                for written in writing:
+                    written.result()
 
 
-@dataclass
-class _Sent:
-    """Counts what has gone; a body that is sent a second time does not count twice."""
-
-    size: int
-    tell: Callable[[int], None]
-    done: int = 0
-
-    def more(self, count: int) -> None:
-        self.done = min(self.done + count, self.size)
-        self.tell(self.done)
+def _write(stream: Any, block: memoryview) -> None:
+    while block:
+        block = block[stream.write(block) :]
 
 
-def file_digest(path: Path) -> tuple[str, int]:
+def file_digest(path: Path, algorithm: str = "sha256") -> tuple[str, int]:
     """Digest and size of a file, read once.
 
     Raises:
         StorageError: it cannot be read.
     """
-    digest, size = hashlib.sha256(), 0
+    digest, size = hashlib.new(algorithm), 0
     block = memoryview(bytearray(_BLOCK))
     try:
         with path.open("rb", buffering=0) as stream:
@@ -347,7 +249,14 @@ def file_digest(path: Path) -> tuple[str, int]:
                 size += count
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
-    return f"sha256:{digest.hexdigest()}", size
+    return f"{algorithm}:{digest.hexdigest()}", size
+
+
+def is_content(path: Path, descriptor: Descriptor) -> bool:
+    """Whether a file is what ``descriptor`` says; it is read only where its size is right."""
+    if not path.is_file() or path.stat().st_size != descriptor.size:
+        return False
+    return file_digest(path, descriptor.digest.partition(":")[0])[0] == descriptor.digest
 
 
 def _new(descriptor: Descriptor) -> "hashlib._Hash":
@@ -368,11 +277,6 @@ def _require(reference: Reference, descriptor: Descriptor, found: str, size: int
         f"blob {descriptor.digest} of {reference} arrived damaged: {told}. Nothing of it was kept; try again, and if "
         f"it stays so, push it to registry {reference.registry} again"
     )
-
-
-def _changed(reference: Reference, descriptor: Descriptor, source: Path | None) -> RefusedError:
-    what = source or descriptor.title or descriptor.digest
-    return RefusedError(f"push to {reference}", [f"{what} changed while it was read: leave it alone and push again"])
 
 
 def _no_blob(reference: Reference, descriptor: Descriptor, stream: Stream) -> NotFoundError | ServiceError:

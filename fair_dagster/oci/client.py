@@ -18,7 +18,7 @@ from fair_dagster.oci.authorization import Token, challenges, fetch_token
 from fair_dagster.oci.connections import TRIES, Answer, Connections, is_busy
 from fair_dagster.oci.credentials import Credentials, find_credentials
 from fair_dagster.oci.references import Reference
-from fair_dagster.oci.transport import Body, Stream
+from fair_dagster.oci.transport import Body, PipeBody, Stream
 
 Actions = Literal["pull", "pull,push", "delete"]
 _UNKNOWN = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"})
@@ -80,9 +80,17 @@ class Client:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
     ) -> Answer:
-        """As ``send``, without repeating what a busy server refuses. For bodies that must not arrive twice."""
+        """As ``send``, without repeating what a busy server refuses. For bodies that must not arrive twice.
+
+        A body that can be read only once is not sent again with another token, either: 401 is an answer then.
+        """
         return self._twice(
-            url, reference, actions, headers, lambda told: self.connections.once(method, url, told, body)
+            url,
+            reference,
+            actions,
+            headers,
+            lambda told: self.connections.once(method, url, told, body),
+            is_repeatable=not isinstance(body, PipeBody),
         )
 
     @contextmanager
@@ -141,6 +149,8 @@ class Client:
         actions: Actions,
         headers: Mapping[str, str] | None,
         ask: Callable[[Mapping[str, str]], Answer],
+        *,
+        is_repeatable: bool = True,
     ) -> Answer:
         """Ask; once more with a new token where the registry wants one."""
         with self._named(reference):
@@ -149,7 +159,7 @@ class Client:
             if answer.status != 401 or not self._is_own(url, reference):
                 return answer
             known = self._authorization(reference, actions, answer)
-            return ask({**told, **known}) if known else answer
+            return ask({**told, **known}) if known and is_repeatable else answer
 
     def _known(self, url: str, reference: Reference, actions: Actions) -> dict[str, str]:
         """What the registry has wanted to be told before; nothing to other servers."""

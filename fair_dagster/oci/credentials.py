@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 _DOCKER_HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", "docker.io")
-_HELPER = re.compile(r"[A-Za-z0-9_.-]+")
+HELPER = re.compile(r"[A-Za-z0-9_.-]+")
 _HELPER_SECONDS = 10
 _TOKEN_USER = "<token>"  # noqa: S105 - the user name by which helpers mark an identity token
 
@@ -41,7 +41,7 @@ def find_credentials(registry: str, environment: Mapping[str, str] | None = None
     cannot be read is one without credentials: the registry says whether it needs any.
     """
     environment = os.environ if environment is None else environment
-    config = _read(_config_file(environment))
+    config = _read(config_file(environment))
     keys = _DOCKER_HUB_KEYS if registry == "docker.io" else (registry, f"https://{registry}", f"http://{registry}")
     helpers, store = config.get("credHelpers"), config.get("credsStore")
     for key in keys:
@@ -54,7 +54,13 @@ def find_credentials(registry: str, environment: Mapping[str, str] | None = None
     return None
 
 
-def _config_file(environment: Mapping[str, str]) -> Path:
+def config_key(registry: str) -> str:
+    """Under which name a registry's credentials are left: Docker Hub has one of its own."""
+    return _DOCKER_HUB_KEYS[0] if registry == "docker.io" else registry
+
+
+def config_file(environment: Mapping[str, str]) -> Path:
+    """The file in which credentials are left."""
     if named := environment.get("REGISTRY_AUTH_FILE"):
         return Path(named)
     folder = environment.get("DOCKER_CONFIG")
@@ -85,7 +91,7 @@ def _of_entry(config: Mapping[str, Any], key: str) -> Credentials | None:
 
 
 def _of_helper(helper: str, key: str) -> Credentials | None:
-    if not _HELPER.fullmatch(helper):
+    if not HELPER.fullmatch(helper):
         return None
     command = [f"docker-credential-{helper}", "get"]
     try:

@@ -25,6 +25,7 @@ from fair_dagster.oci.descriptors import (
     Manifest,
 )
 from fair_dagster.oci.references import Reference, is_hidden_tag
+from fair_dagster.oci.uploads import Uploads
 
 if TYPE_CHECKING:
     from fair_dagster.oci.referrers import Referrers
@@ -59,6 +60,10 @@ class Registries:
     @cached_property
     def blobs(self) -> Blobs:
         return Blobs(self.client)
+
+    @cached_property
+    def uploads(self) -> Uploads:
+        return Uploads(self.client, self.blobs)
 
     @cached_property
     def _referrers(self) -> "Referrers":
@@ -186,8 +191,8 @@ class Registries:
         mount_from: str | None = None,
         progress: Progress | None = None,
     ) -> bool:
-        """Send a blob; False when it was there already. Errors as ``Blobs.upload``."""
-        return self.blobs.upload(reference, descriptor, source, mount_from=mount_from, progress=progress)
+        """Send a blob; False when it was there already. Errors as ``Uploads.upload``."""
+        return self.uploads.upload(reference, descriptor, source, mount_from=mount_from, progress=progress)
 
     def close(self) -> None:
         """Close idle connections."""

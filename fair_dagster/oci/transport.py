@@ -49,7 +49,15 @@ class FileBody:
     sent: Callable[[int], None] = lambda _: None
 
 
-Body = bytes | FileBody
+@dataclass(frozen=True)
+class PipeBody:
+    """``length`` bytes that ``fill`` puts into a buffer, as ``Stream.readinto`` does."""
+
+    length: int
+    fill: Callable[[memoryview], int]
+
+
+Body = bytes | FileBody | PipeBody
 
 
 @dataclass(frozen=True)
@@ -173,7 +181,7 @@ class Pool:
             except UnreachableError as error:
                 # A server may close a connection in the moment in which it is used again: that says nothing of the
                 # server. A part of a file may have arrived, though: whoever sends it has to ask.
-                if isinstance(request.body, FileBody) or isinstance(error.__cause__, TimeoutError):
+                if isinstance(request.body, FileBody | PipeBody) or isinstance(error.__cause__, TimeoutError):
                     raise
         made = _Connection(server, address(), request.seconds, self._context() if server.scheme == "https" else None)
         return made, _ask(made, request)
@@ -214,7 +222,7 @@ def _ask(connection: _Connection, request: Request) -> http.client.HTTPResponse:
         connection.putrequest(request.method, request.target, skip_accept_encoding=True)
         for name, value in request.headers.items():
             connection.putheader(name, value)
-        length = body.length if isinstance(body, FileBody) else len(body or b"")
+        length = len(body or b"") if body is None or isinstance(body, bytes) else body.length
         if body is not None or request.method in {"POST", "PUT", "PATCH"}:
             connection.putheader("Content-Length", str(length))
         connection.endheaders()
@@ -236,6 +244,8 @@ def _send(connection: _Connection, body: Body) -> None:
     try:
         if isinstance(body, bytes):
             connection.send(body)
+        elif isinstance(body, PipeBody):
+            _send_pipe(connection.sock, body)
         else:
             _send_file(connection.sock, body)
     except (BrokenPipeError, ConnectionResetError):
@@ -258,6 +268,16 @@ def _send_file(to: socket.socket, body: FileBody) -> None:
                 raise ConnectionAbortedError("the file became shorter while it was sent")
             position += count
             body.sent(count)
+
+
+def _send_pipe(to: socket.socket, body: PipeBody) -> None:
+    block, left = memoryview(bytearray(_BLOCK)), body.length
+    while left:
+        count = body.fill(block[: min(left, _BLOCK)])
+        if not count:
+            raise ConnectionAbortedError("what was to be sent ended too early")
+        to.sendall(block[:count])
+        left -= count
 
 
 def _encrypted(to: ssl.SSLSocket, descriptor: int, position: int, wanted: int) -> int:

@@ -1,0 +1,167 @@
+"""Pulling models: every file of an artifact below a folder, all of them or none.
+
+Files wait in a hidden folder until the last is there and verified. What a pull that was cut off has left there is gone
+on with. Which names are safe stands in ``titles``, how blobs travel in ``blobs``.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fair_dagster.domain.errors import RefusedError, StorageError
+from fair_dagster.oci.artifacts import Artifact, file_title
+from fair_dagster.oci.blobs import Progress, is_content
+from fair_dagster.oci.descriptors import Descriptor
+from fair_dagster.oci.references import Reference
+from fair_dagster.oci.registry import Registries
+from fair_dagster.oci.titles import STAGING, title_problems
+from fair_dagster.oci.transfers import in_parallel
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What was pulled. ``kept`` were there already, as they are in the artifact."""
+
+    artifact: Artifact
+    files: tuple[Path, ...]
+    kept: tuple[Path, ...]
+
+    @property
+    def digest(self) -> str:
+        return self.artifact.manifest.digest
+
+
+def pull(
+    registries: Registries,
+    reference: Reference,
+    folder: Path,
+    *,
+    media_types: Sequence[str] = (),
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Pulled:
+    """Lay the files of an artifact below ``folder``, which is made if need be.
+
+    Args:
+        media_types: only layers of these; all without.
+        overwrite: replace files that are there and differ.
+        progress: is called with the bytes of all files.
+
+    Raises:
+        RefusedError: it is an index, a title is unsafe, or a file is there and differs; every reason is named and
+            nothing was written.
+        StorageError: the folder cannot be written.
+        As ``Registries``: no file was laid down.
+    """
+    manifest = registries.image_manifest(reference)
+    layers = [layer for layer in manifest.layers if not media_types or layer.media_type in media_types]
+    targets = _targets(reference, folder, layers)
+    there = _there(reference, targets, overwrite)
+    wanted = {path: layer for path, layer in targets.items() if path not in there}
+    try:
+        with _staging(folder) as staging:
+            total = sum(layer.size for layer in wanted.values())
+            distinct = {layer.digest: layer for layer in wanted.values()}
+            tasks = [_fetching(registries, reference, layer, staging) for layer in distinct.values()]
+            in_parallel(tasks, progress, total)
+            _lay(wanted, staging)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be written: {error.strerror or error}") from error
+    return Pulled(Artifact(reference, manifest), tuple(targets), tuple(there))
+
+
+def _targets(reference: Reference, folder: Path, layers: Sequence[Descriptor]) -> dict[Path, Descriptor]:
+    """Where each layer goes. Equal layers of one name are one file."""
+    distinct = {(file_title(layer), layer.digest): layer for layer in layers}
+    titles = [title for title, _ in distinct]
+    problems = title_problems(titles)
+    if not layers:
+        problems.append("it holds no files of these media types" if layers else "it holds no files")
+    root = folder.resolve()
+    targets = {folder / title: layer for (title, _), layer in distinct.items()}
+    problems += [
+        f"{path} leads out of {folder} by a link"
+        for path in targets
+        if not problems and not path.parent.resolve().is_relative_to(root)
+    ]
+    if problems:
+        raise RefusedError(f"pull of {reference}", problems)
+    return targets
+
+
+def _there(reference: Reference, targets: dict[Path, Descriptor], overwrite: bool) -> list[Path]:
+    """The files that need not be fetched."""
+    there, problems = [], []
+    for path, layer in targets.items():
+        if not path.exists() and not path.is_symlink():
+            continue
+        if not path.is_file() or path.is_symlink():
+            problems.append(f"{path} is there, and is no file of its own")
+        elif is_content(path, layer):
+            there.append(path)
+        elif not overwrite:
+            problems.append(f"{path} is there and differs: remove it, or ask for it to be overwritten")
+    if problems:
+        raise RefusedError(f"pull of {reference}", problems)
+    return there
+
+
+def _fetching(
+    registries: Registries, reference: Reference, layer: Descriptor, staging: Path
+) -> Callable[[Progress], None]:
+    def fetch(progress: Progress) -> None:
+        target = staging / layer.hex
+        if not is_content(target, layer):
+            registries.download(reference, layer, target, progress)
+
+    return fetch
+
+
+def _lay(wanted: dict[Path, Descriptor], staging: Path) -> None:
+    """Move what has come to its place; a blob that several files are of is copied for all but the last."""
+    left = [layer.digest for layer in wanted.values()]
+    for path, layer in wanted.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        left.remove(layer.digest)
+        source = staging / layer.hex
+        if layer.digest in left:
+            copied = staging / f"{layer.hex}.copy"
+            shutil.copyfile(source, copied)
+            source = copied
+        source.replace(path)
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """A folder beside the files, for one pull at a time; what came of blobs is kept when a pull is cut off."""
+    is_new = not folder.exists()
+    made = folder / STAGING
+    handle = _locked(made)
+    try:
+        yield made
+    except BaseException:
+        if not any(made.iterdir()):
+            made.rmdir()
+            if is_new and not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+    else:
+        shutil.rmtree(made, ignore_errors=True)
+    finally:
+        os.close(handle)
+
+
+def _locked(folder: Path) -> int:
+    """Make a folder, or wait until nobody else uses it; it is free again when the descriptor is closed."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        # Who had it before us has removed it at the end, and somebody else may have made another.
+        if folder.is_dir() and os.path.samestat(os.fstat(handle), folder.stat()):
+            return handle
+        os.close(handle)
