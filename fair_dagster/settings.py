@@ -151,6 +151,11 @@ class Settings(BaseSettings):
         return Path(self.catalog).expanduser().resolve() if self.catalog else self.home / "catalog"
 
     @property
+    def damaged_path(self) -> Path:
+        """Copies of what was damaged behind a STAC API and was overwritten from this machine."""
+        return self.home / "catalog" / ".damaged"
+
+    @property
     def artifacts_path(self) -> Path:
         """The folder of artifacts. Where a bucket holds them, the one that did before."""
         is_folder = self.artifacts and "://" not in self.artifacts

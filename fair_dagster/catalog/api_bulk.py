@@ -5,22 +5,24 @@ several requests: a load that is cut off leaves what was written by then, and th
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import islice
 from typing import TypeVar
 
 from fair_dagster.catalog import documents
 from fair_dagster.catalog.bulk import Items
+from fair_dagster.catalog.copies import Aside, document_copies, item_copies
 from fair_dagster.catalog.stac_http import StacApiError
-from fair_dagster.catalog.stac_items import Stored
+from fair_dagster.catalog.stac_items import Stored, by_collection
 from fair_dagster.catalog.stac_layout import StacLayout
-from fair_dagster.catalog.stac_lists import ApiLists, found_items
+from fair_dagster.catalog.stac_lists import ApiLists, found_items, items_at
 from fair_dagster.catalog.stac_reading import StacReader, require_url
-from fair_dagster.catalog.storable import unstorable
-from fair_dagster.catalog.transactions import TransactionWriter
+from fair_dagster.catalog.storable import unstorable, unstorable_document
+from fair_dagster.catalog.transactions import CutOffError, TransactionWriter
 from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
 from fair_dagster.domain.damage import DamagedItem, collection_problem
-from fair_dagster.domain.errors import CatalogError
+from fair_dagster.domain.errors import CatalogError, FairError
 from fair_dagster.domain.items import COLLECTIONS
 from fair_dagster.domain.moving import Document, Load, key_of_item
 from fair_dagster.domain.urls import redacted
@@ -29,6 +31,7 @@ from fair_dagster.settings import Settings
 T = TypeVar("T")
 _BATCH = 100
 """Items a request: some hundred kilobytes, which servers take without being told to."""
+_MAY_HAVE_PASSED = frozenset({500, 502, 503, 504})
 _NO_BATCHES = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 
 
@@ -39,7 +42,8 @@ class ApiPlace:
         token = settings.catalog_token.get_secret_value() if settings.catalog_token else ""
         self._reader = StacReader(require_url(settings.catalog), token)
         self._layout = StacLayout(settings.catalog, announced=lambda: self._reader.announced, absolute=True)
-        self._writer = TransactionWriter(self._reader, self._layout)
+        self._aside = Aside(settings.damaged_path)
+        self._writer = TransactionWriter(self._reader, self._layout, self._aside)
 
     @property
     def name(self) -> str:
@@ -49,9 +53,16 @@ class ApiPlace:
         """See ``Place.unstorable``. What is behind the API is not known; nearly always it is pgstac."""
         return unstorable(item)
 
+    def unstorable_document(self, document: Document) -> list[str]:
+        """See ``Place.unstorable_document``."""
+        return unstorable_document(document)
+
+    def expect(self, item: Item) -> None:
+        """See ``Place.expect``. Nothing has to be ready for it."""
+
     def read(self, act: Callable[["ApiCatalog"], T]) -> T:
         """See ``Place.read``."""
-        return act(ApiCatalog(self._reader, self._layout, self._writer))
+        return act(ApiCatalog(self._reader, self._layout, self._writer, self._aside))
 
     def write(self, act: Callable[["ApiCatalog"], T]) -> T:
         """See ``Place.write``. Other writers are not kept out."""
@@ -68,10 +79,11 @@ class ApiCatalog:
 
     is_atomic = False
 
-    def __init__(self, reader: StacReader, layout: StacLayout, writer: TransactionWriter) -> None:
+    def __init__(self, reader: StacReader, layout: StacLayout, writer: TransactionWriter, aside: Aside) -> None:
         self._reader = reader
         self._layout = layout
         self._writer = writer
+        self._aside = aside
         self._takes_batches = True
 
     @property
@@ -105,29 +117,38 @@ class ApiCatalog:
 
     def write(self, load: Load, items: Items) -> None:
         """See ``Writer.write``. Collections first, deletions last: no version is lost on the way."""
-        for name, document in (load.documents or {}).items():
-            present = self._reader.collection(self._layout, name) or {}
-            body = document | {documents.CATALOG_UID: present.get(documents.CATALOG_UID, "")}
-            self._reader.http.send(f"{self._reader.url}/collections/{name}", "PUT", parameters=body)
-        written = 0
+        present = {name: self._reader.collection(self._layout, name) for name in load.documents or {}}
+        damaged = items_at(self._reader, self._layout, by_collection(load.damaged))
+        self._aside.keep([*document_copies(present.items()), *item_copies(damaged.values())])
+        done = _Done(load)
         try:
+            for name, document in (load.documents or {}).items():
+                self._put_document(name, document, str((present[name] or {}).get(documents.CATALOG_UID, "")))
+                done.documents += 1
             for batch in _batches(items()):
                 for name in COLLECTIONS:
-                    self._put(name, [item for item in batch if item["collection"] == name], load)
-                written += len(batch)
-            self._writer.apply(ChangeSet(tuple(Change("delete", key, "not in the source") for key in load.removed)), {})
-        except CatalogError as error:
-            if not written:
-                raise
-            left = len(load.written) - written
-            told = f"{written} items were written, {left} were not. The same command again writes the rest"
-            raise CatalogError(f"the load of {self.name} was cut off: {error}. {told}") from error
+                    own = [item for item in batch if item["collection"] == name]
+                    self._put(name, own, load)
+                    done.items += len(own)
+            for keys in _batches(iter(load.removed)):
+                self._writer.apply(ChangeSet(tuple(Change("delete", key, "not in the source") for key in keys)), {})
+                done.removed += len(keys)
+        except FairError as error:
+            if (told := done.told(self.name, error)) is not None:
+                raise told from error
+            raise
 
     def _is_of_api(self, href: str) -> bool:
         """Whether a link leads to a page of the API itself, which adds such links to what it shows."""
         return any(
             href.startswith(f"{root.rstrip('/')}/") for root in (self._reader.url, self._reader.announced) if root
         )
+
+    def _put_document(self, name: str, document: Document, uid: str) -> None:
+        """``uid`` says which catalog this is, and so belongs to the place and not to what is moved."""
+        links = self._layout.links_to_stored(document["links"])
+        body = document | {"links": links, documents.CATALOG_UID: uid}
+        self._reader.http.send(f"{self._reader.url}/collections/{name}", "PUT", parameters=body)
 
     def _put(self, collection: str, items: Sequence[Item], load: Load) -> None:
         if not items:
@@ -150,10 +171,40 @@ class ApiCatalog:
         self._writer.apply(ChangeSet(changes), stored)
 
 
+@dataclass
+class _Done:
+    """What of ``load`` is in effect already."""
+
+    load: Load
+    documents: int = 0
+    items: int = 0
+    removed: int = 0
+
+    def told(self, name: str, error: FairError) -> CatalogError | None:
+        """``error`` with what was written by then; None where that is nothing, for sure."""
+        changes = error.written if isinstance(error, CutOffError) else ()
+        removed = self.removed + sum(change.action == "delete" for change in changes)
+        items = self.items + sum(change.action != "delete" for change in changes)
+        cause = error.cause if isinstance(error, CutOffError) else error
+        unsure = isinstance(cause, StacApiError) and (cause.status is None or cause.status in _MAY_HAVE_PASSED)
+        if not (unsure or self.documents or items or removed):
+            return None
+        parts = [
+            (self.documents, len(self.load.documents or {}), "collection documents and"),
+            (items, len(self.load.written), "items are written,"),
+            (removed, len(self.load.removed), "items are removed"),
+        ]
+        counts = " ".join(f"{count} of {total} {what}" for count, total, what in parts)
+        maybe = "; the request that failed may have been carried out as well" if unsure else ""
+        return CatalogError(
+            f"the load of {name} was cut off: {cause}. {counts}{maybe}. The same command again writes the rest"
+        )
+
+
 def _read(one: Stored) -> Item | DamagedItem:
     return one.item if one.item is not None else DamagedItem(one.key, one.problem or "", one.digest)
 
 
-def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
-    while batch := list(islice(items, _BATCH)):
+def _batches(every: Iterator[T]) -> Iterator[list[T]]:
+    while batch := list(islice(every, _BATCH)):
         yield batch

@@ -69,6 +69,12 @@ class Place(Protocol):
     def unstorable(self, item: Item) -> list[str]:
         """Why the medium cannot hold ``item``; empty where it can."""
 
+    def unstorable_document(self, document: Document) -> list[str]:
+        """Why the medium cannot hold a collection document; empty where it can."""
+
+    def expect(self, item: Item) -> None:
+        """Told of every item that the next ``write`` may bring, before it: a place may have to make room."""
+
     def read(self, act: Callable[[Reader], T]) -> T:
         """What ``act`` returns, told what the catalog holds. May be done again when a server was restarted meanwhile.
 

@@ -45,6 +45,12 @@ class JsonPlace:
     def unstorable(self, item: Item) -> list[str]:
         return []
 
+    def unstorable_document(self, document: Document) -> list[str]:
+        return []
+
+    def expect(self, item: Item) -> None:
+        """See ``Place.expect``. Nothing has to be ready for it."""
+
     def read(self, act: Callable[["JsonCatalog"], T]) -> T:
         """See ``Place.read``."""
         return act(JsonCatalog(self._layout, self._checkpoint))

@@ -3,12 +3,12 @@
 import time
 from typing import Any
 
+from fair_dagster.catalog.copies import Aside
 from fair_dagster.catalog.documents import CATALOG_UID
 from fair_dagster.catalog.patience import Patience
 from fair_dagster.catalog.pgstac import Pgstac
 from fair_dagster.catalog.pgstac_collections import PgstacCollections
 from fair_dagster.catalog.pgstac_writer import PgstacWriter
-from fair_dagster.catalog.stac_items import Stored
 from fair_dagster.catalog.stac_layout import StacLayout
 from fair_dagster.catalog.stac_reading import StacReader
 from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
@@ -23,17 +23,17 @@ _UNTIL_ALIKE = Patience(attempts=4, first_wait=0.1)
 class PgstacBackend:
     """Writes the database behind the API that ``reader`` reads."""
 
-    def __init__(self, database: Pgstac, reader: StacReader, layout: StacLayout) -> None:
+    def __init__(self, database: Pgstac, reader: StacReader, layout: StacLayout, aside: Aside) -> None:
         self._reader = reader
         self._layout = layout
         self._collections = PgstacCollections(database)
-        self._writer = PgstacWriter(database, layout)
+        self._writer = PgstacWriter(database, layout, aside)
         self._confirmed = False
 
-    def apply(self, changes: ChangeSet, stored: dict[ItemKey, Item]) -> list[Stored]:
+    def apply(self, changes: ChangeSet, stored: dict[ItemKey, Item]) -> None:
         """See ``PgstacWriter.apply``."""
         self.prepare()
-        return self._writer.apply(changes, stored)
+        self._writer.apply(changes, stored)
 
     def refresh(self, collection: str) -> dict[str, Any]:
         """See ``PgstacCollections.refresh``."""
@@ -53,17 +53,22 @@ class PgstacBackend:
         """
         if self._confirmed:
             return
-        self._require_same()
-        made = self._collections.create()
-        if made is not None:
+        self.require_same()
+        before = self._collections.create()
+        if before:
             try:
-                self._require_same()
+                self.require_same()
             except CatalogError:
-                self._collections.remove(made)
+                self._collections.take_back(before)
                 raise
         self._confirmed = True
 
-    def _require_same(self) -> None:
+    def require_same(self) -> None:
+        """Make sure, without a write, that the API shows the identity that the database holds.
+
+        Raises:
+            CatalogError: it does not. Where neither has one, only ``prepare`` finds out.
+        """
         waits = _UNTIL_ALIKE.waits()
         while True:
             in_database = self._collections.uid()

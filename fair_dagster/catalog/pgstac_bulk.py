@@ -1,23 +1,27 @@
 """A pgstac database as a place to move whole catalogs from and to, by pypgstac's own loader.
 
 A load is one transaction that keeps other writers out: it happens whole or not at all, and nobody sees a part of it.
-Readers wait for it where pgstac has to make a partition or to widen one. How rows are read and written is the business
-of ``pgstac_rows``.
+Readers go on meanwhile: partitions are made and widened before it, see ``pgstac_rooms``. How rows are read and written
+is the business of ``pgstac_rows``.
 """
 
 from collections.abc import Callable, Iterator
-from typing import LiteralString, TypeVar
+from typing import TypeVar
 
 from pydantic import SecretStr
 
 from fair_dagster.catalog import documents
 from fair_dagster.catalog.bulk import Items
+from fair_dagster.catalog.copies import Aside, document_copies, item_copies
 from fair_dagster.catalog.pgstac import Connection, Pgstac, require_driver
 from fair_dagster.catalog.pgstac_backend import PgstacBackend
+from fair_dagster.catalog.pgstac_rooms import in_room, make_room, require_room
 from fair_dagster.catalog.pgstac_rows import Rows
+from fair_dagster.catalog.pgstac_spans import Spans
+from fair_dagster.catalog.stac_items import stored
 from fair_dagster.catalog.stac_layout import StacLayout
 from fair_dagster.catalog.stac_reading import StacReader, require_url
-from fair_dagster.catalog.storable import unstorable
+from fair_dagster.catalog.storable import unstorable, unstorable_document
 from fair_dagster.catalog.store import open_store
 from fair_dagster.domain.changes import Item, ItemKey
 from fair_dagster.domain.damage import DamagedItem, collection_problem, item_problem
@@ -41,7 +45,9 @@ class PgstacPlace:
         self._settings = settings
         self._layout = StacLayout(settings.catalog, announced=lambda: reader.announced)
         self._database = Pgstac(settings.pgstac_dsn or SecretStr(""))
-        self._backend = PgstacBackend(self._database, reader, self._layout)
+        self._aside = Aside(settings.damaged_path)
+        self._spans = Spans()
+        self._backend = PgstacBackend(self._database, reader, self._layout, self._aside)
 
     @property
     def name(self) -> str:
@@ -51,27 +57,44 @@ class PgstacPlace:
         """See ``Place.unstorable``."""
         return unstorable(item)
 
+    def unstorable_document(self, document: Document) -> list[str]:
+        """See ``Place.unstorable_document``."""
+        return unstorable_document(document)
+
+    def expect(self, item: Item) -> None:
+        """See ``Place.expect``."""
+        self._spans.add(item)
+
     def read(self, act: Callable[["PgstacCatalog"], T]) -> T:
         """See ``Place.read``. The catalog as it is at one moment, whoever writes meanwhile."""
-        return self._run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", act)
+        self._backend.require_same()
+
+        def acted(connection: Connection, _: bool) -> T:
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return act(self._catalog(connection))
+
+        return self._database.run(acted)
 
     def write(self, act: Callable[["PgstacCatalog"], T]) -> T:
-        """See ``Place.write``. One transaction, after collections were made where there were none."""
+        """See ``Place.write``. One transaction, after collections and partitions were made where they are missing."""
         self._backend.prepare()
-        # Who reads rows in order to write them waits as well; who only reads does not.
-        return self._run("LOCK TABLE items IN EXCLUSIVE MODE", act)
+
+        def acted(connection: Connection, _: bool) -> T:
+            # Who reads rows in order to write them waits as well; who only reads does not.
+            connection.execute("LOCK TABLE items IN EXCLUSIVE MODE")
+            require_room(connection, self._spans)
+            return act(self._catalog(connection))
+
+        make_room(self._database, self._spans)
+        return in_room(self._database, self._spans, acted)
 
     def recompute(self) -> None:
         store = open_store(self._settings)
         for name in COLLECTIONS:
             store.refresh(name)
 
-    def _run(self, first: LiteralString, act: Callable[["PgstacCatalog"], T]) -> T:
-        def acted(connection: Connection, _: bool) -> T:
-            connection.execute(first)
-            return act(PgstacCatalog(Rows(connection), self._layout, self.name))
-
-        return self._database.run(acted)
+    def _catalog(self, connection: Connection) -> "PgstacCatalog":
+        return PgstacCatalog(Rows(connection), self._layout, self.name, self._aside)
 
 
 class PgstacCatalog:
@@ -79,18 +102,19 @@ class PgstacCatalog:
 
     is_atomic = True
 
-    def __init__(self, rows: Rows, layout: StacLayout, name: str) -> None:
+    def __init__(self, rows: Rows, layout: StacLayout, name: str, aside: Aside) -> None:
         self._rows = rows
         self._layout = layout
         self._name = name
+        self._aside = aside
 
     @property
     def name(self) -> str:
         return self._name
 
     def walk(self, collection: str) -> Iterator[Item | DamagedItem]:
-        for stored in self._rows.items(collection):
-            yield self._read(stored, collection)
+        for found in self._rows.items(collection):
+            yield self._read(found, collection)
 
     def get(self, key: ItemKey) -> Item | None:
         stored = self._rows.item(key)
@@ -113,11 +137,16 @@ class PgstacCatalog:
 
     def write(self, load: Load, items: Items) -> None:
         """See ``Writer.write``."""
+        present = {name: self._rows.document(name) for name in load.documents or {}}
+        damaged = {key: item for key in load.damaged if (item := self._rows.item(key)) is not None}
+        copies = item_copies(stored(self._layout, key, item) for key, item in damaged.items())
+        self._aside.keep([*document_copies(present.items()), *copies])
         wanted = {}
         for name, document in (load.documents or {}).items():
             # It says which catalog this is, and so belongs to the place and not to what is moved.
-            uid = (self._rows.document(name) or {}).get(documents.CATALOG_UID, "")
-            wanted[name] = document | {documents.CATALOG_UID: uid}
+            uid = (present[name] or {}).get(documents.CATALOG_UID, "")
+            links = self._layout.links_to_stored(document["links"])
+            wanted[name] = document | {"links": links, documents.CATALOG_UID: uid}
         self._rows.load_documents(wanted.values())
         self._rows.delete((*load.removed, *load.updated))
         if load.written:

@@ -56,7 +56,7 @@ class StacLayout:
         stored = item | {
             "type": "Feature",
             "collection": key.collection,
-            "links": [link | {"href": self._stored_href(str(link["href"]))} for link in links],
+            "links": self.links_to_stored(links),
             "assets": item.get("assets", {}),
         }
         return with_spellings(stored)
@@ -72,6 +72,10 @@ class StacLayout:
         stored["collection"] = key.collection
         restore_spellings(stored)
         return stored
+
+    def links_to_stored(self, links: Sequence[Link]) -> list[Link]:
+        """The inverse of ``links_to_memory``, for items and for the documents of collections."""
+        return [link | {"href": self._stored_href(str(link["href"]))} for link in links]
 
     def links_to_memory(self, links: Sequence[Link]) -> list[Link]:
         own = [link for link in links if link.get("rel") not in STRUCTURAL]

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from fair_dagster.catalog.copies import Aside
 from fair_dagster.catalog.patience import Patience
 from fair_dagster.catalog.stac_layout import StacLayout
 from fair_dagster.catalog.stac_lists import ApiLists
@@ -24,6 +25,7 @@ def stac_store(settings: "Settings", *, patience: Patience | None = None) -> Sta
     url = require_url(settings.catalog)
     token = settings.catalog_token.get_secret_value() if settings.catalog_token else ""
     reader = StacReader(url, token, patience=patience)
+    aside = Aside(settings.damaged_path)
     lists: Lists
     writer: Writer
     if settings.pgstac_dsn is not None:
@@ -34,10 +36,10 @@ def stac_store(settings: "Settings", *, patience: Patience | None = None) -> Sta
         require_driver()
         layout = StacLayout(url, announced=lambda: reader.announced)
         database = Pgstac(settings.pgstac_dsn, patience=patience)
-        lists, writer = PgstacItems(database, layout), PgstacBackend(database, reader, layout)
+        lists, writer = PgstacItems(database, layout), PgstacBackend(database, reader, layout, aside)
     else:
         from fair_dagster.catalog.transactions import TransactionWriter
 
         layout = StacLayout(url, announced=lambda: reader.announced, absolute=True)
-        lists, writer = ApiLists(reader, layout), TransactionWriter(reader, layout)
-    return StacStore(reader, layout, lists, writer, settings.home / "catalog" / ".damaged")
+        lists, writer = ApiLists(reader, layout), TransactionWriter(reader, layout, aside)
+    return StacStore(reader, layout, lists, writer)

@@ -6,7 +6,6 @@ is the business of the writers.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
@@ -44,8 +43,8 @@ class Lists(Protocol):
 class Writer(Protocol):
     """Writes of one kind."""
 
-    def apply(self, changes: ChangeSet, stored: dict[ItemKey, Item]) -> list[Stored]:
-        """Apply checked changes; return the damaged items that were overwritten."""
+    def apply(self, changes: ChangeSet, stored: dict[ItemKey, Item]) -> None:
+        """Apply checked changes. Of a damaged item a copy is put aside before it is overwritten."""
 
     def refresh(self, collection: str) -> Document: ...
 
@@ -60,15 +59,13 @@ class StacStore:
         layout: addresses and links.
         lists: how items are read.
         writer: how changes are written.
-        aside: folder for copies of damaged items that are overwritten.
     """
 
-    def __init__(self, reader: StacReader, layout: StacLayout, lists: Lists, writer: Writer, aside: Path) -> None:
+    def __init__(self, reader: StacReader, layout: StacLayout, lists: Lists, writer: Writer) -> None:
         self._reader = reader
         self._layout = layout
         self._lists = lists
         self._writer = writer
-        self._aside = aside
 
     def get(self, key: ItemKey) -> Item | None:
         """See ``CatalogStore.get``."""
@@ -115,13 +112,8 @@ class StacStore:
     def apply(self, changes: ChangeSet) -> None:
         """See ``CatalogStore.apply``. Copies of damaged items are put aside on this machine."""
         require_applicable(changes)
-        if not changes:
-            return
-        replaced = self._writer.apply(changes, self._stored(changes))
-        for one in replaced:
-            self._aside.mkdir(parents=True, exist_ok=True)
-            name = f"{one.key.collection}-{one.key.id}-{one.digest[:8]}.json"
-            (self._aside / name).write_bytes(one.raw)
+        if changes:
+            self._writer.apply(changes, self._stored(changes))
 
     def href(self, key: ItemKey) -> str:
         """The URL of the item."""

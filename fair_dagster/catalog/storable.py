@@ -13,19 +13,32 @@ def unstorable(item: Item) -> list[str]:
     return [*_content_problems(item), *_time_problems(item["properties"])]
 
 
+def unstorable_document(document: dict[str, Any]) -> list[str]:
+    """Why a pgstac cannot hold a collection document; empty where it can."""
+    return [*_nul_problems(document), *_link_problems(document)]
+
+
 def _content_problems(item: Item) -> list[str]:
     problems = []
     if item.get("geometry") is None:
         problems.append("it has no geometry, and pgstac needs one")
     if reserved := sorted({"private", "pgstac:base_item"} & item.keys()):
         problems.append(f"pgstac keeps the field {', '.join(reserved)} for itself")
+    return [*problems, *_nul_problems(item), *_link_problems(item)]
+
+
+def _nul_problems(document: dict[str, Any]) -> list[str]:
     # Found in the text of the whole first, because hardly ever there is one.
-    if b"\\u0000" in orjson.dumps(item) and _has_nul(item):
-        problems.append("a text in it holds the character U+0000, which PostgreSQL cannot hold")
-    relative = [str(link["href"]) for link in item.get("links", []) if _is_relative(str(link["href"]))]
+    if b"\\u0000" in orjson.dumps(document) and _has_nul(document):
+        return ["a text in it holds the character U+0000, which PostgreSQL cannot hold"]
+    return []
+
+
+def _link_problems(document: dict[str, Any]) -> list[str]:
+    relative = [str(link["href"]) for link in document.get("links", []) if _is_relative(str(link["href"]))]
     if relative:
-        problems.append(f"its links to {', '.join(relative)} are relative, and nobody knows to what in an API")
-    return problems
+        return [f"its links to {', '.join(relative)} are relative, and nobody knows to what in an API"]
+    return []
 
 
 def _time_problems(properties: dict[str, Any]) -> list[str]:

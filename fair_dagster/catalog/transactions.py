@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from fair_dagster.catalog import documents
 from fair_dagster.catalog.conflicts import conflict, conflicts, is_in_effect, keys_of
+from fair_dagster.catalog.copies import Aside, item_copies
 from fair_dagster.catalog.documents import CATALOG_UID, Document
 from fair_dagster.catalog.stac_http import StacApiError
 from fair_dagster.catalog.stac_items import Stored, by_collection
@@ -27,39 +28,59 @@ from fair_dagster.domain.items import COLLECTIONS, is_active
 from fair_dagster.domain.urls import redacted
 
 _METHODS = {"create": "POST", "update": "PUT", "delete": "DELETE"}
+_LISTED = 20
+
+
+class CutOffError(CatalogError):
+    """A set of changes that was written in part.
+
+    Attributes:
+        written: the changes that are in effect.
+        cause: why the next one is not.
+    """
+
+    def __init__(self, written: Sequence[Change], due: Sequence[Change], cause: CatalogError) -> None:
+        super().__init__(
+            f"the change of the catalog was cut off half-way: {cause}. Written: {_told(written)}; not written: "
+            f"{_told(due)}. No family is without an active item; the same command again writes the rest"
+        )
+        self.written = tuple(written)
+        self.cause = cause
 
 
 class TransactionWriter:
     """Writes the API that ``reader`` reads."""
 
-    def __init__(self, reader: StacReader, layout: StacLayout) -> None:
+    def __init__(self, reader: StacReader, layout: StacLayout, aside: Aside) -> None:
         self._reader = reader
         self._layout = layout
+        self._aside = aside
         self._prepared = False
 
-    def apply(self, changes: ChangeSet, stored: dict[ItemKey, Item]) -> list[Stored]:
-        """Apply ``changes`` one by one and return the damaged items that were overwritten.
+    def apply(self, changes: ChangeSet, stored: dict[ItemKey, Item]) -> None:
+        """Apply ``changes`` one by one. Of a damaged item a copy is put aside before anything is written.
 
         What is in effect already is left as it is, so that the same set again completes one that was cut off.
 
         Raises:
             ConflictError: an item differs from its precondition, or a change does not fit. Nothing was written.
-            CatalogError: the API does not answer or refuses. Says what was written by then and what was not.
+            CutOffError: a change failed after others were written. Says which were and which were not.
+            CatalogError: the API does not answer or refuses, or there is no room for a copy. Nothing was written.
         """
         self.prepare()
         found = self._read(keys_of(changes))
         if problems := conflicts(changes, found, resumed=True):
             raise conflict(problems)
-        self._widen([change.item for change in changes.changes if change.item is not None])
         due = [change for change in in_safe_order(changes.changes) if not is_in_effect(change, found)]
+        self._aside.keep(item_copies(found[change.key] for change in due if change.key in found))
+        self._widen([change.item for change in changes.changes if change.item is not None])
         for number, change in enumerate(due):
             try:
                 self._write(change, stored.get(change.key))
             except CatalogError as error:
                 if number == 0:
                     raise
-                raise _partial(due[:number], due[number:], error) from error
-        return [found[c.key] for c in due if c.key in found and found[c.key].item is None]
+                raise CutOffError(due[:number], due[number:], error) from error
 
     def refresh(self, collection: str) -> Document:
         """Recompute the document of ``collection`` from all its items; written only when something is different."""
@@ -144,7 +165,8 @@ class TransactionWriter:
         return self._layout.without_served(found)
 
     def _replace(self, document: Document) -> None:
-        self._send("PUT", f"collections/{document['id']}", document)
+        links = self._layout.links_to_stored(document["links"])
+        self._send("PUT", f"collections/{document['id']}", document | {"links": links})
 
     def _short_items(self, collection: str) -> Iterator[tuple[list[Item], int]]:
         """Of each item what a document is computed from, and how many items are damaged, a chunk at a time."""
@@ -173,11 +195,6 @@ def in_safe_order(changes: Sequence[Change]) -> list[Change]:
     return sorted(changes, key=rank)
 
 
-def _partial(written: Sequence[Change], due: Sequence[Change], error: CatalogError) -> CatalogError:
-    def told(some: Sequence[Change]) -> str:
-        return ", ".join(f"{change.action} {change.key}" for change in some)
-
-    return CatalogError(
-        f"the change of the catalog was cut off half-way: {error}. Written: {told(written)}; not written: {told(due)}. "
-        "No family is without an active item; the same command again writes the rest"
-    )
+def _told(some: Sequence[Change]) -> str:
+    shown = ", ".join(f"{change.action} {change.key}" for change in some[:_LISTED])
+    return shown if len(some) <= _LISTED else f"{shown} and {len(some) - _LISTED} more"

@@ -72,11 +72,13 @@ class Comparison:
         same: in both, equal.
         different: in both, not equal; also what is damaged in the target.
         extra: only in the target, with their families when they are active.
+        damaged: those of ``different`` and ``extra`` that cannot be read.
     """
 
     same: set[ItemKey] = field(default_factory=set)
     different: set[ItemKey] = field(default_factory=set)
     extra: dict[ItemKey, Family | None] = field(default_factory=dict)
+    damaged: set[ItemKey] = field(default_factory=set)
     documents: dict[str, Document] = field(default_factory=dict)
 
     @property
@@ -90,12 +92,14 @@ class Load:
 
     Attributes:
         documents: collection documents to be written as they are; None where they follow from all items.
+        damaged: what cannot be read among ``updated`` and ``removed``; a copy is put aside.
     """
 
     created: frozenset[ItemKey]
     updated: frozenset[ItemKey]
     removed: tuple[ItemKey, ...]
     documents: Mapping[str, Document] | None
+    damaged: frozenset[ItemKey] = frozenset()
 
     @property
     def written(self) -> frozenset[ItemKey]:
@@ -120,6 +124,8 @@ def compared(
     result = Comparison()
     for found in held:
         key = found.key if isinstance(found, DamagedItem) else key_of_item(found)
+        if isinstance(found, DamagedItem):
+            result.damaged.add(key)
         if key not in source.digests:
             is_active = not isinstance(found, DamagedItem) and items.is_active(found)
             result.extra[key] = (key.collection, items.name_of(found)) if is_active else None  # type: ignore[arg-type]
@@ -158,10 +164,12 @@ def decide(source: Inventory, target: Comparison, mode: Mode, name: str) -> Load
     if mode == "merge" and (problems := _two_active(source, target)):
         raise RefusedError(f"the merge into {name}", problems)
     merged = mode == "merge" and bool(target.extra)
+    removed = tuple(sorted(target.extra, key=str)) if mode == "replace" else ()
     return Load(
         created=frozenset(source.digests.keys() - target.same - target.different),
         updated=frozenset(target.different),
-        removed=tuple(sorted(target.extra, key=str)) if mode == "replace" else (),
+        removed=removed,
+        damaged=frozenset(target.damaged & {*target.different, *removed}),
         documents=None if merged else _other_documents(source, target),
     )
 

@@ -87,7 +87,7 @@ def move(source: Place, target: Place, mode: Mode, progress: Progress | None = N
         RefusedError: the source is damaged, the target cannot hold one of its items, or it holds something that
             ``mode`` does not allow to be there. Every reason is named, and nothing was written.
         ConflictError: the source was changed meanwhile; nothing was written.
-        CatalogError: one of the two could not be read or written.
+        CatalogError: one of the two could not be read or written. Nothing was written, or the message says what.
     """
     told = progress or (lambda done, total, what: None)
     return source.read(lambda reader: _move(reader, target, mode, told))
@@ -119,7 +119,7 @@ def _write(reader: Reader, found: Inventory, mode: Mode, progress: Progress, wri
     held = _compared(found, reader, writer, progress, "what is there already")
     load = moving.decide(found, held, mode, writer.name)
     if load:
-        writer.write(load, partial(_items, reader, found, load, progress, ordered=not writer.is_atomic))
+        writer.write(load, partial(_items, reader, found, load, progress, at_once=writer.is_atomic))
     return held, load
 
 
@@ -134,11 +134,13 @@ def _inventory(reader: Reader, target: Place, progress: Progress) -> Inventory:
         try:
             if (document := reader.document(name)) is not None:
                 found.documents[name] = document
+                found.problems += [f"collection {name}: {problem}" for problem in target.unstorable_document(document)]
         except CatalogError as error:
             found.problems.append(str(error))
         for one in _counted(reader, name, progress, "reading"):
             found.add(one)
             if not isinstance(one, DamagedItem):
+                target.expect(one)
                 found.problems += [f"{moving.key_of_item(one)}: {problem}" for problem in target.unstorable(one)]
     if found.problems:
         raise RefusedError(f"the move of {reader.name}", [*found.problems, f"nothing was written. {REPAIR}"])
@@ -167,12 +169,13 @@ def _counted(reader: Reader, collection: str, progress: Progress, what: str) -> 
         yield one
 
 
-def _items(reader: Reader, found: Inventory, load: Load, progress: Progress, *, ordered: bool) -> Iterator[Item]:
+def _items(reader: Reader, found: Inventory, load: Load, progress: Progress, *, at_once: bool) -> Iterator[Item]:
     """The items of ``load``.
 
     Args:
-        ordered: what becomes active before what ceases to be, and new items before those that take over an id, so that
-            no family is without an active item in between and no version is lost on the way.
+        at_once: nobody sees a part of the load, and an error undoes it. Otherwise what becomes active comes before what
+            ceases to be, and new items before those that take over an id, so that no family is without an active item
+            in between and no version is lost on the way.
 
     Raises:
         ConflictError: one of them is not what it was when the load was decided.
@@ -180,21 +183,21 @@ def _items(reader: Reader, found: Inventory, load: Load, progress: Progress, *, 
     active = {ItemKey(collection, item_id) for (collection, _), ids in found.active.items() for item_id in ids}
     done, total = 0, len(load.written)
     groups = [kind & half for kind in (load.created, load.updated) for half in (active, load.written - active)]
-    for keys in groups if ordered else (load.written,):
+    for keys in (load.written,) if at_once else groups:
         for name in COLLECTIONS:
             if wanted := {key for key in keys if key.collection == name}:
                 progress(done, total, f"writing, {name}")
             for item in _wanted(reader, name, wanted):
                 key = moving.key_of_item(item)
                 if digest_of(item) != found.digests[key]:
-                    raise _changed(key)
+                    raise _changed(key, undone=at_once)
                 wanted.discard(key)
                 done += 1
                 if done % _STEP == 0 or done == total:
                     progress(done, total, f"writing, {name}")
                 yield item
             if wanted:
-                raise _changed(*wanted)
+                raise _changed(*wanted, undone=at_once)
 
 
 def _wanted(reader: Reader, collection: str, keys: set[ItemKey]) -> Iterator[Item]:
@@ -208,10 +211,9 @@ def _wanted(reader: Reader, collection: str, keys: set[ItemKey]) -> Iterator[Ite
             yield one
 
 
-def _changed(*keys: ItemKey) -> ConflictError:
-    return ConflictError(
-        f"{moving.listed(keys)} was changed while the catalog was being moved. Repeat; nothing was written"
-    )
+def _changed(*keys: ItemKey, undone: bool) -> ConflictError:
+    told = "Repeat; nothing was written" if undone else "Repeat"
+    return ConflictError(f"{moving.listed(keys)} was changed while the catalog was being moved. {told}")
 
 
 def _count(collection: str, found: Inventory, held: Comparison, load: Load) -> Count:

@@ -5,18 +5,15 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from pydantic import SecretStr
 
-from fair_dagster.catalog import api_bulk
 from fair_dagster.catalog.json_store import JsonStore
-from fair_dagster.catalog.stac_http import StacApiError, StacHttp
 from fair_dagster.catalog.store import CatalogStore, open_store
 from fair_dagster.domain.changes import Change, ChangeSet, ItemKey
-from fair_dagster.domain.errors import CatalogError, RefusedError
+from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items import COLLECTIONS
 from fair_dagster.flows.moving import export_catalog, import_catalog
 from fair_dagster.settings import Settings
@@ -142,7 +139,7 @@ def test_killed_half_way_nothing_is_there_and_a_repeat_completes_it(source: Json
 def test_a_restart_of_postgresql_in_the_middle_is_recovered_from(
     source: JsonStore, settings: Settings, postgres_server: PostgresServer
 ) -> None:
-    restarts = []
+    restarts: list[str] = []
 
     def restart(_: int, __: int, what: str) -> None:
         if what == "writing, datasets" and not restarts:
@@ -179,49 +176,3 @@ def test_a_writer_waits_for_an_import_and_is_not_lost(source: JsonStore, setting
     assert not result.differences
     assert store.get(ItemKey(LOCAL, "late-v1")) is not None
     assert sorted(ids(store)) == sorted([*ids(source), "late-v1"])
-
-
-def test_through_the_api_alone_it_is_as_lossless(source: JsonStore, settings: Settings, tmp_path: Path) -> None:
-    alone = settings.model_copy(update={"pgstac_dsn": None})
-    there = import_catalog(alone, source.root, "empty")
-    back = export_catalog(alone, tmp_path / "back", "empty")
-    assert (there.differences, back.differences) == ((), ())
-    assert content(JsonStore(tmp_path / "back")) == content(source)
-    source.apply(create("later"))
-    source.apply(ChangeSet((Change("delete", key("model-0", 1), "gone"),)))
-    again = import_catalog(alone, source.root, "replace")
-    assert again.differences == ()
-    assert sorted(ids(open_store(settings))) == sorted(ids(source))
-
-
-def test_without_bulk_transactions_items_go_one_by_one(
-    source: JsonStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    send = StacHttp.send
-
-    def refuse(self: StacHttp, href: str, method: str, *arguments: Any, **named: Any) -> Any:
-        if href.endswith("/bulk_items"):
-            raise StacApiError("405", 405)
-        return send(self, href, method, *arguments, **named)
-
-    monkeypatch.setattr(StacHttp, "send", refuse)
-    result = import_catalog(settings.model_copy(update={"pgstac_dsn": None}), source.root, "empty")
-    assert result.differences == ()
-
-
-def test_an_import_through_the_api_that_is_cut_off_is_completed_by_a_repeat(
-    source: JsonStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alone, send = settings.model_copy(update={"pgstac_dsn": None}), StacHttp.send
-
-    def fail(self: StacHttp, href: str, method: str, *arguments: Any, **named: Any) -> Any:
-        if href.endswith("datasets/bulk_items"):
-            raise StacApiError("503", 503)
-        return send(self, href, method, *arguments, **named)
-
-    monkeypatch.setattr(StacHttp, "send", fail)
-    monkeypatch.setattr(api_bulk, "_BATCH", 2)
-    with pytest.raises(CatalogError, match="items were written"):
-        import_catalog(alone, source.root, "empty")
-    monkeypatch.undo()
-    assert import_catalog(alone, source.root, "empty").differences == ()
