@@ -3,10 +3,8 @@
 A noun's module is imported when the noun is called or asked for its help, so that ``--help`` stays fast.
 """
 
-import importlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +12,10 @@ import click
 
 from fair_dagster import __version__
 from fair_dagster.cli.failures import explain
+from fair_dagster.cli.nouns import LazyGroup, Noun
 from fair_dagster.cli.session import Session
 
 INTERRUPTED = 130
-
-
-@dataclass(frozen=True)
-class Noun:
-    """A command and where it is defined: ``attribute`` of ``module``, and one line of help."""
-
-    module: str
-    attribute: str
-    help: str
 
 
 NOUNS: Mapping[str, Noun] = {
@@ -40,6 +30,7 @@ NOUNS: Mapping[str, Noun] = {
     "item": Noun("item", "item", "Show and patch a STAC item."),
     "lineage": Noun("lineage", "lineage", "Where a model comes from and what came of it."),
     "catalog": Noun("catalog", "catalog", "Validate, show, reconcile and move the catalog."),
+    "oci": Noun("oci", "oci", "Models as artifacts of container registries."),
     "demo": Noun("demo", "demo", "The whole story, from a base model to a drawn map."),
     "worker": Noun("worker", "worker", "Execute steps of other machines' runs (FAIR_EXECUTOR=celery)."),
     "stack": Noun("stack", "stack", "Apply, list and choose ZenML stacks, on which trainings run."),
@@ -48,25 +39,10 @@ NOUNS: Mapping[str, Noun] = {
 }
 
 
-class Root(click.Group):
-    """A group whose commands are imported when they are needed, and which turns errors into messages."""
+class Root(LazyGroup):
+    """The commands of ``fair-dagster``, and what turns their errors into messages."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(NOUNS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        noun = NOUNS.get(cmd_name)
-        if noun is None:
-            return None
-        command = getattr(importlib.import_module(f"fair_dagster.cli.{noun.module}"), noun.attribute)
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{noun.module}.{noun.attribute} is no command")
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # click would import every noun to learn its line of help.
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, noun.help) for name, noun in NOUNS.items()])
+    nouns = NOUNS
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

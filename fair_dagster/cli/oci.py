@@ -1,0 +1,32 @@
+"""``oci``: models as artifacts of registries. Which commands there are; each stands in another module."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import click
+
+from fair_dagster.cli.nouns import LazyGroup, Noun
+
+COMMANDS: Mapping[str, Noun] = {
+    "push": Noun("oci_push", "push", "Push files, a folder, metadata alone, or a model of the catalog."),
+    "pull": Noun("oci_transfer", "pull", "Lay the files of an artifact below a folder, verified."),
+    "copy": Noun("oci_transfer", "copy", "Copy an artifact to another repository or registry."),
+    "show": Noun("oci_look", "show", "What an artifact holds: files, metadata, annotations."),
+    "list": Noun("oci_look", "list_", "The artifacts of a repository, or the repositories of a registry."),
+    "referrers": Noun("oci_look", "referrers", "What refers to an artifact: signatures, images, finetuned models."),
+    "delete": Noun("oci_manage", "delete", "Delete an artifact."),
+    "login": Noun("oci_manage", "login", "Log in to a registry."),
+}
+
+
+class _Oci(LazyGroup):
+    nouns: ClassVar[Mapping[str, Noun]] = COMMANDS
+
+
+@click.group("oci", cls=_Oci)
+def oci() -> None:
+    """Models as artifacts of container registries.
+
+    A REFERENCE is registry/repository:tag, or …@sha256:… for what stays the same for ever. A registry that is named
+    here is trusted; one without TLS that is not on this machine has to be in FAIR_REGISTRIES as http://host:port.
+    """

@@ -1,0 +1,100 @@
+"""What the commands of ``oci`` share: references that people type, the registries they trust by it, bars of bytes."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fair_dagster.cli.output import Output
+from fair_dagster.cli.session import Session
+
+if TYPE_CHECKING:
+    from fair_dagster.oci.references import Reference
+    from fair_dagster.oci.registry import Registries
+
+
+def reference_of(text: str) -> "Reference":
+    """A reference as somebody typed it.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    from fair_dagster.oci.references import Reference
+
+    return Reference.parse(text)
+
+
+def trusted(session: Session, *hosts: str) -> tuple[str, ...]:
+    """The registries of the settings, and those that somebody has typed: these may be at private addresses, too."""
+    # What the settings say of a host comes last, and counts.
+    return (*hosts, *session.fair.settings.registries)
+
+
+def registries_for(session: Session, *references: "Reference") -> "Registries":
+    """The client for what was typed."""
+    from fair_dagster.oci.registry import Registries
+
+    hosts = [reference.api_host for reference in references]
+    return Registries(trusted(session, *hosts), locks=session.fair.settings.cache_path / "locks")
+
+
+def annotations_option(help_text: str, *, valueless: bool = False) -> Callable[[Any], Any]:
+    """``--annotation key=value``, any number of times; the command gets a dict.
+
+    Args:
+        valueless: a key alone is taken as well, and its value is None.
+    """
+
+    def read(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str | None]:
+        found: dict[str, str | None] = {}
+        for text in texts:
+            key, equals, value = text.partition("=")
+            if not key or (not equals and not valueless):
+                raise click.BadParameter(f"{text!r} is not of the form key=value")
+            if key in found:
+                raise click.BadParameter(f"{key} was given twice")
+            found[key] = value if equals else None
+        return found
+
+    metavar = "KEY[=VALUE]" if valueless else "KEY=VALUE"
+    return click.option("--annotation", "annotations", multiple=True, metavar=metavar, callback=read, help=help_text)
+
+
+def size_text(size: int) -> str:
+    """Bytes as people read them."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
+        value /= 1000
+    raise AssertionError("the last unit returns")
+
+
+def pairs_of(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Names and values for ``Output.pairs``."""
+    return list(values.items())
+
+
+@contextmanager
+def transferring(out: Output, title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar of bytes on a terminal, which the work calls with bytes done, in all, and of what."""
+    if not out.stderr_is_terminal:
+        yield lambda done, total, what: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with Progress(*columns, console=out.stderr_console, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def show(done: int, total: int, what: str) -> None:
+            bar.update(task, description=f"{title}: {what[:40]}", completed=done, total=total)
+
+        yield show
