@@ -54,7 +54,10 @@ def fill(settings: Settings, count: int) -> None:
     """Put ``first_versions`` into an empty catalog."""
     keys = frozenset(local_key(f"model-{n}", 1) for n in range(count))
     load = Load(keys, frozenset(), (), {})
-    PgstacPlace(settings).write(lambda writer: writer.write(load, lambda: first_versions(count)))
+    place = PgstacPlace(settings)
+    for item in first_versions(count):
+        place.expect(item)
+    place.write(lambda writer: writer.write(load, lambda: first_versions(count)))
 
 
 def promote(store: CatalogStore, slug: str) -> float:

@@ -12,6 +12,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from fair_dagster.domain.changes import Item
 
 AS_WRITTEN = "fair:as_written"
@@ -66,17 +68,22 @@ def _nulls(value: Any, path: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 
 def _note_nulls(value: Any, path: tuple[str, ...], found: list[tuple[str, ...]]) -> None:
-    # Most of an item are texts and numbers. No call is made for each of these.
-    if isinstance(value, dict):
-        for name, member in value.items():
-            if member is None:
-                found.append((*path, name))
-            elif isinstance(member, dict | list):
-                _note_nulls(member, (*path, name), found)
-    else:
-        for number, member in enumerate(value):
-            if isinstance(member, dict | list):
-                _note_nulls(member, (*path, str(number)), found)
+    # Most parts of an item have none, and the text of a part tells so in a tenth of the time that a walk takes.
+    if not _tells_null(value):
+        return
+    for name, member in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(member, dict | list):
+            _note_nulls(member, (*path, str(name)), found)
+        elif member is None and isinstance(value, dict):
+            found.append((*path, str(name)))
+
+
+def _tells_null(value: Any) -> bool:
+    try:
+        return b"null" in orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        # No JSON, which others say by name.
+        return True
 
 
 def _is_respelled(text: object) -> bool:

@@ -1,4 +1,4 @@
-"""Rows of pgstac, many at a time: read and completed here, written by pypgstac's loader on one connection.
+"""Rows of pgstac, many at a time: read and completed here, made by pypgstac's loader and copied into a partition.
 
 Everything happens in the caller's transaction. What the rows mean is the business of ``pgstac_bulk``.
 """
@@ -6,20 +6,21 @@ Everything happens in the caller's transaction. What the rows mean is the busine
 from collections.abc import Iterable, Iterator
 from datetime import UTC
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from fair_dagster.catalog.pgstac import Connection
 from fair_dagster.domain.changes import Item, ItemKey
+from fair_dagster.domain.errors import CatalogError
 from fair_dagster.domain.moving import Document
 
 if TYPE_CHECKING:
     from pypgstac.load import Loader
 
 _ROWS_AT_ONCE = 200
-_LOADED_AT_ONCE = 5000
-"""Formatted items in memory, of some kilobytes each. For every load pgstac looks through the whole partition."""
+_COLUMNS = ("id", "collection", "datetime", "end_datetime", "geometry", "content", "private")
 
 
 class Rows:
@@ -65,14 +66,37 @@ class Rows:
             self._connection.execute("DELETE FROM items WHERE collection = %s AND id = ANY(%s)", (collection, ids))
 
     def load_items(self, items: Iterator[Item]) -> None:
-        """Insert ``items``, none of which is there."""
-        from pypgstac.load import Methods
-
+        """Insert ``items``, none of which is there and for which there is room. Those of a collection come together."""
         # Reading and writing items of this size takes half the time with it.
         query = "SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
         if (row := self._connection.execute(query).fetchone()) and row[0]:
             self._connection.execute("SET LOCAL default_toast_compression = 'lz4'")
-        self._loader.load_items(items, Methods.insert, chunksize=_LOADED_AT_ONCE)
+        loader = self._loader
+        for collection, own in groupby(items, lambda item: str(item["collection"])):
+            self._copy(loader, collection, own)
+
+    def _copy(self, loader: "Loader", collection: str, items: Iterator[Item]) -> None:
+        """One stream, so that the server stores rows while others are made.
+
+        pypgstac's own loader makes and sorts thousands of rows before it sends one. In the end it narrows the range of
+        the partition to what is there, and keeps readers out from then on.
+        """
+        from psycopg import sql
+
+        if not self._connection.execute("SELECT 1 FROM collections WHERE id = %s", (collection,)).fetchone():
+            raise CatalogError(f"the collection {collection} is gone from the database. Nothing was written; try again")
+        # Remembered by the loader, which could not ask while the stream has the connection.
+        _, number, *_ = loader.collection_json(collection)
+        columns = sql.SQL(", ").join(map(sql.Identifier, _COLUMNS))
+        # The one partition of the collection, or the parent of those by year or month.
+        table = sql.Identifier(f"_items_{number}")
+        copied = sql.SQL("COPY {} ({}) FROM STDIN").format(table, columns)
+        with self._connection.cursor() as cursor, cursor.copy(copied) as copy:
+            for item in items:
+                made = loader.format_item(item)
+                copy.write_row([made[name] for name in _COLUMNS])
+        query = "SELECT update_partition_stats(partition, true, true) FROM partition_stats WHERE collection = %s"
+        self._connection.execute(query, (collection,))
 
     @property
     def _loader(self) -> "Loader":
