@@ -135,6 +135,8 @@ def _inventory(reader: Reader, target: Place, progress: Progress) -> Inventory:
             if (document := reader.document(name)) is not None:
                 found.documents[name] = document
                 found.problems += [f"collection {name}: {problem}" for problem in target.unstorable_document(document)]
+            elif reader.count(name):
+                found.problems.append(f"the document of the collection {name} is gone, and items of it are there")
         except CatalogError as error:
             found.problems.append(str(error))
         for one in _counted(reader, name, progress, "reading"):

@@ -157,12 +157,14 @@ def test_a_damaged_source_is_refused_with_all_problems(source: JsonStore, tmp_pa
     (source.root / LOCAL / "model-0-v1" / "model-0-v1.json").write_text('{"id": "mod')
     (source.root / LOCAL / "model-1-v1" / "model-1-v1.json").write_text('{"id": "another"}')
     (source.root / "datasets" / "collection.json").write_text("[]")
+    (source.root / "base-models" / "collection.json").unlink()
     with pytest.raises(RefusedError) as refused:
         moved(source, tmp_path / "target")
     told = str(refused.value)
     assert "model-0-v1 cannot be read" in told
     assert "model-1-v1 cannot be read: it calls itself 'another'" in told
     assert "datasets/collection.json is damaged" in told
+    assert "the document of the collection base-models is gone, and items of it are there" in told
     assert not (tmp_path / "target").exists()
 
 
