@@ -5,7 +5,8 @@
 Each promotion reads a family, makes a random version of it the active one and counts the family's promotions up by one.
 In the end the count of each family is the number of promotions that were acknowledged: not one was lost. Two readers,
 one through the API and one by SQL, look at families all the time: none ever has two active items, and none that had an
-active item is ever without one. With --restart PostgreSQL is killed and started again half-way.
+active item is ever without one. With --restart PostgreSQL is killed and started again half-way. A commit may outlive
+that while its answer does not: such a promotion is there and was not acknowledged, at most one of each client.
 """
 
 import json
@@ -108,7 +109,7 @@ def _read_sql(settings: Settings, slugs: list[str], until: float, results: Any) 
         try:
             with psycopg.connect(dsn, autocommit=True, connect_timeout=5) as connection:
                 while time.time() < until:
-                    active = dict(connection.execute(_ACTIVE).fetchall())
+                    active: dict[str, int] = dict(connection.execute(_ACTIVE).fetchall())
                     reads, families = reads + 1, families + len(active)
                     wrong += [f"{slug}: {n} active" for slug, n in active.items() if n > 1 or (slug in seen and n == 0)]
                     seen |= {slug for slug, n in active.items() if n}
@@ -146,11 +147,13 @@ def _outcome(store: CatalogStore, slugs: list[str], found: list[dict[str, Any]],
     acknowledged: Counter[str] = Counter()
     for one in writers:
         acknowledged.update(one["done"])
-    wrong = []
+    wrong: list[str] = []
+    unacknowledged = 0
     for slug in slugs:
         family = store.family(LOCAL_MODELS, slug)
         count = max((item["properties"][_COUNT] for item in family), default=0)
-        if count != acknowledged[slug]:
+        unacknowledged += max(count - acknowledged[slug], 0)
+        if count < acknowledged[slug]:
             wrong.append(f"{slug}: {acknowledged[slug]} promotions were acknowledged, {count} are there")
         active = [item for item in family if is_active(item)]
         if family and (len(active) != 1 or active[0]["properties"][_COUNT] != count):
@@ -163,6 +166,7 @@ def _outcome(store: CatalogStore, slugs: list[str], found: list[dict[str, Any]],
     return {
         "promotions": acknowledged.total(),
         "promotions/s": acknowledged.total() / seconds,
+        "unacknowledged": unacknowledged,
         "families": len(acknowledged),
         "conflicts": sum(one["conflicts"] for one in writers),
         "failures": sorted({text for one in writers for text in one["failures"]}),
@@ -216,15 +220,16 @@ def main(
             found = run(settings, seconds=seconds, clients=clients, families=families, half_way=half_way)
     except ServersUnavailableError as error:
         context.exit(show(Report("catalog_load", [], [], [f"not measured: {error}"]), as_json=as_json))
-    context.exit(show(_report(found), as_json=as_json))
+    context.exit(show(_report(found, clients if restart else 0), as_json=as_json))
 
 
-def _report(found: dict[str, Any]) -> Report:
-    names = ("promotions", "promotions/s", "families", "conflicts", "writers that failed")
+def _report(found: dict[str, Any], most_unacknowledged: int) -> Report:
+    names = ("promotions", "promotions/s", "unacknowledged", "families", "conflicts", "writers that failed")
     rows: list[Row] = [{name: found[name] for name in names}]
     budgets = [
         Budget("reads that saw two active items of a family, or none any more", len(found["seen"]), 0),
         Budget("families with a lost promotion or wrong links", len(found["wrong"]), 0),
+        Budget("promotions that nobody was told of", found["unacknowledged"], most_unacknowledged),
     ]
     notes = [
         *found["seen"][:10],
