@@ -238,5 +238,5 @@ def test_settings_do_not_depend_on_the_session(pgstac_database: str) -> None:
     database = Pgstac(SecretStr(pgstac_database))
     for _ in range(2):
         database.run(lambda connection, _: connection.execute("SELECT count(*) FROM items"))
-        database.run(lambda connection, _: connection.execute("RESET ALL"))
+        database.run(lambda connection, _: connection.execute("SET search_path TO public"))
     database.close()
