@@ -9,7 +9,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -103,12 +103,14 @@ class Client:
         known = self._known(url, reference, "pull")
         tries, redirects, is_told = TRIES, _MOST_REDIRECTS, False
         while True:
-            with self._named(reference), self.connections.open("GET", url, {**headers, **known}) as stream:
+            with ExitStack() as stack:
+                with self._named(reference):
+                    stream = stack.enter_context(self.connections.open("GET", url, {**headers, **known}))
                 answer = Answer(stream.status, stream.headers, b"")
                 is_asking = answer.status == 401 and not is_told and self._is_own(url, reference)
                 is_elsewhere = answer.status in _REDIRECTS and redirects > 0
                 if not is_asking and not is_elsewhere and not (is_busy(answer.status) and tries > 1):
-                    yield stream
+                    yield _NamedStream(stream, lambda: self._named(reference))
                     return
             if is_asking:
                 is_told, known = True, self._authorization(reference, "pull", answer)
@@ -195,12 +197,21 @@ class Client:
         try:
             yield
         except ServiceError as error:
-            words = f"registry {reference.registry} cannot be asked for {reference}: "
-            if str(error).startswith(words) or "cannot be asked for" in str(error):
-                raise
             # Of the same kind: a server that is silent need not be asked for the next image.
             kind = UnreachableError if isinstance(error, UnreachableError) else ServiceError
-            raise kind(f"{words}{error}") from error
+            raise kind(f"registry {reference.registry} cannot be asked for {reference}: {error}") from error
+
+
+class _NamedStream:
+    """A stream whose errors name the registry and what was asked of it."""
+
+    def __init__(self, stream: Stream, named: Callable[[], AbstractContextManager[None]]) -> None:
+        self.status, self.headers = stream.status, stream.headers
+        self._stream, self._named = stream, named
+
+    def readinto(self, buffer: memoryview) -> int:
+        with self._named():
+            return self._stream.readinto(buffer)
 
 
 def _scope(reference: Reference, actions: Actions) -> str:
@@ -226,7 +237,9 @@ def refusal(
             f"may{exists}"
         )
     if answer.status == 429:
-        return ServiceError(f"registry {reference.registry} lets nobody ask for now (429{message}): try again later")
+        return ServiceError(
+            f"registry {reference.registry} lets nobody ask for {reference} now (429{message}): try again later"
+        )
     return ServiceError(
         f"registry {reference.registry} cannot be asked for {reference}: it answers {answer.status}"
         f"{message or ' and ' + (answer.media_type or 'nothing')}"

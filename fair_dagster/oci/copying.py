@@ -96,14 +96,14 @@ class _Copy:
         mount_from = source.repository if source.registry == target.registry else None
 
         def send(progress: Progress) -> bool:
-            reader = _Reader(self.registries, source, blob)
+            reader = BlobReader(self.registries, source, blob)
             return self.registries.uploads.pipe(target, blob, reader.opened, mount_from=mount_from, progress=progress)
 
         return send
 
 
 @dataclass
-class _Reader:
+class BlobReader:
     """A blob of the source, from its start each time it is opened; what does not fit its digest is not passed whole."""
 
     registries: Registries
@@ -118,18 +118,15 @@ class _Reader:
 
             def fill(buffer: memoryview) -> int:
                 nonlocal left
-                try:
-                    count = stream.readinto(buffer)
-                except UnreachableError as error:
-                    raise self._fault(str(error)) from error
+                count = stream.readinto(buffer)
                 digest.update(buffer[:count])
                 left -= count
                 if not left and not self.blob.digest.endswith(digest.hexdigest()):
                     # The target would say so as well, but not which of the two registries is at fault.
-                    raise self._fault(f"blob {self.blob.digest} arrived damaged")
+                    raise UnreachableError(
+                        f"registry {self.source.registry} cannot be asked for {self.source}: "
+                        f"blob {self.blob.digest} arrived damaged"
+                    )
                 return count
 
             yield fill
-
-    def _fault(self, words: str) -> UnreachableError:
-        return UnreachableError(f"registry {self.source.registry} cannot be asked for {self.source}: {words}")

@@ -143,9 +143,10 @@ def _staging(folder: Path) -> Iterator[Path]:
     handle = _locked(made)
     try:
         yield made
-    except BaseException:
-        if not any(made.iterdir()):
-            made.rmdir()
+    except BaseException as error:
+        # What will fail again has no use for what came.
+        if isinstance(error, RefusedError) or not any(made.iterdir()):
+            shutil.rmtree(made, ignore_errors=True)
             if is_new and not any(folder.iterdir()):
                 folder.rmdir()
         raise

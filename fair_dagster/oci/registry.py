@@ -78,7 +78,7 @@ class Registries:
         if answer.status != 200 or not DIGEST.fullmatch(found):
             # Without a body there is no reason, and from some registries no digest.
             answer = self._ask("GET", reference)
-            found = _digest_in(reference, answer)
+            found = _digest_in(reference, answer, "image")
         if reference.digest and found != reference.digest:
             raise ServiceError(f"registry {reference.registry} answers {reference} with {found}")
         return found
@@ -221,9 +221,9 @@ def deletion_refusal(reference: Reference, answer: Answer) -> ServiceError | Ref
     return refusal(reference, answer, "delete", "artifact")
 
 
-def _digest_in(reference: Reference, answer: Answer) -> str:
+def _digest_in(reference: Reference, answer: Answer, what: str = "artifact") -> str:
     if answer.status != 200:
-        raise refusal(reference, answer)
+        raise refusal(reference, answer, what=what)
     if answer.media_type not in MANIFEST_TYPES:
         kind = answer.media_type or "something"
         raise ServiceError(f"{reference.registry} answers with {kind}, which is no manifest: is it a registry?")

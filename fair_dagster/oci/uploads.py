@@ -3,6 +3,7 @@
 Where blobs are read from a registry stands in ``blobs``; which belong together, in ``pushing`` and ``copying``.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -62,7 +63,7 @@ class Uploads:
                 if descriptor.size <= _SMALL:
                     self._send_small(reference, descriptor, os.pread(file, _SMALL + 1, 0))
                 else:
-                    self._send(reference, descriptor, lambda: _file_body(file, descriptor.size, tell))
+                    self._send(reference, lambda: descriptor, lambda: _file_body(file, descriptor.size, tell))
         tell(descriptor.size)
         return True
 
@@ -96,10 +97,40 @@ class Uploads:
                 yield PipeBody(descriptor.size, counted)
 
         if descriptor.size:
-            self._send(reference, descriptor, body)
+            self._send(reference, lambda: descriptor, body)
         else:
             self._send_small(reference, descriptor, b"")
         return True
+
+    def stream(self, reference: Reference, size: int, opened: Opened, told: Callable[[int], None]) -> str:
+        """Send ``size`` bytes whose digest is counted on the way; gives it. They are opened again for each try.
+
+        Args:
+            told: is called with the bytes that have gone.
+        """
+        digest = hashlib.sha256()
+
+        @contextmanager
+        def body() -> Iterator[Body]:
+            nonlocal digest
+            digest, done = hashlib.sha256(), 0
+            with opened() as fill:
+
+                def counted(buffer: memoryview) -> int:
+                    nonlocal done
+                    count = fill(buffer)
+                    digest.update(buffer[:count])
+                    done += count
+                    told(done)
+                    return count
+
+                yield PipeBody(size, counted)
+
+        def described() -> Descriptor:
+            return Descriptor("application/octet-stream", f"sha256:{digest.hexdigest()}", size)
+
+        self._send(reference, described, body)
+        return described().digest
 
     def _is_there(self, reference: Reference, descriptor: Descriptor, mount_from: str | None) -> bool:
         if self._blobs.has(reference, descriptor.digest):
@@ -130,9 +161,16 @@ class Uploads:
                 return
 
     def _send(
-        self, reference: Reference, descriptor: Descriptor, opened: Callable[[], AbstractContextManager[Body]]
+        self,
+        reference: Reference,
+        described: Callable[[], Descriptor],
+        opened: Callable[[], AbstractContextManager[Body]],
     ) -> None:
-        """Send all of a blob; again from its start where that was cut off, as few registries can go on."""
+        """Send all of a blob; again from its start where that was cut off, as few registries can go on.
+
+        Args:
+            described: is asked when the body has been sent.
+        """
         for left in reversed(range(TRIES)):
             place = self._begin(reference)
             try:
@@ -145,7 +183,7 @@ class Uploads:
                 continue
             if answer.status in {202, 204}:
                 following = self._place(reference, place, answer)
-                if self._is_committed(reference, descriptor, following, b"", left):
+                if self._is_committed(reference, described(), following, b"", left):
                     return
             elif left and (is_busy(answer.status) or answer.status == 401):
                 self._client.connections.wait(left, answer)
@@ -169,6 +207,9 @@ class Uploads:
             self._client.connections.wait(left)
             return False
         if answer.status in {201, 204}:
+            return True
+        if answer.status == 404 and self._blobs.has(reference, descriptor.digest):
+            # It was asked twice, as the connection broke, and the upload had ended.
             return True
         if answer.status == 400 and b"DIGEST_INVALID" in answer.body:
             raise _changed(reference, descriptor)

@@ -1,12 +1,26 @@
-"""Fakes of registries; the real ones are the servers of all tests."""
+"""Registries for tests: fakes, proxies that misbehave, and clients of the real ones, which are servers of all tests."""
 
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from filelock import FileLock
 
+from fair_dagster.oci.references import Reference
+from fair_dagster.oci.registry import Registries
+from tests.oci.faults import Faults, faulty_registry
 from tests.oci.servers import Fake, Script, fake_registry
+from tests.services.servers import RegistryServer, unavailable
+
+OMLMD = "omlmd==0.1.6"
 
 
 @pytest.fixture
@@ -18,3 +32,43 @@ def fake() -> Iterator[Fake]:
             return stack.enter_context(fake_registry(made)), made
 
         yield start
+
+
+@pytest.fixture
+def registries(docker_registry: RegistryServer) -> Iterator[Registries]:
+    """A client of the real registry, without credentials."""
+    made = Registries((docker_registry.host,), lambda _: None)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def place(docker_registry: RegistryServer) -> Reference:
+    """A tag in a repository of the test's own."""
+    return Reference.parse(f"{docker_registry.host}/test/{uuid4().hex[:12]}:v1")
+
+
+@pytest.fixture
+def faulty(docker_registry: RegistryServer, place: Reference) -> Iterator[tuple[Registries, Reference, Faults]]:
+    """A client of a proxy before the real registry, the same tag as ``place`` behind it, and the proxy's orders."""
+    with faulty_registry(docker_registry.url) as (host, faults):
+        made = Registries((host,), lambda _: None)
+        yield made, Reference.parse(f"{host}/{place.repository}:{place.tag}"), faults
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def omlmd() -> Path:
+    """The command of omlmd, in an environment of its own that is made once a machine."""
+    folder = Path(tempfile.gettempdir()) / f"fair-peers-{os.getuid()}" / OMLMD.replace("==", "-")
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    command = folder / "bin" / "omlmd"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / ".ready").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            for step in (["-m", "venv", str(folder)], [str(folder / "bin" / "pip"), "install", "-q", OMLMD]):
+                done = subprocess.run([sys.executable] * (step[0] == "-m") + step, capture_output=True, check=False)
+                if done.returncode:
+                    unavailable(f"{OMLMD} cannot be installed: {done.stderr.decode().strip().splitlines()[-1:]}")
+            (folder / ".ready").touch()
+    return command
