@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.errors import RefusedError, UnreachableError
 from fair_dagster.oci.artifacts import Artifact, file_title, look
 from fair_dagster.oci.blobs import Progress
 from fair_dagster.oci.copying import BlobReader
@@ -34,7 +34,7 @@ _THREADS = 3
 
 @dataclass(frozen=True)
 class Built:
-    """An image that was built. ``manifests`` are those of its platforms; ``size`` are the bytes of the model's layers."""
+    """An image that was built: the manifests of its platforms, and the bytes of the layers with the model."""
 
     reference: Reference
     model: Reference
@@ -186,7 +186,26 @@ class _Reader:
         if isinstance(piece, bytes):
             return io.BytesIO(piece).readinto
         reader = BlobReader(self._registries, self._source, piece)
-        return self._stack.enter_context(reader.opened())
+        return self._exactly(piece, self._stack.enter_context(reader.opened()))
+
+    def _exactly(self, blob: Descriptor, take: Callable[[memoryview], int]) -> Callable[[memoryview], int]:
+        """As many bytes as the header of the file says, whatever the registry sends."""
+        left = blob.size
+
+        def taken(buffer: memoryview) -> int:
+            nonlocal left
+            if not left:
+                return 0
+            count = take(buffer[:left])
+            if not count:
+                raise UnreachableError(
+                    f"registry {self._source.registry} sends {blob.size - left:,} of the {blob.size:,} bytes of blob "
+                    f"{blob.digest} of {self._source}"
+                )
+            left -= count
+            return count
+
+        return taken
 
 
 def _opened(registries: Registries, source: Reference, archive: Archive) -> Opened:
