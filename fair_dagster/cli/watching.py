@@ -25,6 +25,7 @@ def watched(out: Output, title: str) -> Iterator[Callable[[int, int, str], None]
         task = bar.add_task(title, total=None)
 
         def show(done: int, total: int, what: str) -> None:
-            bar.update(task, description=f"{title}: {what}", completed=done, total=total)
+            # Without a total the bar goes on pulsing.
+            bar.update(task, description=f"{title}: {what}", completed=done, total=total or None)
 
         yield show

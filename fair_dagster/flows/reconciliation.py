@@ -94,10 +94,13 @@ def report(services: Services, ask: Ask | None = None, progress: Progress = no_p
         CatalogError: the catalog cannot be read at all.
     """
     ask = ask or Ask()
+    progress(0, 0, "the catalog")
     # The catalog is read before ZenML: what is promoted in between is then missing here, and looked at again below.
     read = _Read({collection: services.catalog.scan(collection) for collection in items.COLLECTIONS})
     findings: list[Finding] = []
     told: set[str] = set()
+    # One that does not answer is waited for a minute, and people want to know what for.
+    progress(0, 0, "the artifact store")
     away = store_problem(services)
     for collection in ask.collections:
         problems = [one for one in services.catalog.document_problems(collection) if one not in told]

@@ -222,7 +222,10 @@ def test_a_bucket_that_is_away_is_no_empty_one(
     monkeypatch.setattr(s3_client, "ATTEMPTS", 1)
     away = on_bucket(installation, artifacts_url=BASE, s3_endpoint="http://127.0.0.1:9")
 
-    findings = report(away.services)
+    told: list[str] = []
+    findings = report(away.services, progress=lambda done, total, what: told.append(what))
 
     assert {finding.kind for finding in findings} == {"not checked"}
+    # Somebody waits before it.
+    assert told[:2] == ["the catalog", "the artifact store"]
     assert [done for done in repair(away.services, findings) if not done.failed] == []
