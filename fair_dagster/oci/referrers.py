@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fair_dagster.domain.errors import NotFoundError, ServiceError
+from fair_dagster.domain.errors import NotFoundError, ServiceError, UnreachableError
 from fair_dagster.oci.client import refusal
 from fair_dagster.oci.descriptors import OCI_INDEX, Descriptor, Manifest
 from fair_dagster.oci.references import Reference, referrers_tag
@@ -85,16 +85,27 @@ class Referrers:
                 entries, digest = self._kept(subject)
                 if is_done({one.digest for one in entries}):
                     return
-                written = Manifest.make_index(change(entries))
-                if self._kept_digest(place) != digest:
+                if self._digest(place) != digest:
                     continue
-                self._registries.put_only(place, written)
+                self._write(place, change(entries))
                 # Somebody who had read before us may still write over it: look when they must have done so.
                 if self._is_settled(subject, is_done):
                     return
         raise ServiceError(
             f"the referrers of {subject} could not be written at {place}: others kept writing them; try again"
         )
+
+    def _write(self, place: Reference, entries: Sequence[Descriptor]) -> None:
+        try:
+            self._registries.put_only(place, Manifest.make_index(entries))
+        except UnreachableError:
+            raise
+        except ServiceError:
+            # Somebody may have deleted a referrer and left its entry, and a registry takes no index of what is gone.
+            there = [one for one in entries if self._digest(place.at(one.digest))]
+            if len(there) == len(entries):
+                raise
+            self._registries.put_only(place, Manifest.make_index(there))
 
     def _is_settled(self, subject: Reference, is_done: Callable[[set[str]], bool]) -> bool:
         for pause in (0.0, _SETTLE_SECONDS):
@@ -114,9 +125,10 @@ class Referrers:
             raise ServiceError(f"{place} is no index: something else was pushed where the referrers are kept")
         return list({one.digest: one for one in index.manifests}.values()), index.digest
 
-    def _kept_digest(self, place: Reference) -> str:
+    def _digest(self, reference: Reference) -> str:
+        """The digest of what is there; nothing where there is nothing."""
         try:
-            return self._registries.digest_of(place)
+            return self._registries.digest_of(reference)
         except NotFoundError:
             return ""
 
