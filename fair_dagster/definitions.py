@@ -12,6 +12,7 @@ from assets.collections import collection_assets
 from assets.datasets import dataset_asset
 from assets.finetuned_models import finetuned_model_asset
 from assets.local_models import local_model_asset
+from assets.oci_artifacts import oci_artifact_asset
 from assets.staleness import staleness_checks
 from assets.training_configs import training_config_asset
 from fair_dagster.flows.base_models import slug_of_folder, usable_folders
@@ -41,6 +42,7 @@ def build_defs(
             *(training_config_asset(slug) for slug in slugs),
             *(finetuned_model_asset(slug, training_tags(settings)) for slug in slugs),
             *(local_model_asset(slug, settings) for slug in slugs),
+            *(oci_artifact_asset(slug, settings) for slug in slugs),
             *collection_assets(slugs),
         ],
         asset_checks=[*collection_checks(), *staleness_checks()],

@@ -72,5 +72,10 @@ def asset_jobs(slugs: Sequence[str]) -> "list[dg.JobDefinition | UnresolvedAsset
                 dg.AssetSelection.assets(keys.local_model(slug)),
                 description=f"Recompute the published finetunes of {slug}.",
             ),
+            dg.define_asset_job(
+                keys.push_job(slug),
+                dg.AssetSelection.assets(keys.oci_artifact(slug)),
+                description=f"Push promoted finetunes of {slug} to the registry that FAIR_OCI_REPOSITORY names.",
+            ),
         ]
     return [*jobs, recompute_family, predict, sync_base_model]

@@ -13,6 +13,7 @@ DATASETS_GROUP = "datasets"
 FINETUNES_GROUP = "finetunes"
 LOCAL_MODELS_GROUP = "local_models"
 COLLECTIONS_GROUP = "collections"
+OCI_GROUP = "oci_artifacts"
 
 DATASETS = dg.AssetKey("datasets")
 DATASETS_PARTITIONS_NAME = "datasets"
@@ -25,10 +26,14 @@ COLLECTIONS_JOB = "refresh_collections"
 RECOMPUTE_JOB = "recompute_family"
 PREDICT_JOB = "predict"
 SYNC_JOB = "sync_base_model"
+PUSHED_JOB = "register_pushed_model"
+PUSHED_OP = "check_pushed"
 
 MERGES_SENSOR = "merges"
 STAGES_SENSOR = "model_stages"
 FAILURES_SENSOR = "run_failures"
+ARTIFACTS_SENSOR = "oci_artifacts"
+PUSHES_SENSOR = "oci_pushes"
 RECONCILIATION_SCHEDULE = "reconciliation"
 
 TRAINING_QUEUE = "training"
@@ -46,6 +51,8 @@ TAG_PROCESS = "fair/process"
 TAG_CAUSE = "fair/cause"
 """Why a sensor started a run, for people: a commit, a change of stage."""
 TAG_COMMIT = "fair/commit"
+TAG_ARTIFACT = "fair/artifact"
+"""The artifact of a registry that a run is about, by its digest."""
 TAG_REFUSED = "fair/refused"
 """On a run that failed because of what it was given: trying it again would end the same."""
 
@@ -81,6 +88,10 @@ def local_model(slug: str) -> dg.AssetKey:
     return dg.AssetKey(["local_models", slug])
 
 
+def oci_artifact(slug: str) -> dg.AssetKey:
+    return dg.AssetKey(["oci_artifacts", slug])
+
+
 def collection(collection_id: str) -> dg.AssetKey:
     return dg.AssetKey(["collections", collection_id.replace("-", "_")])
 
@@ -101,3 +112,12 @@ def finetune_job(slug: str) -> str:
 
 def publish_job(slug: str) -> str:
     return f"publish__{slug.replace('-', '_')}"
+
+
+def push_job(slug: str) -> str:
+    return f"push__{slug.replace('-', '_')}"
+
+
+def pushed_config(reference: str) -> dict[str, Any]:
+    """The configuration of a run of ``PUSHED_JOB`` for one artifact, by its digest."""
+    return {"ops": {PUSHED_OP: {"config": {"reference": reference}}}}

@@ -45,6 +45,30 @@ class Settings(BaseSettings):
         default=(),
         description="Container registries that may stand at private addresses; http://host:port for one without TLS.",
     )
+    oci_repository: str = Field(
+        default="",
+        description="Where promoted models are pushed, e.g. registry.example/fair: below it a repository a model.",
+    )
+    oci_watch: tuple[str, ...] = Field(
+        default=(),
+        description="Repositories whose pushed models are registered; registry.example/fair/* means all below it.",
+    )
+    oci_poll_seconds: int = Field(
+        default=300, ge=1, description="Seconds between two looks at the tags of watched repositories."
+    )
+    oci_listen_secret: SecretStr | None = Field(
+        default=None, description="What a registry says in the Authorization header of its notifications."
+    )
+    require_signed: bool = Field(
+        default=False, description="Refuse models that no trusted key has signed: in publication, prediction, images."
+    )
+    trusted_keys: tuple[Path, ...] = Field(
+        default=(), description="PEM files of the public keys and certificates that may sign models, as JSON."
+    )
+    key_password: SecretStr | None = Field(default=None, description="Password of the private key that signs.")
+    allowed_registries: tuple[str, ...] = Field(
+        default=(), description="Where policy lets models and images come from: registry or registry/path, as JSON."
+    )
     models: Path = Field(default=PROJECT_ROOT / "models", description="Folder of the base model folders.")
     schema_cache: Path | None = Field(default=None, description="Where extension schemas are kept.")
     offline: bool = Field(default=False, description="Never fetch a schema.")
@@ -197,6 +221,11 @@ class Settings(BaseSettings):
     def runs_path(self) -> Path:
         """What each run was told, printed and left: a folder a run."""
         return self.home / "runs"
+
+    @property
+    def oci_inbox_path(self) -> Path:
+        """Notifications of registries that nobody has looked at yet."""
+        return self.home / "oci" / "inbox"
 
     @property
     def predictions_path(self) -> Path:

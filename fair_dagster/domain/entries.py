@@ -80,7 +80,7 @@ def _folders(item: Item, place: str) -> tuple[str, ...]:
 def _led_into(href: str, place: str) -> tuple[str, ...]:
     if place and href.startswith(("./", "../")):
         href = posixpath.normpath(f"{place}/{href}")
-    if not href.startswith(("/", "s3://", "https://", "http://")):
+    if not href.startswith(("/", "s3://", "https://", "http://", "oci://")):
         return ()
     folder, _, name = href.rpartition("/")
     # A name without a suffix may be that of a folder.

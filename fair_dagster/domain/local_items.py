@@ -11,7 +11,8 @@ from fair_dagster.domain.artifacts import PublishedArtifact
 from fair_dagster.domain.changes import Item, ItemKey
 from fair_dagster.domain.coverage import Knowledge, derived_properties
 from fair_dagster.domain.links import DERIVED_FROM, link_to
-from fair_dagster.domain.requests import FinetuneRequest
+from fair_dagster.domain.oci_assets import OCI_ASSET, oci_asset
+from fair_dagster.domain.requests import OCI_KEY, FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord
 
 MODEL_ASSET = "model"
@@ -76,7 +77,7 @@ def local_item(
             link_to(DERIVED_FROM, ItemKey(items.BASE_MODELS, base_model["id"]), "Base model"),
             link_to(DERIVED_FROM, ItemKey(items.DATASETS, dataset["id"]), "Dataset"),
         ],
-        "assets": _assets(base_model, artifacts),
+        "assets": _assets(base_model, artifacts) | _pushed(version),
     }
     body["properties"] |= derived_properties(body, knowledge)
     return body
@@ -128,6 +129,12 @@ def _assets(base_model: Item, artifacts: Mapping[str, PublishedArtifact]) -> dic
         key: _DESCRIPTIONS[key] | _input_bands(base_model, key) | artifact.fields()
         for key, artifact in artifacts.items()
     }
+
+
+def _pushed(version: VersionRecord) -> dict[str, Any]:
+    """The artifact of the version in a registry, where it was pushed to one."""
+    asset = oci_asset(version.metadata.get(OCI_KEY))
+    return {OCI_ASSET: asset} if asset else {}
 
 
 def _input_bands(base_model: Item, key: str) -> dict[str, Any]:

@@ -62,6 +62,7 @@ _MANAGED_ROLES = frozenset(
 _MANAGED_ASSETS = frozenset(
     {
         "model",
+        "oci",
         "onnx",
         "checkpoint",
         "weights",

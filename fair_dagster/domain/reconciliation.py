@@ -28,6 +28,8 @@ Kind = Literal[
     "misplaced artifact",
     "unused artifact",
     "unfinished artifact",
+    "unpushed artifact",
+    "unchecked artifact",
     "unpinned image",
     "missing image",
     "unchecked image",
@@ -38,7 +40,16 @@ Kind = Literal[
     "not checked",
 ]
 WARNINGS: frozenset[Kind] = frozenset(
-    {"outdated", "misplaced artifact", "unused artifact", "unfinished artifact", "unpinned image", "unchecked image"}
+    {
+        "outdated",
+        "misplaced artifact",
+        "unused artifact",
+        "unfinished artifact",
+        "unpushed artifact",
+        "unchecked artifact",
+        "unpinned image",
+        "unchecked image",
+    }
 )
 """What consumers do not notice: everything else is an error."""
 

@@ -33,6 +33,7 @@ from fair_dagster.flows import local_artifacts, local_models
 from fair_dagster.flows.artifact_checks import artifact_findings, store_problem
 from fair_dagster.flows.finetunes import parents
 from fair_dagster.flows.images import image_findings
+from fair_dagster.flows.oci_publication import pushed_findings
 from fair_dagster.flows.released import lost_releases, restored
 from fair_dagster.flows.services import Services
 from fair_dagster.flows.unused_artifacts import parcel_findings, unfinished_findings, unused_findings
@@ -119,6 +120,7 @@ def report(services: Services, ask: Ask | None = None, progress: Progress = no_p
         findings += broken_links(read.scans[collection].items, known)
     scanned = [item for scan in read.scans.values() for item in scan.items]
     findings += image_findings(services, scanned, ask.collections, progress)
+    findings += pushed_findings(services, scanned, ask.collections, progress)
     if away:
         findings += [Finding(collection, "", "not checked", away) for collection in ask.collections]
     else:

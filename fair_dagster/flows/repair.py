@@ -15,6 +15,7 @@ from fair_dagster.flows import local_models, unused_artifacts
 from fair_dagster.flows.artifact_repair import base_model_artifacts, local_artifacts_again
 from fair_dagster.flows.catalog import named_nowhere_else
 from fair_dagster.flows.images import pinned_again
+from fair_dagster.flows.oci_publication import push_again
 from fair_dagster.flows.reconciliation import Progress, no_progress
 from fair_dagster.flows.released import restored
 from fair_dagster.flows.releases import republish
@@ -119,4 +120,5 @@ def _local_family(services: Services, slug: str, findings: Sequence[Finding]) ->
         done += local_artifacts_again(services, version, [f for f in broken if f.item == version.id])
     if any(one.failed for one in done):
         return done  # The recompute would publish the source that was just found to differ.
-    return done + _told(local_models.recompute(services, slug, over_damaged=True))
+    done += _told(local_models.recompute(services, slug, over_damaged=True))
+    return done + push_again(services, findings)

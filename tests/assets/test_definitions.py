@@ -20,6 +20,8 @@ DEPENDENCIES = {
     "finetuned_models/beta-two": ["training_configs/beta-two"],
     "local_models/alpha": ["finetuned_models/alpha"],
     "local_models/beta-two": ["finetuned_models/beta-two"],
+    "oci_artifacts/alpha": ["local_models/alpha"],
+    "oci_artifacts/beta-two": ["local_models/beta-two"],
     "training_configs/alpha": ["base_models/alpha", "datasets"],
     "training_configs/beta-two": ["base_models/beta-two", "datasets"],
 }
@@ -29,6 +31,8 @@ JOBS = [
     "predict",
     "publish__alpha",
     "publish__beta_two",
+    "push__alpha",
+    "push__beta_two",
     "recompute_family",
     "refresh_collections",
     "register_base_models",
@@ -65,7 +69,7 @@ def test_jobs(definitions: dg.Definitions) -> None:
 
 def test_finetunes_have_a_partition_set_a_base_model(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    for kind in ("training_configs", "finetuned_models", "local_models"):
+    for kind in ("training_configs", "finetuned_models", "local_models", "oci_artifacts"):
         partitions = graph.get(dg.AssetKey([kind, "beta-two"])).partitions_def
         assert isinstance(partitions, dg.DynamicPartitionsDefinition)
         assert partitions.name == "finetunes__beta-two"

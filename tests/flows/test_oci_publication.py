@@ -1,0 +1,157 @@
+"""Promoted models in a real registry: pushed once, named by their items, found missing and pushed again."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import cast
+from uuid import uuid4
+
+import pytest
+
+from fair_dagster.domain import items
+from fair_dagster.domain.errors import UnreachableError
+from fair_dagster.domain.oci_assets import oci_href
+from fair_dagster.domain.requests import OCI_KEY
+from fair_dagster.flows import items as item_flow
+from fair_dagster.flows import local_models, reconciliation, repair
+from fair_dagster.flows.oci_publication import push_version
+from fair_dagster.flows.services import Services
+from fair_dagster.oci.artifacts import look
+from fair_dagster.oci.references import Reference
+from fair_dagster.pipelines.model_versions import ModelVersions
+from tests.flows.conftest import NAME, Installation
+from tests.services.servers import RegistryServer
+
+
+@pytest.fixture
+def pushing(installation: Installation, docker_registry: RegistryServer) -> Installation:
+    """The installation with a place of its own in a registry."""
+    told = {
+        "offline": False,
+        "registries": (docker_registry.host,),
+        "oci_repository": f"oci://{docker_registry.host}/{uuid4().hex[:8]}/",
+    }
+    services = Services(installation.services.settings.model_copy(update=told))
+    services.__dict__["versions"] = cast(ModelVersions, installation.versions)
+    return dataclasses.replace(installation, services=services)
+
+
+def drift(pushing: Installation) -> list[tuple[str, str]]:
+    found = reconciliation.report(pushing.services, reconciliation.Ask((items.LOCAL_MODELS,)))
+    return [(finding.item, finding.kind) for finding in found]
+
+
+def test_a_promoted_version_is_pushed_once_and_its_item_names_it(pushing: Installation) -> None:
+    version = pushing.trained()
+    assert push_version(pushing.services, version.id).reference is None, "it is not published yet"
+    pushing.promote(version)
+    assert drift(pushing) == [(version.id, "unpushed artifact")]
+    first = push_version(pushing.services, version.id)
+    assert first.reference is not None
+    assert first.uploaded > 0
+    assert oci_href(pushing.active(items.LOCAL_MODELS, NAME)) == f"oci://{first.reference}"
+    found = look(pushing.services.registries, first.reference)
+    titles = {layer.title for layer in found.manifest.layers}
+    assert {"model.onnx", "stac-item.json", "README.md", "training.yaml"} <= titles
+    again = push_version(pushing.services, version.id)
+    assert (again.reference, again.uploaded) == (first.reference, 0)
+    assert drift(pushing) == []
+
+
+def test_what_users_write_and_later_promotions_push_nothing_anew(pushing: Installation) -> None:
+    first, second = pushing.trained(), pushing.trained()
+    pushing.promote(first)
+    pushed = push_version(pushing.services, first.id)
+    item_flow.patch(pushing.services, first.id, {"properties": {"title": "Roofs"}})
+    pushing.promote(second)
+    again = push_version(pushing.services, first.id)
+    assert (again.reference, again.uploaded) == (pushed.reference, 0)
+    item = item_flow.find(pushing.services, first.id)
+    assert oci_href(item) == f"oci://{pushed.reference}"
+    assert not items.is_active(item)
+
+
+def test_a_version_that_went_out_of_use_is_not_pushed_for_the_first_time(pushing: Installation) -> None:
+    first, second = pushing.trained(), pushing.trained()
+    pushing.promote(first)
+    pushing.promote(second)
+    assert push_version(pushing.services, first.id).reference is None
+    assert drift(pushing) == [(second.id, "unpushed artifact")]
+
+
+@pytest.mark.parametrize("lost", ["manifest", "asset", "repository"])
+def test_reconciliation_finds_what_is_missing_and_repairs_it(pushing: Installation, lost: str) -> None:
+    version = pushing.trained()
+    pushing.promote(version)
+    pushed = push_version(pushing.services, version.id).reference
+    assert pushed is not None
+    wanted: dict[str, tuple[str, Callable[[], None]]] = {
+        "manifest": ("missing artifact", lambda: pushing.services.registries.delete_manifest(pushed)),
+        "asset": ("altered", lambda: take_out_asset(pushing, version.id)),
+        "repository": ("unpushed artifact", lambda: move_on(pushing)),
+    }
+    kind, lose = wanted[lost]
+    lose()
+    assert (version.id, kind) in drift(pushing)
+    findings = reconciliation.report(pushing.services, reconciliation.Ask((items.LOCAL_MODELS,)))
+    assert not [one for one in repair.repair(pushing.services, findings) if one.failed]
+    assert drift(pushing) == []
+    href = oci_href(pushing.active(items.LOCAL_MODELS, NAME))
+    assert href is not None
+    assert pushing.services.registries.digest_of(Reference.parse(href)) == pushed.digest, "the content is the same"
+
+
+def take_out_asset(pushing: Installation, item_id: str) -> None:
+    from fair_dagster.domain.drift import edited
+
+    item = item_flow.find(pushing.services, item_id)
+    without = item | {"assets": {key: asset for key, asset in item["assets"].items() if key != "oci"}}
+    pushing.services.catalog.apply(edited(item, without))
+
+
+def move_on(pushing: Installation) -> None:
+    root = f"{pushing.services.settings.oci_repository.strip('/')}-moved"
+    object.__setattr__(pushing.services.settings, "oci_repository", root)
+
+
+def test_a_push_that_was_cut_off_after_its_record_is_finished(pushing: Installation) -> None:
+    version = pushing.trained()
+    pushing.promote(version)
+    pushed = push_version(pushing.services, version.id)
+    take_out_asset(pushing, version.id)
+    assert push_version(pushing.services, version.id).uploaded == 0
+    assert oci_href(pushing.active(items.LOCAL_MODELS, NAME)) == f"oci://{pushed.reference}"
+
+
+def test_a_registry_that_is_away_hinders_no_promotion_and_no_repair(pushing: Installation) -> None:
+    first, second = pushing.trained(), pushing.trained()
+    pushing.promote(first)
+    push_version(pushing.services, first.id)
+    gone = {"oci_repository": "127.0.0.1:9/fair", "registries": ("127.0.0.1:9",)}
+    away = Services(pushing.services.settings.model_copy(update=gone))
+    away.__dict__["versions"] = pushing.services.versions
+    local_models.set_stage(away, NAME, second.number, "production")
+    local_models.recompute(away, NAME)
+    with pytest.raises(UnreachableError):
+        push_version(away, second.id)
+    assert OCI_KEY not in pushing.versions.get(NAME, second.number).metadata
+    assert oci_href(item_flow.find(away, second.id)) is None
+    ask = reconciliation.Ask((items.LOCAL_MODELS,))
+    found = {finding.kind for finding in reconciliation.report(away, ask)}
+    assert found == {"unpushed artifact"}
+
+
+def test_an_artifact_of_a_deleted_version_stays_in_the_registry(pushing: Installation) -> None:
+    version = pushing.trained()
+    pushing.promote(version)
+    pushed = push_version(pushing.services, version.id).reference
+    assert pushed is not None
+    pushing.versions.delete(NAME, version.number)
+    local_models.recompute(pushing.services, NAME)
+    assert pushing.published() == {}
+    assert pushing.services.registries.digest_of(pushed) == pushed.digest
+    # ZenML gives the number again: the next version is another artifact under the same tag.
+    again = pushing.trained()
+    pushing.promote(again)
+    second = push_version(pushing.services, again.id).reference
+    assert second is not None
+    assert second.digest != pushed.digest
