@@ -4,7 +4,6 @@ Everything happens in the caller's transaction. What the rows mean is the busine
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC
 from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from fair_dagster.catalog.pgstac import Connection
+from fair_dagster.catalog.pgstac_spans import times_of
 from fair_dagster.domain.changes import Item, ItemKey
 from fair_dagster.domain.errors import CatalogError
 from fair_dagster.domain.moving import Document
@@ -147,16 +147,15 @@ def _database_class() -> Any:
 
 @cache
 def _loader_class() -> Any:
-    from pypgstac.load import Loader, as_utc
+    from pypgstac.load import Loader
 
-    class ComparingTimes(Loader):
-        """pypgstac's loader, which compares times as texts: with one spelling for all of them it is right."""
+    class SpellingTimes(Loader):
+        """pypgstac's loader, which leaves times as they are spelled; PostgreSQL reads fewer spellings than Python."""
 
         def format_item(self, _item: Any) -> dict[str, Any]:
             row: dict[str, Any] = super().format_item(_item)
-            for name in ("datetime", "end_datetime"):
-                time = as_utc(row[name])
-                row[name] = time.astimezone(UTC).isoformat() if time else row[name]
+            if times := times_of(_item["properties"]):
+                row["datetime"], row["end_datetime"] = (time.isoformat() for time in times)
             return row
 
-    return ComparingTimes
+    return SpellingTimes

@@ -1,6 +1,6 @@
 """From when to when items reach, collection by collection: what the partitions of a pgstac have to admit. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from fair_dagster.domain.changes import Item
@@ -23,7 +23,7 @@ class Spans:
 
     def add(self, item: Item) -> None:
         """Take ``item`` in. One without a readable time is passed over: the database refuses it by name."""
-        times = _times(item["properties"])
+        times = times_of(item["properties"])
         if times is None:
             return
         start, end = times
@@ -40,8 +40,10 @@ class Spans:
         ]
 
 
-def _times(properties: dict[str, object]) -> tuple[datetime, datetime] | None:
-    """Start and end in UTC, as pgstac finds them: a whole interval goes before ``datetime``."""
+def times_of(properties: Mapping[str, object]) -> tuple[datetime, datetime] | None:
+    """Start and end in UTC, as pgstac finds them: a whole interval goes before ``datetime``. None where they cannot be
+    read; a time without an offset is one in UTC.
+    """
     start, end = properties.get("start_datetime"), properties.get("end_datetime")
     if start is None or end is None:
         start = end = properties.get("datetime")
