@@ -93,7 +93,11 @@ def _metadata(stream: Any, texts: dict[str, str | None], overrides: dict[str, An
     given = {name: value for name, value in texts.items() if value is not None}
     if stream is None and not given and not overrides:
         return None
-    read = ModelMetadata.parse(stream.read(), f"metadata {stream.name}") if stream is not None else ModelMetadata()
+    read = (
+        ModelMetadata.parse(stream.read(), f"metadata {getattr(stream, 'name', '-')}")
+        if stream is not None
+        else ModelMetadata()
+    )
     document = read.document() | given
     document["customProperties"] = {**read.customProperties, **overrides}
     return ModelMetadata.of(document)

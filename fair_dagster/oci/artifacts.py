@@ -60,7 +60,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Listing:
-    """Artifacts of a repository by their tags, in the order of the registry, and the tags that could not be read."""
+    """Artifacts of a repository in the order of their tags, and the tags that could not be read."""
 
     artifacts: Sequence[Artifact]
     problems: Mapping[str, str] = field(default_factory=dict)
@@ -95,7 +95,7 @@ def list_artifacts(
         annotations: which a manifest must have; None for any value.
         hidden: also tags by which tools keep what refers to a manifest.
     """
-    tags = list(registries.tags(repository, hidden=hidden))
+    tags = sorted(registries.tags(repository, hidden=hidden))
     found = in_parallel([_reading(registries, repository.with_tag(tag)) for tag in tags], threads=_LISTING_THREADS)
     problems = {tag: one for tag, one in zip(tags, found, strict=True) if isinstance(one, str)}
     artifacts = [one for one in found if isinstance(one, Artifact)]
