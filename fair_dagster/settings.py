@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     allowed_registries: tuple[str, ...] = Field(
         default=(), description="Where policy lets models and images come from: registry or registry/path, as JSON."
     )
+    modelcar_base: str = Field(
+        default="docker.io/library/busybox:1.37.0-musl",
+        description="Base of images for KServe: an image with a shell, or the path of a static BusyBox.",
+    )
     models: Path = Field(default=PROJECT_ROOT / "models", description="Folder of the base model folders.")
     schema_cache: Path | None = Field(default=None, description="Where extension schemas are kept.")
     offline: bool = Field(default=False, description="Never fetch a schema.")

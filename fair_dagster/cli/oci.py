@@ -10,6 +10,7 @@ from fair_dagster.cli.nouns import LazyGroup, Noun
 COMMANDS: Mapping[str, Noun] = {
     "push": Noun("oci_push", "push", "Push files, a folder, metadata alone, or a model of the catalog."),
     "pull": Noun("oci_transfer", "pull", "Lay the files of an artifact below a folder, verified."),
+    "image": Noun("oci_image", "image", "Make an image of a model: for KServe, or for image volumes of Kubernetes."),
     "copy": Noun("oci_transfer", "copy", "Copy an artifact to another repository or registry."),
     "show": Noun("oci_look", "show", "What an artifact holds: files, metadata, annotations."),
     "list": Noun("oci_look", "list_", "The artifacts of a repository, or the repositories of a registry."),

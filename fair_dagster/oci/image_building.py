@@ -25,9 +25,6 @@ from fair_dagster.oci.titles import title_problems
 from fair_dagster.oci.transfers import in_parallel
 from fair_dagster.oci.uploads import Opened
 
-DEFAULT_BASE = "docker.io/library/busybox:1.37.0-musl"
-"""1 MB for every architecture, with all that KServe's scripts call."""
-
 _NOTES = frozenset({*METADATA_TITLES, METADATA_YAML, OLD_METADATA_YAML})
 _THREADS = 3
 
@@ -64,7 +61,7 @@ def build_image(
     *,
     kind: Kind = "modelcar",
     platforms: Sequence[Platform] = (Platform(),),
-    base: str = DEFAULT_BASE,
+    base: str = "",
     user: str = USER,
     progress: Progress | None = None,
 ) -> Built:
@@ -72,7 +69,7 @@ def build_image(
 
     Args:
         platforms: several make an index of one image each; the model's layers are shared.
-        base: of a modelcar: a reference, or the path of a static BusyBox.
+        base: of a modelcar, which cannot do without: a reference, or the path of a static BusyBox.
         progress: is called with the bytes of the model's layers.
 
     Raises:
