@@ -6,7 +6,7 @@ is the business of ``pgstac_rows``.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
@@ -113,12 +113,12 @@ class PgstacCatalog:
         return self._name
 
     def walk(self, collection: str) -> Iterator[Item | DamagedItem]:
-        for found in self._rows.items(collection):
-            yield self._read(found, collection)
+        for key, found in self._rows.items(collection):
+            yield self._read(key, found)
 
     def get(self, key: ItemKey) -> Item | None:
         stored = self._rows.item(key)
-        found = self._read(stored, key.collection) if stored is not None else None
+        found = self._read(key, stored) if stored is not None else None
         if isinstance(found, DamagedItem):
             raise CatalogError(f"{key} is damaged: {found.problem}")
         return found
@@ -152,8 +152,7 @@ class PgstacCatalog:
         if load.written:
             self._rows.load_items(self._layout.to_stored(item, key_of_item(item)) for item in items())
 
-    def _read(self, stored: Item, collection: str) -> Item | DamagedItem:
-        item_id = str(stored["id"])
-        if problem := item_problem(stored, item_id):
-            return DamagedItem(ItemKey(collection, item_id), problem, digest_of(stored))
-        return self._layout.to_memory(stored, ItemKey(collection, item_id))
+    def _read(self, key: ItemKey, stored: Any) -> Item | DamagedItem:
+        if problem := item_problem(stored, key.id):
+            return DamagedItem(key, problem, digest_of(stored))
+        return self._layout.to_memory(stored, key)

@@ -29,16 +29,18 @@ class Rows:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def items(self, collection: str) -> Iterator[Item]:
-        """All items of ``collection`` as they are stored, in no order."""
+    def items(self, collection: str) -> Iterator[tuple[ItemKey, Any]]:
+        """All items of ``collection`` as they are stored, in no order. What others have stored may be no item."""
         bases = self._bases(collection)
         query = "SELECT id, content::text, ST_AsGeoJSON(geometry, 20) FROM items WHERE collection = %s"
         with self._connection.cursor(name="walk") as cursor:
             cursor.itersize = _ROWS_AT_ONCE
             for row in cursor.execute(query, (collection,)):
-                yield _completed(ItemKey(collection, row[0]), row[1], row[2], bases)
+                key = ItemKey(collection, row[0])
+                yield key, _completed(key, row[1], row[2], bases)
 
-    def item(self, key: ItemKey) -> Item | None:
+    def item(self, key: ItemKey) -> Any:
+        """The item at ``key`` as it is stored; None where there is none."""
         query = "SELECT content::text, ST_AsGeoJSON(geometry, 20) FROM items WHERE collection = %s AND id = %s"
         row = self._connection.execute(query, (key.collection, key.id)).fetchone()
         return _completed(key, row[0], row[1], self._bases(key.collection)) if row else None
@@ -113,10 +115,13 @@ class Rows:
         return {tag: orjson.loads(text) for tag, text in rows if text}
 
 
-def _completed(key: ItemKey, content: str, geometry: str, bases: dict[int | None, Document]) -> Item:
+def _completed(key: ItemKey, content: str, geometry: str, bases: dict[int | None, Document]) -> Any:
     from pypgstac.hydration import hydrate
 
-    stored: Item = orjson.loads(content)
+    stored = orjson.loads(content)
+    if not isinstance(stored, dict):
+        # Nor is null, which would look like no row.
+        return [stored]
     tag = stored.pop("pgstac:base_item", None)
     item: Item = {
         "id": key.id,

@@ -14,8 +14,8 @@ from fair_dagster.catalog.json_store import JsonStore
 from fair_dagster.catalog.store import CatalogStore, open_store
 from fair_dagster.domain.changes import Change, ChangeSet
 from fair_dagster.domain.damage import over_damaged
-from fair_dagster.domain.errors import CatalogError
-from fair_dagster.flows.moving import import_catalog
+from fair_dagster.domain.errors import CatalogError, RefusedError
+from fair_dagster.flows.moving import export_catalog, import_catalog
 from fair_dagster.settings import Settings
 from tests.catalog.moves import catalog
 from tests.catalog.sets import LOCAL, create, item, key
@@ -99,6 +99,20 @@ def test_an_import_keeps_copies_of_what_it_overwrites_and_removes(
     # What a merge keeps needs no copy.
     assert copies(settings).keys() == (written if mode == "merge" else written | {"local-models-extra-v1"})
     assert all(copy["precious"] == 1 for copy in copies(settings).values())
+
+
+@pytest.mark.parametrize("settings", ["database"], indirect=True)
+@pytest.mark.parametrize("content", ["'[1]'", "'null'", "'{}'", 'content || \'{"id": "other"}\''])
+def test_whatever_stands_in_a_row_is_kept_and_replaced(
+    settings: Settings, sql: Sql, tmp_path: Path, content: str
+) -> None:
+    source = catalog(tmp_path / "source", families=1)
+    import_catalog(settings, source.root, "empty")
+    sql(f"UPDATE items SET content = {content} WHERE id = 'ramp'")
+    with pytest.raises(RefusedError, match="base-models/ramp cannot be read"):
+        export_catalog(settings, tmp_path / "out", "empty")
+    assert import_catalog(settings, source.root, "replace").differences == ()
+    assert copies(settings).keys() == {"base-models-ramp"}
 
 
 def test_an_import_keeps_a_copy_of_a_damaged_document(settings: Settings, sql: Sql, tmp_path: Path) -> None:
