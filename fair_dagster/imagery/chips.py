@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.imagery.tiles import Bounds, tile_of_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SUFFIXES = frozenset({".tif", ".tiff", ".png"})
 BANDS = 3
@@ -42,12 +43,14 @@ class Frame:
     crs: Any
 
     @cached_property
-    def corners(self) -> NDArray[np.float64]:
+    def corners(self) -> "NDArray[np.float64]":
         """Corners in the order upper left, upper right, lower right, lower left: [4, 2], x before y."""
+        import numpy as np
+
         pixels = ((0, 0), (self.width, 0), (self.width, self.height), (0, self.height))
         return np.array([self.transform @ corner for corner in pixels], dtype=np.float64)
 
-    def corners_in(self, crs: str) -> NDArray[np.float64]:
+    def corners_in(self, crs: str) -> "NDArray[np.float64]":
         """The corners in another reference system, [4, 2], x (or longitude) before y."""
         return project(self.corners, self.crs, crs)
 
@@ -73,7 +76,7 @@ class Chip:
     """One image: ``pixels`` uint8 [3, H, W] in the order red, green, blue, and its georeference."""
 
     path: Path
-    pixels: NDArray[np.uint8]
+    pixels: "NDArray[np.uint8]"
     transform: Any
     crs: Any
 
@@ -93,8 +96,10 @@ class ChipsSummary:
     geometry: dict[str, Any]
 
 
-def project(points: NDArray[np.float64], source: Any, target: Any) -> NDArray[np.float64]:
+def project(points: "NDArray[np.float64]", source: Any, target: Any) -> "NDArray[np.float64]":
     """Points [N, 2] (x or longitude first) of one reference system in another."""
+    import numpy as np
+
     transformer = _transformer(_wkt(source), _wkt(target))
     if transformer is None:
         return points
@@ -167,6 +172,7 @@ def inspect_chips(folder: Path) -> ChipsSummary:
 
 def summarize(frames: Sequence[Frame]) -> ChipsSummary:
     """Count, sizes, bounding box [west, south, east, north] and footprint of at least one chip."""
+    import numpy as np
     import shapely
 
     sizes: dict[tuple[int, int], int] = {}
@@ -213,7 +219,7 @@ def _transformer(source: str, target: str) -> Any:
     return None if same else Transformer.from_crs(start, end, always_xy=True)
 
 
-def _bounds_of(points: NDArray[np.float64]) -> Bounds:
+def _bounds_of(points: "NDArray[np.float64]") -> Bounds:
     (west, south), (east, north) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return west, south, east, north
 
@@ -250,7 +256,8 @@ def _frame_of(path: Path, source: Any) -> Frame:
     return Frame(path, source.width, source.height, transform, CRS.from_epsg(3857))
 
 
-def _rgb(path: Path, source: Any) -> NDArray[np.uint8]:
+def _rgb(path: Path, source: Any) -> "NDArray[np.uint8]":
+    import numpy as np
     from rasterio.errors import RasterioError
 
     wrong = sorted({dtype for dtype in source.dtypes[:BANDS] if dtype != "uint8"})
