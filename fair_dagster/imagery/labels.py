@@ -7,13 +7,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.imagery.chips import LONLAT, Chip, Frame, project
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SUFFIXES = frozenset({".geojson", ".json"})
 # Names under which GeoJSON writers of before RFC 7946 declare longitude/latitude.
@@ -33,13 +34,15 @@ class LabelIndex:
     """Labels in a spatial index, built once, to be burned into the masks of many chips."""
 
     def __init__(self, labels: Sequence[Label]) -> None:
+        import numpy as np
         from shapely import STRtree
 
         self._geometries = np.array([label.geometry for label in labels], dtype=object)
         self._tree = STRtree(self._geometries)
 
-    def mask(self, chip: Chip | Frame) -> NDArray[np.uint8]:
+    def mask(self, chip: Chip | Frame) -> "NDArray[np.uint8]":
         """uint8 [H, W]: 1 where the centre of a pixel lies in a label, else 0."""
+        import numpy as np
         import shapely
         from rasterio.features import rasterize
 
@@ -119,6 +122,7 @@ def check_labels(
     Raises:
         RefusedError: with every reason.
     """
+    import numpy as np
     import shapely
 
     if not labels:
@@ -161,6 +165,7 @@ def _reference_problems(document: dict[str, Any]) -> list[str]:
 
 
 def _labels_of(feature: dict[str, Any]) -> list[Label]:
+    import numpy as np
     import shapely
     from shapely.geometry import shape
 
