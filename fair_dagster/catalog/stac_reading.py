@@ -113,6 +113,11 @@ class StacReader:
     def _require_asked_for(self, feature: Document, collection: str, ids: Sequence[str] | None) -> None:
         """What was not asked for is a search that was not understood, and its absence would not be an absence."""
         of, item_id = feature.get("collection", collection), feature.get("id")
+        if not isinstance(item_id, str):
+            raise CatalogError(
+                f"the API at {redacted(self.url)} shows something in {collection} that has no id, and nobody can name "
+                "what has none. With FAIR_PGSTAC_DSN the row that it stands in is found and restored"
+            )
         if of != collection or (ids is not None and item_id not in ids):
             raise CatalogError(
                 f"the API at {redacted(self.url)} answers a search in {collection} with {of}/{item_id}, which was not "

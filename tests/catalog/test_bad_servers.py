@@ -161,6 +161,15 @@ def test_items_that_were_not_asked_for_are_no_answer(store: CatalogStore, server
             act()
 
 
+@pytest.mark.parametrize("read", ["ids", "items", "entries", "scan", "problems"])
+def test_an_item_without_an_id_is_told(store: CatalogStore, server: StacServer, read: str) -> None:
+    """As an API shows a row of its database that holds no item."""
+    store.apply(create("ramp"))
+    server.fail("POST /search", Reply(body=b'{"features": [{"type": "Feature"}], "links": []}'))
+    with pytest.raises(CatalogError, match=r"in local-models that has no id.*FAIR_PGSTAC_DSN"):
+        READS[read](store)
+
+
 def test_a_url_with_a_password_or_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="FAIR_CATALOG_TOKEN") as refused:
         open_store(Settings(home=tmp_path, catalog="https://user:s3cret@h.example/stac"))
