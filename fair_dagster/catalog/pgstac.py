@@ -5,6 +5,7 @@ Knows nothing of items; what is read and written is the business of ``pgstac_ite
 """
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -34,6 +35,7 @@ _CONNECT_SECONDS = 10
 _LONGEST_TEXT = 300
 # Serialization, deadlock; a check that is being widened and a key that another writer has just taken.
 _REPEATED = frozenset({"40001", "40P01", "23514", "23505"})
+_REFUSAL = re.compile(r"FATAL:\s.*(authentication failed|does not exist|no pg_hba\.conf entry)")
 _LOCK_TIMEOUT = "55P03"
 _NO_PRIVILEGE = "42501"
 _NO_PGSTAC = frozenset({"3F000", "42883", "42P01"})
@@ -92,7 +94,8 @@ class Pgstac:
                         return act(connection, uncertain)
                 except psycopg.Error as error:
                     lost = self._is_lost()
-                    wait = next(reconnects if lost else conflicts, None) if lost or _is_repeated(error) else None
+                    is_repeated = not _is_refusal(error) if lost else _is_repeated(error)
+                    wait = next(reconnects if lost else conflicts, None) if is_repeated else None
                     if wait is None:
                         raise self._told(error, uncertain=uncertain) from None
                     # A connection that broke may have broken after the commit.
@@ -177,8 +180,10 @@ class Pgstac:
         if is_geometry or isinstance(error, psycopg.DataError | psycopg.NotSupportedError | psycopg.IntegrityError):
             return RefusedError("the change of the catalog", [f"the database cannot hold it: {text}"])
         if self._is_lost():
+            refused, away = f"refuses the connection: {text}. Correct FAIR_PGSTAC_DSN.", f"does not answer: {text}. "
+            told = refused if _is_refusal(error) else f"{away}Check that it runs and can be reached."
             unknown = " Whether the last write was committed is not known: read the catalog again." if uncertain else ""
-            return CatalogError(f"{where} does not answer: {text}. Check that it runs and can be reached.{unknown}")
+            return CatalogError(f"{where} {told}{unknown}")
         return CatalogError(f"{where} refused a statement: {text}")
 
 
@@ -212,6 +217,11 @@ def _require_readable(dsn: SecretStr) -> None:
             "dbname=…"
         )
         raise RefusedError("the setting FAIR_PGSTAC_DSN", [problem])
+
+
+def _is_refusal(error: "psycopg.Error") -> bool:
+    """Whether a server has answered that it wants other credentials or has no such database; told as text alone."""
+    return error.sqlstate is None and _REFUSAL.search(str(error)) is not None
 
 
 def _is_repeated(error: "psycopg.Error") -> bool:

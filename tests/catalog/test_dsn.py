@@ -6,12 +6,13 @@ import traceback
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from fair_dagster.catalog.bulk import open_place
 from fair_dagster.catalog.pgstac import Pgstac
 from fair_dagster.catalog.stac_opening import stac_store
-from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.errors import CatalogError, RefusedError
 from fair_dagster.settings import Settings
 
 
@@ -52,6 +53,19 @@ def test_a_dsn_that_cannot_be_read_is_refused_without_a_word_of_it(tmp_path: Pat
 )
 def test_a_dsn_that_can_be_read_is_taken_in_any_of_its_forms(dsn: str) -> None:
     Pgstac(SecretStr(dsn))
+
+
+@pytest.mark.parametrize("wrong", ["password", "dbname", "user"])
+def test_a_server_that_refuses_the_connection_is_not_asked_again(
+    pgstac_database: str, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    """As one that is starting is, for half a minute."""
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    dsn = make_conninfo(pgstac_database, **{wrong: "wr0ng"})
+    with pytest.raises(CatalogError, match=r"refuses the connection: .*Correct FAIR_PGSTAC_DSN"):
+        Pgstac(SecretStr(dsn)).run(lambda connection, _: None)
+    assert waited == []
 
 
 def test_without_the_driver_it_is_said_what_to_install(tmp_path: Path) -> None:
