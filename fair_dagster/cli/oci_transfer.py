@@ -15,8 +15,11 @@ from fair_dagster.cli.session import Session, reports
 )
 @click.option("--media-type", "-m", "media_types", multiple=True, help="Only files of this media type; repeatable.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there and differ.")
+@click.option("--unpack", is_flag=True, help="Lay down archives as the folders that oras or omlmd packed into them.")
 @reports
-def pull(session: Session, reference: str, folder: Path, media_types: tuple[str, ...], overwrite: bool) -> None:
+def pull(  # noqa: PLR0917
+    session: Session, reference: str, folder: Path, media_types: tuple[str, ...], overwrite: bool, unpack: bool
+) -> None:
     """Lay the files of the artifact REFERENCE below a folder, here by default. All of them arrive whole, or none.
 
     Files that are there already are not fetched again. A pull that was cut off is simply repeated: it goes on.
@@ -31,6 +34,7 @@ def pull(session: Session, reference: str, folder: Path, media_types: tuple[str,
             folder,
             media_types=media_types,
             overwrite=overwrite,
+            unpack=unpack,
             progress=progress,
         )
     document = {

@@ -20,6 +20,8 @@ from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry import Registries
 from fair_dagster.oci.titles import STAGING, title_problems
 from fair_dagster.oci.transfers import in_parallel
+from fair_dagster.oci.unpacking import is_archive
+from fair_dagster.oci.unpacking import unpack as unpack_archive
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def pull(
     *,
     media_types: Sequence[str] = (),
     overwrite: bool = False,
+    unpack: bool = False,
     progress: Progress | None = None,
 ) -> Pulled:
     """Lay the files of an artifact below ``folder``, which is made if need be.
@@ -49,6 +52,7 @@ def pull(
     Args:
         media_types: only layers of these; all without.
         overwrite: replace files that are there and differ.
+        unpack: lay archives down as the folders that other tools packed into them; folders that are there stay.
         progress: is called with the bytes of all files.
 
     Raises:
@@ -68,6 +72,8 @@ def pull(
             distinct = {layer.digest: layer for layer in wanted.values()}
             tasks = [_fetching(registries, reference, layer, staging) for layer in distinct.values()]
             in_parallel(tasks, progress, total)
+            if unpack:
+                _unpack(wanted, staging)
             _lay(wanted, staging)
     except OSError as error:
         raise StorageError(f"{folder} cannot be written: {error.strerror or error}") from error
@@ -121,13 +127,26 @@ def _fetching(
     return fetch
 
 
+def _unpack(wanted: dict[Path, Descriptor], staging: Path) -> None:
+    """Make folders of the archives among what has come."""
+    for path, layer in wanted.items():
+        archive = staging / layer.hex
+        if is_archive(archive):
+            folder = staging / f"{layer.hex}.folder"
+            shutil.rmtree(folder, ignore_errors=True)
+            unpack_archive(archive, path.name, folder)
+
+
 def _lay(wanted: dict[Path, Descriptor], staging: Path) -> None:
     """Move what has come to its place; a blob that several files are of is copied for all but the last."""
     left = [layer.digest for layer in wanted.values()]
     for path, layer in wanted.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         left.remove(layer.digest)
-        source = staging / layer.hex
+        source, folder = staging / layer.hex, staging / f"{layer.hex}.folder"
+        if folder.exists():
+            folder.rename(path)
+            continue
         if layer.digest in left:
             copied = staging / f"{layer.hex}.copy"
             shutil.copyfile(source, copied)

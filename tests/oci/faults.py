@@ -1,6 +1,7 @@
 """A registry that misbehaves: a proxy before a real one, which follows a test's orders."""
 
 import http.client
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -133,10 +134,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def faulty_registry(upstream: str) -> Iterator[tuple[str, Faults]]:
+def faulty_registry(upstream: str, tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, Faults]]:
     """``host:port`` of a proxy before the registry at the URL ``upstream``, and its orders."""
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.faults = Faults(urlsplit(upstream).netloc)
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         try:
             yield f"127.0.0.1:{server.server_port}", server.faults
