@@ -41,6 +41,7 @@ OF_EACH_CLIENT = 15
 PEER_SIZES = (100, 1000)
 PEER_SECONDS = 120.0
 ROUNDS = 3
+_PROMOTION = "One promotion on pgstac: new version, old one deprecated, links (the range of times was widened before)"
 _PYPGSTAC = Path(sys.executable).with_name("pypgstac")
 _OURS = Path(sys.executable).with_name("fair-dagster")
 
@@ -285,7 +286,7 @@ def measure(
     imports = measure_import(servers, imported, folder)
     tables = [Table("Bulk import into pgstac: the commands, median of three rounds", imports)]
     promotions = measure_promotions(servers, sizes, folder / "home")
-    tables.append(Table("One promotion on pgstac: new version, old one deprecated, links", promotions))
+    tables.append(Table(_PROMOTION, promotions))
     if peer:
         try:
             rows, failures = compare_promotions(servers, folder)
