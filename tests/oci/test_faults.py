@@ -15,7 +15,7 @@ from fair_dagster.oci.pushing import Part, Pushed, parts_of, push
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry import Registries
 from fair_dagster.oci.titles import STAGING
-from tests.oci.faults import Faults, Order
+from tests.oci.faults import Faults, Order, faulty_registry
 from tests.services.servers import RegistryServer
 
 Faulty = tuple[Registries, Reference, Faults]
@@ -196,20 +196,19 @@ def test_blobs_are_fetched_where_the_registry_sends_and_credentials_stay(
 ) -> None:
     _, place, faults = faulty
     faults.secured = True
-    elsewhere = f"{docker_registry.url}/v2/{place.repository}{model_blob(pushed)}"
-    faults.orders = [
-        Order(f"GET /v2/{place.repository}{model_blob(pushed)}", status=307, headers={"Location": elsewhere})
-    ]
-    trusting = Registries((place.registry, docker_registry.host), lambda _: None)
-    pull(trusting, place, tmp_path / "out")
-    assert (tmp_path / "out" / "model.onnx").read_bytes() == model.read_bytes()
-    # A registry that nobody has named may not send us to this machine's other servers.
-    faults.orders = [
-        Order(f"GET /v2/{place.repository}{model_blob(pushed)}", status=307, headers={"Location": elsewhere})
-    ]
-    wary = Registries((place.registry,), lambda _: None)
-    with pytest.raises(ServiceError, match="only https is spoken"):
-        pull(wary, place, tmp_path / "other")
+    path = f"/v2/{place.repository}{model_blob(pushed)}"
+    with faulty_registry(docker_registry.url) as (elsewhere, storage):
+        sent_on = Order(f"GET {path}", status=307, headers={"Location": f"http://{elsewhere}{path}"}, times=2)
+        faults.orders = [sent_on]
+        trusting = Registries((place.registry, elsewhere), lambda _: None)
+        pull(trusting, place, tmp_path / "out")
+        assert (tmp_path / "out" / "model.onnx").read_bytes() == model.read_bytes()
+        assert storage.authorizations == [""]
+        assert "Bearer" in faults.authorizations[-1]
+        # A registry that nobody has named may not send us to other servers of this machine.
+        wary = Registries((place.registry,), lambda _: None)
+        with pytest.raises(ServiceError, match="only https is spoken"):
+            pull(wary, place, tmp_path / "other")
 
 
 def test_a_file_that_changes_while_it_is_pushed_is_refused(
