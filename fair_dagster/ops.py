@@ -29,7 +29,7 @@ from fair_dagster.metadata import (
 )
 from fair_dagster.pipelines.contract import folder_digest
 from fair_dagster.pipelines.environment import zenml_environment
-from fair_dagster.pipelines.metadata import PROGRESS_VARIABLE
+from fair_dagster.pipelines.metadata import PROGRESS_VARIABLE, RUN_VARIABLE
 from fair_dagster.publishing import START, require_partitions
 from fair_dagster.resources import FairResource
 
@@ -73,8 +73,8 @@ def run_training(
     owner = allocations.require_owner(services, partition, context.run.tags.get(keys.TAG_ZENML_VERSION))
     command, result_path = finetunes.training_command(services, partition)
     result_path.unlink(missing_ok=True)
-    progress = {PROGRESS_VARIABLE: str(progress_file(services.settings, context.run_id))}
-    environment = services.settings.environment() | zenml_environment(services.settings, verbosity="INFO") | progress
+    told = {PROGRESS_VARIABLE: str(progress_file(services.settings, context.run_id)), RUN_VARIABLE: context.run_id}
+    environment = services.settings.environment() | zenml_environment(services.settings, verbosity="INFO") | told
     # Loading what draws the losses takes a second, and until the child has ended there is nothing else to do.
     plotting = threading.Thread(target=load_plotting, daemon=True)
     plotting.start()

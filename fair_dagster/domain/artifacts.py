@@ -1,10 +1,12 @@
 """A published artifact: where it is, how large, and its checksum as the File extension 2.1.0 wants it."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 _SHA256_MULTIHASH = "1220"
 """Multihash prefix: function sha2-256 (0x12), length 32 bytes (0x20)."""
+_SHA256 = re.compile(rf"{_SHA256_MULTIHASH}[0-9a-f]{{64}}")
 
 
 @dataclass(frozen=True)
@@ -22,3 +24,10 @@ class PublishedArtifact:
 
 def multihash(sha256_hex: str) -> str:
     return _SHA256_MULTIHASH + sha256_hex
+
+
+def sha256_of(checksum: object) -> str | None:
+    """The SHA-256 in hex of a multihash; None for one by another function, and for what is none."""
+    if not isinstance(checksum, str) or not _SHA256.fullmatch(checksum):
+        return None
+    return checksum.removeprefix(_SHA256_MULTIHASH)

@@ -8,6 +8,8 @@ from fair_dagster.domain.versions import REQUEST_KEY, VersionRecord
 
 PROMOTION_KEY = "fair-dagster/promotion"
 """The mark that publication leaves on a promoted ZenML version: its place in the order of promotion."""
+RUN_KEY = "fair-dagster/run"
+"""On a version that was trained: the id of the Dagster run that did it."""
 OCI_KEY = "fair-dagster/oci"
 """On a version that was pushed to a registry: the artifact, as ``oci://registry/repository@sha256:…``."""
 

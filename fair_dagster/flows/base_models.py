@@ -16,6 +16,7 @@ from fair_dagster.domain.slugs import folder_slug, slug_problems
 from fair_dagster.flows.images import find_pins, pin, reference_problems
 from fair_dagster.flows.releases import Incoming, publish, release_folder
 from fair_dagster.flows.services import Services
+from fair_dagster.flows.trust import require_folder
 from fair_dagster.pipelines.contract import check_folder, folder_digest, shipped_files
 
 ITEM_FILE = "stac-item.json"
@@ -84,15 +85,26 @@ def read_item(path: Path) -> Item:
         RefusedError: the file is missing, holds no JSON, or has another form than a STAC item.
     """
     try:
-        item = orjson.loads(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise RefusedError(str(path), ["there is no such file"]) from error
     except OSError as error:
         raise RefusedError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    return parse_item(content, str(path))
+
+
+def parse_item(content: bytes, where: str) -> Item:
+    """A STAC item from what was read at ``where``.
+
+    Raises:
+        RefusedError: it is no JSON, or has another form than a STAC item.
+    """
+    try:
+        item = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise RefusedError(str(path), [f"is not JSON: {error}"]) from error
+        raise RefusedError(where, [f"is not JSON: {error}"]) from error
     if problems := _form_problems(item):
-        raise RefusedError(str(path), problems)
+        raise RefusedError(where, problems)
     return dict(item)
 
 
@@ -153,10 +165,12 @@ def register(
         warn: is told of images that are not pinned.
 
     Raises:
-        RefusedError: the folder is not valid, or stands outside the models folder and so could not be run.
+        RefusedError: the folder is not valid, stands outside the models folder and so could not be run, or has weights
+            that must be signed and are not.
     """
     require(services, folder, strict=strict)
     item = read_item(folder / ITEM_FILE)
+    require_folder(services, folder, item)
     slug, uid = slug_of_folder(folder), folder_digest(folder)
     released = _released_pins(services, slug, uid)
     asked = find_pins(services, set(runtime_images(item).values()) - set(released or {}))

@@ -29,6 +29,7 @@ from fair_dagster.domain.publication import desired_items, items_of, local_famil
 from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
 from fair_dagster.domain.slugs import version_id
 from fair_dagster.domain.versions import Stage, VersionRecord
+from fair_dagster.flows import trust
 from fair_dagster.flows.allocations import CONFIG_FILE, run_folder
 from fair_dagster.flows.artifact_checks import remove_unused
 from fair_dagster.flows.finetunes import parents
@@ -110,7 +111,9 @@ def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> 
     known = {key: artifact for key, artifact in named.items() if is_there(services, artifact)}
     problems = publication_problems(services, version, known)
     # A former version that has lost its files does not keep the others of its family from being archived or promoted.
-    if problems and (version.stage == "production" or not named):
+    must = version.stage == "production" or not named
+    problems += trust.version_problems(services, version, known) if must and not problems else []
+    if problems and must:
         raise RefusedError(f"publication of {version.id!r}", problems)
     prefix, folder = prefix_of(version), run_folder(services, version.id, version.uuid)
     if (services.settings.executor != "local" or "://" in services.settings.artifacts) and CONFIG_ASSET not in known:
@@ -226,9 +229,11 @@ def set_stage(services: Services, slug: str, number: int, stage: Stage) -> Versi
     """
     version = services.versions.get(slug, number)
     named = named_artifacts(services.catalog.family(items.LOCAL_MODELS, slug), version)
-    known = [key for key, artifact in named.items() if is_there(services, artifact)]
-    if stage == "production" and (problems := publication_problems(services, version, known)):
-        raise RefusedError(f"promotion of {version.id!r}", problems)
+    known = {key: artifact for key, artifact in named.items() if is_there(services, artifact)}
+    if stage == "production":
+        problems = publication_problems(services, version, known) or trust.version_problems(services, version, known)
+        if problems:
+            raise RefusedError(f"promotion of {version.id!r}", problems)
     return services.versions.set_stage(slug, number, stage)
 
 

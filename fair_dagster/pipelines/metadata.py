@@ -25,6 +25,7 @@ from fair_dagster.domain.versions import (
 
 __all__ = [
     "PROGRESS_VARIABLE",
+    "RUN_VARIABLE",
     "TRACKING_VARIABLE",
     "TrainingRecord",
     "log_loss_history",
@@ -39,6 +40,8 @@ __all__ = [
 
 PROGRESS_VARIABLE = "FAIR_PROGRESS_FILE"
 TRACKING_VARIABLE = "FAIR_TRACKING_FILE"
+RUN_VARIABLE = "FAIR_DAGSTER_RUN"
+"""The Dagster run that a training belongs to: its provenance tells it."""
 
 
 def log_metrics(metrics: Mapping[str, Any]) -> None:

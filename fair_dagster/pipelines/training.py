@@ -6,6 +6,7 @@ again after a failure or an interruption, when ZenML returns nothing.
 
 import contextlib
 import math
+import os
 import sys
 import time
 import uuid
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fair_dagster.domain.errors import FairError, PipelineError
+from fair_dagster.domain.requests import RUN_KEY
 from fair_dagster.domain.versions import (
     MODEL_ARTIFACTS,
     ONNX_ARTIFACT,
@@ -25,6 +27,7 @@ from fair_dagster.domain.versions import (
 from fair_dagster.pipelines.client import open_client, outlast
 from fair_dagster.pipelines.entrypoints import load_entrypoint
 from fair_dagster.pipelines.inputs import HERE, require_reachable, step_environment
+from fair_dagster.pipelines.metadata import RUN_VARIABLE
 from fair_dagster.pipelines.model_versions import ModelVersions
 from fair_dagster.pipelines.prediction import read_mapping
 from fair_dagster.pipelines.run_records import RunRecord, describe_error, first_cause, logged_cause
@@ -197,10 +200,16 @@ class Training:
         return self._versions.get(run.model, run.version)
 
     def _lift(self, version: VersionRecord, on_steps: Mapping[str, Any]) -> VersionRecord:
-        """Copy to the version what steps logged on themselves only, as contributors do with the split."""
+        """Copy to the version what steps logged on themselves only, as contributors do with the split.
+
+        The Dagster run that trained it is noted as well.
+        """
         missing = {
             key: value for key, value in on_steps.items() if key.startswith(PREFIX) and key not in version.metadata
         }
+        run = os.environ.get(RUN_VARIABLE)
+        if run and version.metadata.get(RUN_KEY) != run:
+            missing[RUN_KEY] = run
         if not missing:
             return version
         self._versions.log(version.uuid, missing)

@@ -1,11 +1,11 @@
 """Where a model comes from, as a statement of SLSA provenance 1.0: made from records, shown, checked. Pure.
 
-https://slsa.dev/spec/v1.0/provenance. What the records are read from stands in ``flows.provenance``, signing in
-``signing``.
+https://slsa.dev/spec/v1.0/provenance, https://github.com/in-toto/attestation. What the records are read from stands in
+``flows.provenance``, signing in ``signing``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,8 @@ from fair_dagster.oci.descriptors import Manifest
 from fair_dagster.trust.bundles import STATEMENT_TYPE, Statement
 from fair_dagster.trust.statements import files_of
 
+TREE = "fairTree"
+"""Digest of a file or folder as ``file:checksum`` of an item has it: a folder's is that of its sorted list of files."""
 PROVENANCE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "https://github.com/hotosm/fair-dagster/finetune/v1"
 """What the parameters mean: docs/trust.md."""
@@ -21,20 +23,15 @@ BUILDER = "https://github.com/hotosm/fair-dagster"
 
 @dataclass(frozen=True)
 class Material:
-    """Something that a training was made from. ``sha256`` in hex where it is known."""
+    """Something that a training was made from. ``digest`` is in hex by algorithm, empty where none is known."""
 
     name: str
     uri: str
-    sha256: str | None = None
-    notes: Mapping[str, str] | None = None
+    digest: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         found: dict[str, Any] = {"name": self.name, "uri": self.uri}
-        if self.sha256:
-            found["digest"] = {"sha256": self.sha256}
-        if self.notes:
-            found["annotations"] = dict(self.notes)
-        return found
+        return found | ({"digest": dict(self.digest)} if self.digest else {})
 
 
 @dataclass(frozen=True)
@@ -43,15 +40,14 @@ class Training:
 
     Attributes:
         parameters: what somebody asked for: base model, dataset, hyperparameters.
-        internal: what the system chose: image, executor.
-        run: what the run is called, e.g. its ZenML run.
+        internal: what the system chose: ids of versions and runs.
+        run: what the run is called.
     """
 
     parameters: Mapping[str, Any]
     internal: Mapping[str, Any]
     materials: Sequence[Material]
     run: str
-    builder_version: Mapping[str, str]
     started: datetime | None = None
     finished: datetime | None = None
 
@@ -79,7 +75,7 @@ def provenance_statement(name: str, manifest: Manifest, training: Training) -> d
                 "resolvedDependencies": [one.document() for one in training.materials],
             },
             "runDetails": {
-                "builder": {"id": BUILDER, "version": dict(training.builder_version)},
+                "builder": {"id": BUILDER},
                 "metadata": metadata,
             },
         },
@@ -120,5 +116,6 @@ def summary(statement: Statement) -> list[tuple[str, Any]]:
 
 
 def _place(material: Mapping[str, Any]) -> str:
-    digest = (material.get("digest") or {}).get("sha256")
-    return f"{material.get('uri', '')}{f' (sha256:{digest[:12]}…)' if digest else ''}"
+    digests = material.get("digest") or {}
+    told = ", ".join(f"{algorithm}:{str(digest)[:12]}…" for algorithm, digest in digests.items())
+    return f"{material.get('uri', '')}{f' ({told})' if told else ''}"
