@@ -22,6 +22,8 @@ from fair_dagster.scaling.executors import executor_of, training_tags
 from fair_dagster.settings import Settings
 from sensors.merges import merge_sensors
 from sensors.model_stages import stage_sensors
+from sensors.oci_artifacts import artifact_sensors
+from sensors.oci_pushes import push_sensors
 from sensors.run_failures import failure_sensors
 from sensors.schedules import schedules
 
@@ -50,6 +52,8 @@ def build_defs(
         sensors=[
             *merge_sensors(settings, jobs),
             *stage_sensors(settings, slugs, jobs),
+            *artifact_sensors(settings, slugs, jobs),
+            *push_sensors(settings, jobs),
             *failure_sensors(settings),
         ],
         schedules=schedules(settings),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fair_dagster.flows.merges import Followed
     from fair_dagster.flows.moving import Moved
     from fair_dagster.flows.reconciliation import Progress
+    from fair_dagster.oci.registry import Registries
     from fair_dagster.pipelines.run_records import LogLine
     from fair_dagster.runs.records import Run
 
@@ -198,9 +199,19 @@ class Fair:
     # Predictions
 
     def predict(
-        self, model: str, images: Path, *, overrides: Mapping[str, Any] | None = None, output: Path | None = None
+        self,
+        model: str,
+        images: Path,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        output: Path | None = None,
+        registries: "Registries | None" = None,
     ) -> Started:
-        """Start drawing features on ``images`` with a model of the catalog. The subject is the GeoJSON file.
+        """Start drawing features on ``images`` with a model. The subject is the GeoJSON file.
+
+        Args:
+            model: of the catalog, or ``oci://registry/repository@sha256:…``: an artifact with an item inside.
+            registries: asks the registry of such an artifact; by default a client that trusts those of the settings.
 
         Raises:
             NotFoundError: no such model.
@@ -208,7 +219,7 @@ class Fair:
         """
         from fair_dagster.acts import start_prediction
 
-        prepared = predictions.prepare(self.services, model, images, overrides or {}, output)
+        prepared = predictions.prepare(self.services, model, images, overrides or {}, output, registries=registries)
         return start_prediction(self.services, prepared)
 
     # Runs

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from fair_dagster import keys
+from fair_dagster.oci_ops import build_pushed_image, check_pushed, register_pushed
 from fair_dagster.ops import predict_images, sync_folder
 from fair_dagster.publishing import apply_publication, configured_family, gather_family, publish_artifacts
 
@@ -38,6 +39,15 @@ def predict() -> None:
 )
 def sync_base_model() -> None:
     sync_folder()
+
+
+@dg.job(
+    name=keys.PUSHED_JOB,
+    executor_def=_HERE,
+    description="Check a model that was pushed to a watched repository, register it, and build its image.",
+)
+def register_pushed_model() -> None:
+    build_pushed_image(register_pushed(check_pushed()))
 
 
 def asset_jobs(slugs: Sequence[str]) -> "list[dg.JobDefinition | UnresolvedAssetJobDefinition]":
@@ -78,4 +88,4 @@ def asset_jobs(slugs: Sequence[str]) -> "list[dg.JobDefinition | UnresolvedAsset
                 description=f"Push promoted finetunes of {slug} to the registry that FAIR_OCI_REPOSITORY names.",
             ),
         ]
-    return [*jobs, recompute_family, predict, sync_base_model]
+    return [*jobs, recompute_family, predict, sync_base_model, register_pushed_model]

@@ -4,13 +4,14 @@ What they do stands in ``flows.oci_publication`` and ``flows.oci_models``.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dagster as dg
 
 from fair_dagster import keys
-from fair_dagster.domain.errors import FairError, PartialError
-from fair_dagster.flows import oci_publication
-from fair_dagster.metadata import Metadata
+from fair_dagster.domain.errors import FairError, PartialError, RefusedError, UnreachableError
+from fair_dagster.flows import oci_arrivals, oci_publication
+from fair_dagster.metadata import Metadata, changes_metadata
 from fair_dagster.publishing import START, require_partitions, tell_partitions
 from fair_dagster.resources import FairResource
 
@@ -36,9 +37,61 @@ def push_artifacts(
     yield dg.Output(None)
 
 
+_RETRIES, _PATIENCE_SECONDS = 3, 20
+
+
 def _pushed_metadata(key: str, outcome: oci_publication.Outcome) -> Metadata:
     metadata: Metadata = {keys.TAG_VERSION: key, "note": outcome.note, "uploaded bytes": outcome.uploaded}
     if outcome.reference is not None:
         lineage = f"- `local-models` **{key}** is pushed as `{outcome.reference}`"
         metadata |= {"artifact": f"oci://{outcome.reference}", "lineage": dg.MetadataValue.md(lineage)}
     return metadata
+
+
+class PushedConfig(dg.Config):
+    """A model that somebody pushed, by its digest: ``registry/repository@sha256:…``."""
+
+    reference: str
+
+
+@contextmanager
+def _patiently(context: dg.OpExecutionContext) -> Iterator[None]:
+    """Let the step be tried again while a registry is away; what is refused is noted on the run, and stays so."""
+    try:
+        yield
+    except UnreachableError as error:
+        raise dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=_PATIENCE_SECONDS) from error
+    except RefusedError as error:
+        context.instance.add_run_tags(context.run_id, {keys.TAG_REFUSED: error.subject})
+        raise
+
+
+@dg.op(name=keys.PUSHED_OP, tags={"dagster/kind": "oci"})
+def check_pushed(context: dg.OpExecutionContext, config: PushedConfig, fair: FairResource) -> str:
+    """Hold a pushed model against trust and policy, before anything is made of it."""
+    with _patiently(context):
+        checked = oci_arrivals.check(fair.services, config.reference)
+    context.log.info(checked.note)
+    return str(checked.reference)
+
+
+@dg.op(tags={"dagster/kind": "stac"})
+def register_pushed(context: dg.OpExecutionContext, fair: FairResource, reference: str) -> dg.Output[str]:
+    """Register a pushed model as a base model, unless an item of the catalog names it."""
+    with _patiently(context):
+        registered = oci_arrivals.register(fair.services, reference)
+    context.log.info(registered.note)
+    metadata: Metadata = {"artifact": f"oci://{reference}", "note": registered.note}
+    if registered.changes is not None:
+        metadata |= changes_metadata(registered.changes)
+        context.log_event(dg.AssetMaterialization(keys.base_model(registered.item_id), metadata=metadata))
+    return dg.Output(reference, metadata=metadata)
+
+
+@dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "oci"})
+def build_pushed_image(context: dg.OpExecutionContext, fair: FairResource, reference: str) -> dg.Output[None]:
+    """Build the image of a pushed model beside it, as FAIR_OCI_IMAGE says."""
+    with _patiently(context):
+        image = oci_arrivals.build_image(fair.services, reference)
+    context.log.info(f"image {image}" if image else "FAIR_OCI_IMAGE is none: no image is built")
+    return dg.Output(None, metadata={"image": f"oci://{image}"} if image else {})

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     oci_poll_seconds: int = Field(
         default=300, ge=1, description="Seconds between two looks at the tags of watched repositories."
     )
+    oci_image: Literal["modelcar", "data", "none"] = Field(
+        default="modelcar", description="What image is built of a model that was pushed to a watched repository."
+    )
     oci_listen_secret: SecretStr | None = Field(
         default=None, description="What a registry says in the Authorization header of its notifications."
     )

@@ -116,9 +116,15 @@ def predict(
 ) -> None:
     """Draw features on images, as GeoJSON in EPSG:4326.
 
-    MODEL is a finetuned model (its promoted version is used), one of its published versions, or a base model.
+    MODEL is a finetuned model (its promoted version is used), one of its published versions, a base model, or an
+    artifact of a registry: oci://registry/repository:tag, or …@sha256:….
     """
-    started = session.fair.predict(model, images, overrides=overrides, output=output)
+    registries = None
+    if model.startswith("oci://"):
+        from fair_dagster.cli.oci_session import reference_of, registries_for
+
+        registries = registries_for(session, reference_of(model))
+    started = session.fair.predict(model, images, overrides=overrides, output=output, registries=registries)
     if detach:
         _show_detached(session, started)
         return

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 import yaml
 
 from fair_dagster.domain.changes import Item
+from fair_dagster.domain.oci_assets import SCHEME
 from fair_dagster.domain.urls import has_credentials, redacted
+from fair_dagster.flows import oci_files
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.files import write_bytes
 
@@ -31,6 +33,8 @@ def href_problems(services: Services, href: str, what: str, *, folder: bool = Fa
     if key is not None:
         return [] if services.artifacts.size(key) is not None else [f"{what} is gone: {href} is not there"]
     scheme = urlsplit(href).scheme if "://" in href else "file"
+    if scheme == "oci" and not folder:
+        return oci_files.href_problems(href, what)
     allowed = _SCHEMES | ({"http"} if services.settings.fetch_private else frozenset())
     if has_credentials(href):
         return [f"{what} is behind a URL with a user name or password ({redacted(href)}); take them out"]
@@ -58,6 +62,8 @@ def local_path(services: Services, href: str, checksums: Mapping[str, str]) -> s
     """
     if "://" not in href:
         return href
+    if href.startswith(SCHEME):
+        return str(oci_files.local_file(services, href, checksums.get(href)))
     from fair_dagster.storage.cache import local_copy
 
     return str(local_copy(services.settings, services.artifacts, href, checksums.get(href)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item, ItemKey
+from fair_dagster.domain.entries import Entry
 from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, UnreachableError
 from fair_dagster.domain.oci_assets import SCHEME, is_in, oci_href, repository_of, version_tag
 from fair_dagster.domain.publication import slug_of
@@ -112,6 +113,16 @@ def _name_in_item(services: Services, item: Item, pinned: Reference) -> None:
     """Where a push was cut off after it was recorded, or somebody took the asset out."""
     if oci_href(item) != f"{SCHEME}{pinned}":
         local_models.recompute(services, slug_of(item))
+
+
+def unpushed(services: Services) -> list[Entry]:
+    """Models in use that are not in the repository that is set, as the catalog's index tells it."""
+    root = services.settings.oci_repository
+    return [
+        entry
+        for entry in services.catalog.entries(items.LOCAL_MODELS)
+        if not entry.deprecated and not is_in(entry.folders, root, entry.family)
+    ]
 
 
 def pushed_findings(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -19,11 +19,18 @@ from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import NotFoundError, RefusedError, StorageError
 from fair_dagster.domain.training_config import prediction_config
 from fair_dagster.flows import items as item_flow
+from fair_dagster.flows import oci_models
 from fair_dagster.flows.code import code_problems
 from fair_dagster.flows.fetching import href_problems, local_config
+from fair_dagster.flows.oci_files import local_file
 from fair_dagster.flows.services import Services
+from fair_dagster.flows.trust import require_trusted
 from fair_dagster.imagery.chips import inspect_chips
+from fair_dagster.oci.references import Reference
 from fair_dagster.pipelines.files import write_bytes
+
+if TYPE_CHECKING:
+    from fair_dagster.oci.registry import Registries
 
 CONFIG_FILE = "prediction.yaml"
 RESULT_FILE = "result.json"
@@ -49,11 +56,24 @@ class Prediction:
 
 def default_output(services: Services, model: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return services.settings.predictions_path / f"{model}-{stamp}-{uuid.uuid4().hex[:6]}.geojson"
+    name = Reference.parse(model).repository.rpartition("/")[2] if oci_models.is_artifact(model) else model
+    return services.settings.predictions_path / f"{name}-{stamp}-{uuid.uuid4().hex[:6]}.geojson"
 
 
-def check(services: Services, model: str, images: Path, overrides: Mapping[str, Any], output: Path) -> dict[str, Any]:
+def check(
+    services: Services,
+    model: str,
+    images: Path,
+    overrides: Mapping[str, Any],
+    output: Path,
+    *,
+    registries: "Registries | None" = None,
+) -> dict[str, Any]:
     """The configuration of a prediction. Nothing is written.
+
+    Args:
+        model: an id of the catalog, the name of a finetuned model, or an artifact: ``oci://…``.
+        registries: the client for an artifact in a registry that a person has typed.
 
     Raises:
         NotFoundError: no such model.
@@ -63,10 +83,13 @@ def check(services: Services, model: str, images: Path, overrides: Mapping[str, 
     missing: NotFoundError | None = None
     config: dict[str, Any] = {}
     try:
-        item = item_flow.find(services, model, (items.LOCAL_MODELS, items.BASE_MODELS))
+        item = _model(services, model, registries)
         problems += code_problems(services.settings, item)
         config = prediction_config(item, str(images.resolve()), overrides, str(output.resolve())) | _used(item)
         problems += _model_problems(services, config)
+        if not oci_models.is_artifact(model):
+            # An artifact was verified before it was opened.
+            require_trusted(services, item)
     except RefusedError as error:
         problems += error.problems
         missing = error if isinstance(error, NotFoundError) else None
@@ -81,6 +104,12 @@ def check(services: Services, model: str, images: Path, overrides: Mapping[str, 
     if problems:
         raise RefusedError(f"prediction with {model!r}", problems)
     return config
+
+
+def _model(services: Services, name: str, registries: "Registries | None") -> Item:
+    if oci_models.is_artifact(name):
+        return oci_models.open_model(services, Reference.parse(name), registries).item
+    return item_flow.find(services, name, (items.LOCAL_MODELS, items.BASE_MODELS))
 
 
 def _used(item: Item) -> dict[str, Any]:
@@ -106,11 +135,20 @@ def _model_problems(services: Services, config: Mapping[str, Any]) -> list[str]:
 
 
 def prepare(
-    services: Services, model: str, images: Path, overrides: Mapping[str, Any], output: Path | None
+    services: Services,
+    model: str,
+    images: Path,
+    overrides: Mapping[str, Any],
+    output: Path | None,
+    *,
+    registries: "Registries | None" = None,
 ) -> Prediction:
     """Check a prediction and write its configuration; refusals as in ``check``."""
     target = output or default_output(services, model)
-    config = check(services, model, images, overrides, target)
+    config = check(services, model, images, overrides, target, registries=registries)
+    if oci_models.is_artifact(model):
+        # Whoever runs it on this machine finds it in the cache, and needs not trust the registry that was typed.
+        local_file(services, str(config["model_uri"]), str(config["model_checksum"]), registries)
     folder = services.settings.runs_path / f"predict-{uuid.uuid4().hex[:12]}"
     path = folder / CONFIG_FILE
     write_bytes(path, yaml.safe_dump(config, sort_keys=False).encode())

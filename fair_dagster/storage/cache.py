@@ -48,16 +48,26 @@ def local_copy(settings: Settings, store: ArtifactStore, href: str, checksum: st
         if checksum is None:
             seen = store.look(key, read=False)
             checksum = seen.checksum if seen is not None else None
-        return _copied(settings, href, checksum, lambda target: store.fetch(key, target).checksum)
+        return kept_copy(settings, href, checksum, lambda target: store.fetch(key, target).checksum)
     if checksum is None:
         return _asked_again(settings, href)
-    return _copied(settings, href, checksum, lambda target: _from_web(settings, href, target))
+    return kept_copy(settings, href, checksum, lambda target: _from_web(settings, href, target))
 
 
-def _copied(settings: Settings, href: str, checksum: str | None, fetch: Callable[[Path], str]) -> Path:
-    """The copy with ``checksum``, fetched when it is not there or not what it was."""
+def kept_copy(
+    settings: Settings, href: str, checksum: str | None, fetch: Callable[[Path], str], name: str = ""
+) -> Path:
+    """The copy with ``checksum``, fetched when it is not there or not what it was.
+
+    Args:
+        fetch: writes it to a path and gives its checksum, a hex multihash.
+        name: of the copy; by default the last part of the path in ``href``.
+
+    Raises:
+        StorageError: it has another checksum, or the cache cannot be written; no copy is left.
+    """
     folder = settings.cache_path / "artifacts" / (checksum or hashlib.sha256(href.encode()).hexdigest())
-    target = folder / _name(href)
+    target = folder / (name or _name(href))
     with _turn(folder):
         seen = look_at(target) if checksum is not None else None
         if seen is not None and seen.checksum == checksum:

@@ -37,6 +37,7 @@ JOBS = [
     "refresh_collections",
     "register_base_models",
     "register_dataset",
+    "register_pushed_model",
     "sync_base_model",
 ]
 
