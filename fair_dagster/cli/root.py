@@ -14,8 +14,10 @@ from fair_dagster import __version__
 from fair_dagster.cli.failures import explain
 from fair_dagster.cli.nouns import LazyGroup, Noun
 from fair_dagster.cli.session import Session
+from fair_dagster.cli.signals import Terminated
 
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 NOUNS: Mapping[str, Noun] = {
@@ -49,9 +51,9 @@ class Root(LazyGroup):
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             click.echo("interrupted", err=True)
-            ctx.exit(INTERRUPTED)
+            ctx.exit(TERMINATED if isinstance(error, Terminated) else INTERRUPTED)
         except Exception as error:
             failure = explain(error)
             if failure is None:

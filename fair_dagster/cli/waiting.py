@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fair_dagster.cli.output import Output
+from fair_dagster.cli.signals import sigterm_stops
 from fair_dagster.cli.views import progress_text
 
 if TYPE_CHECKING:
@@ -11,10 +12,15 @@ if TYPE_CHECKING:
 
 
 def wait(started: "Started", out: Output, title: str) -> str:
-    """Wait for the run and return its subject. Errors are those of ``Started.wait``."""
-    if out.stderr_is_terminal:
-        return _wait_with_bar(started, out, title)
-    return _wait_with_lines(started, out, title)
+    """Wait for the run; its subject. SIGTERM stops it as Ctrl-C does. Errors are those of ``Started.wait``."""
+    with sigterm_stops():
+        try:
+            if out.stderr_is_terminal:
+                return _wait_with_bar(started, out, title)
+            return _wait_with_lines(started, out, title)
+        except KeyboardInterrupt:
+            out.remark(f"run {started.run_id} was told to stop; `fair-dagster run show {started.run_id}` tells the end")
+            raise
 
 
 def _wait_with_bar(started: "Started", out: Output, title: str) -> str:

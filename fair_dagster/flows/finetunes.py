@@ -52,7 +52,7 @@ def check(services: Services, ask: Ask) -> FinetuneRequest:
     Raises:
         RefusedError: with every reason at once.
     """
-    problems = slug_problems(ask.model_name, "model name")
+    problems = slug_problems(ask.model_name, "model name") + _stack_problems(services)
     found: dict[str, Item] = {}
     for collection, name in ((items.BASE_MODELS, ask.base_model), (items.DATASETS, ask.dataset)):
         try:
@@ -82,6 +82,17 @@ def check(services: Services, ask: Ask) -> FinetuneRequest:
         description=ask.description,
         user=ask.user,
     )
+
+
+def _stack_problems(services: Services) -> list[str]:
+    """Why nobody could publish what a worker trains."""
+    if services.settings.executor != "celery" or not (stack := services.stacks.of_one_machine()):
+        return []
+    return [
+        f"FAIR_EXECUTOR=celery trains on workers, and ZenML's stack {stack!r} keeps a model in a folder of the machine "
+        "that trained it, where no other machine can publish it: apply a stack with a bucket by `fair-dagster stack "
+        "apply deploy/zenml/local.yaml --use`, or name one by ZENML_ACTIVE_STACK_ID, here and on every worker"
+    ]
 
 
 def _weights_problems(services: Services, base_model: Item) -> list[str]:
@@ -131,13 +142,13 @@ def check_rerun(services: Services, model_name: str, number: int) -> FinetuneReq
 
     Raises:
         NotFoundError: no such version.
-        RefusedError: its configuration is not kept any more, or the code has changed since.
+        RefusedError: its configuration is not kept any more, the code has changed since, or ``check`` would say so.
     """
     version = services.versions.get(model_name, number)
     request = FinetuneRequest.of(version)
     if request is None or kept_config(services, version.id, version.uuid) is None:
         raise RefusedError(f"rerun of {version.id!r}", ["it has no training configuration that was made here"])
-    if problems := _code_changes(services, request):
+    if problems := _code_changes(services, request) + _stack_problems(services):
         raise RefusedError(f"rerun of {version.id!r}", problems)
     return replace(request, rerun_of=version.id)
 
@@ -238,7 +249,7 @@ def training_command(services: Services, partition: str) -> tuple[list[str], Pat
     Raises:
         StorageError: one of them cannot be had.
         RefusedError: the version was published, and what others have pulled is not trained over; or the code of its
-            base model is not what was registered.
+            base model is not what was registered; or this machine's stack of ZenML is its own.
     """
     allocation = allocation_of(services, partition)
     uuid = allocation.uuid
@@ -246,7 +257,7 @@ def training_command(services: Services, partition: str) -> tuple[list[str], Pat
     if published is not None and published["properties"].get(items.ZENML_UID) == uuid:
         advice = f"it was published and stays as it is; `fair-dagster rerun {partition}` trains a new version"
         raise RefusedError(f"training of {partition!r}", [advice])
-    if problems := _code_changes(services, allocation.request):
+    if problems := _code_changes(services, allocation.request) + _stack_problems(services):
         raise RefusedError(f"training of {partition!r}", problems)
     folder = run_folder(services, partition, uuid)
     if not (folder / CONFIG_FILE).is_file():

@@ -74,10 +74,21 @@ def publication_problems(services: Services, version: VersionRecord, known: Cont
     if FinetuneRequest.of(version) is None:
         problems.append("it was not made by this system: its base model and dataset are not known")
     if MODEL_ASSET not in known and artifact_of(services, version, version.onnx_uri) is None:
-        problems.append("ZenML holds no ONNX model of it; either its training did not finish, or it was cleaned up")
+        problems.append(f"ZenML holds no ONNX model of it: {_why_gone(version.onnx_uri)}")
     if CHECKPOINT_ASSET not in known and artifact_of(services, version, version.model_uri) is None:
-        problems.append("ZenML holds no weights of it; either its training did not finish, or they were cleaned up")
+        problems.append(f"ZenML holds no weights of it: {_why_gone(version.model_uri)}")
     return problems
+
+
+def _why_gone(uri: str | None) -> str:
+    if uri is None:
+        return "its training has not finished, or it was cleaned up"
+    if "://" in uri:
+        return f"{uri} was cleaned up"
+    return (
+        f"{uri} is not on this machine. It was cleaned up, or another machine has trained it on a stack of its own, "
+        "which alone can publish it"
+    )
 
 
 def artifact_of(services: Services, version: VersionRecord, uri: str | None) -> Path | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fair_dagster.oci.registry import Registries
     from fair_dagster.pipelines.model_versions import ModelVersions
     from fair_dagster.pipelines.runs import Runs
+    from fair_dagster.pipelines.stacks import Stacks
     from fair_dagster.pipelines.stages import Stages
 
 KINDS: dict[str, "Kind"] = {
@@ -69,6 +70,12 @@ class Services:
         from fair_dagster.pipelines.stages import Stages
 
         return Stages(self.settings)
+
+    @cached_property
+    def stacks(self) -> "Stacks":
+        from fair_dagster.pipelines.stacks import Stacks
+
+        return Stacks(self.settings)
 
     @cached_property
     def zenml_runs(self) -> "Runs":

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fair_dagster.domain.errors import NotFoundError, RefusedError
@@ -51,6 +52,23 @@ class Stacks:
             active = self._client.active_stack_model.id
             rows = all_pages(self._client.list_stacks, sort_by="asc:name", hydrate=True)
             return tuple(_record(row, active) for row in rows)
+
+    def of_one_machine(self) -> str:
+        """The active stack's name where artifacts are in a folder of each machine's own, and empty otherwise.
+
+        A folder outside of ``FAIR_HOME`` counts as shared: somebody has chosen it.
+        """
+        with self._calls():
+            stack = self._client.active_stack_model
+            # ZenML may be imported once its client has been opened, and not before.
+            from zenml.enums import StackComponentType
+
+            (store,) = stack.components[StackComponentType.ARTIFACT_STORE]
+            if store.flavor_name != "local":
+                return ""
+            path = str(store.configuration.get("path") or "")
+            is_shared = bool(path) and not Path(path).is_relative_to(self._settings.home.resolve())
+            return "" if is_shared else str(stack.name)
 
     def use(self, name: str) -> StackRecord:
         """Let trainings of this home run on the stack ``name``.

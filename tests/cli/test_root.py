@@ -2,15 +2,17 @@
 
 import errno
 import json
+import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from fair_dagster.cli.root import NOUNS
 from fair_dagster.domain.errors import PipelineError, RefusedError
 from tests.cli.conftest import Call
-from tests.cli.fakes import FakeFair
+from tests.cli.fakes import FakeFair, FakeStarted
 
 HEAVY = ("dagster", "zenml", "pandas", "rasterio", "onnxruntime", "numpy", "pydantic", "shapely", "rich")
 
@@ -19,6 +21,7 @@ def test_help_imports_nothing_heavy() -> None:
     # One process for all of them: what the last one has not imported, none has.
     program = f"""
 import sys
+from typing import Any
 from click.testing import CliRunner
 from fair_dagster.cli.root import NOUNS, root
 for arguments in [[], *([noun] for noun in NOUNS)]:
@@ -34,6 +37,7 @@ print([name for name in {HEAVY!r} if name in sys.modules])
 def test_root_help_names_every_noun_without_importing_any() -> None:
     program = """
 import sys
+from typing import Any
 from click.testing import CliRunner
 from fair_dagster.cli.root import NOUNS, root
 text = CliRunner().invoke(root, ["--help"]).output
@@ -83,6 +87,30 @@ def test_ctrl_c_exits_with_130(call: Call, fair: FakeFair) -> None:
     result = call("version", "promote", "x-v1")
     assert result.exit_code == 130
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("predict", "m", "--images", "."), ("finetune", "--base-model", "a", "--dataset", "b", "--name", "c")],
+)
+def test_sigterm_stops_a_run_that_is_waited_for(
+    call: Call, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run went on unseen."""
+
+    def wait(_self: FakeStarted, progress: Any = None) -> str:
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("the signal was not heeded")
+
+    monkeypatch.setattr(FakeStarted, "wait", wait)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        result = call(*arguments)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN, "as it was"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert result.exit_code == 143
+    assert "run-1 was told to stop" in result.stderr
 
 
 def test_a_fault_of_the_program_is_not_hidden(call: Call, fair: FakeFair) -> None:

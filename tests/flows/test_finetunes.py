@@ -1,6 +1,7 @@
 """Checking finetunes and reruns: every reason at once, and nothing left behind."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from fair_dagster.domain.errors import NotFoundError, RefusedError, ServiceError
 from fair_dagster.flows import allocations, finetunes, releases
 from fair_dagster.flows.code import changed_since_registration
 from fair_dagster.flows.finetunes import Ask
+from fair_dagster.flows.services import Services
 from fair_dagster.settings import Settings
 from tests import factories
 from tests.flows.conftest import DATASET, MODEL, NAME, Installation
@@ -37,6 +39,22 @@ def test_every_wrong_hyperparameter_and_the_name_are_told_at_once(installation: 
     assert len(error.problems) == len(overrides) + 1
     for part in ("'Town/Buildings'", "at least 1, is 0", "must be float", "must be int", "did you mean 'epochs'"):
         assert part in told
+
+
+@pytest.mark.parametrize(("executor", "stack"), [("celery", "default"), ("celery", ""), ("local", "default")])
+def test_workers_do_not_train_where_nobody_could_publish_it(
+    installation: Installation, executor: str, stack: str
+) -> None:
+    settings = installation.services.settings.model_copy(update={"executor": executor})
+    services = Services(settings)
+    stacks = SimpleNamespace(of_one_machine=lambda: stack)
+    services.__dict__.update(versions=installation.versions, stacks=stacks)
+    ask = Ask(MODEL, DATASET, NAME, {})
+    if executor == "local" or not stack:
+        assert finetunes.check(services, ask).model_name == NAME
+    else:
+        with pytest.raises(RefusedError, match="stack 'default' keeps a model in a folder of the machine"):
+            finetunes.check(services, ask)
 
 
 def test_unknown_base_model_and_dataset_are_told_together(installation: Installation) -> None:

@@ -186,6 +186,16 @@ def test_what_cannot_be_published_is_refused_before_zenml_changes(installation: 
     assert installation.versions.stages(NAME) == {1: "none"}
 
 
+def test_a_model_on_the_disk_of_another_machine_is_named(installation: Installation) -> None:
+    version = installation.trained()
+    shutil.rmtree(Path(str(version.onnx_uri)))
+    with pytest.raises(RefusedError) as refusal:
+        local_models.set_stage(installation.services, NAME, version.number, "production")
+    (problem,) = refusal.value.problems
+    assert f"{version.onnx_uri} is not on this machine" in problem
+    assert "another machine has trained it" in problem
+
+
 def test_a_version_about_to_be_deleted_leaves_the_catalog_with_its_artifacts(installation: Installation) -> None:
     first, second = installation.trained(), installation.trained()
     installation.promote(first)

@@ -46,6 +46,7 @@ def stacks(settings: Settings) -> None:
         result = CliRunner().invoke(root, ["stack", *arguments, "--json"])
         return {"code": result.exit_code, "output": result.output} | ({"shown": json.loads(result.stdout)})
 
+    before = Stacks(settings).of_one_machine()
     applied = {
         name: [run("apply", str(STACKS / f"{name}.yaml")) for _ in range(2)]
         for name in ("docker", "kubernetes", "local")
@@ -55,7 +56,15 @@ def stacks(settings: Settings) -> None:
     client = open_client(settings)
     store = client.active_stack.artifact_store
     store.filesystem.mkdirs(store.path, exist_ok=True)
-    say(applied=applied, used=used, missing=missing, store=store.path, validated=_validated())
+    of_one_machine = [before, Stacks(settings).of_one_machine()]
+    say(
+        applied=applied,
+        used=used,
+        missing=missing,
+        store=store.path,
+        validated=_validated(),
+        of_one_machine=of_one_machine,
+    )
 
 
 def _validated() -> str:

@@ -89,6 +89,7 @@ def test_the_shipped_stacks_are_registered_once_and_used(team: Team, stacked: di
     assert stacked["missing"]["code"] == 1
     assert "there is no such stack" in stacked["missing"]["output"]
     assert stacked["store"] == "s3://zenml-artifacts"
+    assert stacked["of_one_machine"] == ["default", ""]
     assert stacked["validated"] == "kubernetes ghcr.io/hotosm mlflow"
     secret = team.variables["AWS_SECRET_ACCESS_KEY"]
     assert not any(word in team.texts() for word in (secret, "mlflow-s3cret", team.zenml.api_key))
