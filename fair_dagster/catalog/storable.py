@@ -37,7 +37,9 @@ def _nul_problems(document: dict[str, Any]) -> list[str]:
 def _link_problems(document: dict[str, Any]) -> list[str]:
     relative = [str(link["href"]) for link in document.get("links", []) if _is_relative(str(link["href"]))]
     if relative:
-        return [f"its links to {', '.join(relative)} are relative, and nobody knows to what in an API"]
+        return [
+            f"its links to {', '.join(relative)} are relative, and nobody knows to what in an API: give whole addresses"
+        ]
     return []
 
 

@@ -129,12 +129,12 @@ def _inventory(reader: Reader, target: Place, progress: Progress) -> Inventory:
     Raises:
         RefusedError: part of it cannot be moved.
     """
-    found = Inventory()
+    found, unfit = Inventory(), []
     for name in COLLECTIONS:
         try:
             if (document := reader.document(name)) is not None:
                 found.documents[name] = document
-                found.problems += [f"collection {name}: {problem}" for problem in target.unstorable_document(document)]
+                unfit += [f"collection {name}: {problem}" for problem in target.unstorable_document(document)]
             elif reader.count(name):
                 found.problems.append(f"the document of the collection {name} is gone, and items of it are there")
         except CatalogError as error:
@@ -143,9 +143,10 @@ def _inventory(reader: Reader, target: Place, progress: Progress) -> Inventory:
             found.add(one)
             if not isinstance(one, DamagedItem):
                 target.expect(one)
-                found.problems += [f"{moving.key_of_item(one)}: {problem}" for problem in target.unstorable(one)]
-    if found.problems:
-        raise RefusedError(f"the move of {reader.name}", [*found.problems, f"nothing was written. {REPAIR}"])
+                unfit += [f"{moving.key_of_item(one)}: {problem}" for problem in target.unstorable(one)]
+    if found.problems or unfit:
+        end = f"nothing was written. {REPAIR}" if found.problems else "nothing was written"
+        raise RefusedError(f"the move of {reader.name}", [*found.problems, *unfit, end])
     return found
 
 
