@@ -14,7 +14,8 @@ from pydantic import SecretStr
 
 from fair_dagster.catalog import json_bulk, pgstac_bulk
 from fair_dagster.catalog.json_store import JsonStore
-from fair_dagster.catalog.pgstac import Pgstac
+from fair_dagster.catalog.patience import Patience
+from fair_dagster.catalog.pgstac import Connection, Pgstac
 from fair_dagster.catalog.pgstac_locks import lock_families
 from fair_dagster.catalog.pgstac_rooms import make_room
 from fair_dagster.catalog.pgstac_spans import Spans
@@ -240,3 +241,19 @@ def test_settings_do_not_depend_on_the_session(pgstac_database: str) -> None:
         database.run(lambda connection, _: connection.execute("SELECT count(*) FROM items"))
         database.run(lambda connection, _: connection.execute("SET search_path TO public"))
     database.close()
+
+
+def test_a_table_that_pgstac_itself_misses_is_looked_for_again(pgstac_database: str) -> None:
+    """Another writer may be making it. That there is no pgstac would be wrong, and would send people to migrate one."""
+    database = Pgstac(SecretStr(pgstac_database), conflicts=Patience(attempts=3, first_wait=0.001))
+    attempts: list[bool] = []
+
+    def act(connection: Connection, _: bool) -> None:
+        attempts.append(True)
+        connection.execute("DO $$ BEGIN PERFORM check_partition_of FROM _items_99; END $$")
+
+    with pytest.raises(CatalogError, match="refused a statement") as failed:
+        database.run(act)
+    database.close()
+    assert len(attempts) == 3
+    assert "no pgstac" not in str(failed.value)
