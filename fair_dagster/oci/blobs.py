@@ -3,6 +3,7 @@
 How blobs are sent stands in ``uploads``; which belong together, in ``pushing``, ``pulling`` and ``copying``.
 """
 
+import errno
 import hashlib
 import re
 from collections import deque
@@ -91,7 +92,7 @@ class Blobs:
                 _require(reference, descriptor, arrival.found, arrival.position)
             partial.replace(target)
         except OSError as error:
-            raise StorageError(f"{target} cannot be written: {error.strerror or error}") from error
+            raise StorageError(f"{target} cannot be written: {disk_reason(error)}") from error
 
     def _arrived(
         self, reference: Reference, descriptor: Descriptor, partial: Path, progress: Progress | None
@@ -250,6 +251,12 @@ def file_digest(path: Path, algorithm: str = "sha256") -> tuple[str, int]:
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
     return f"{algorithm}:{digest.hexdigest()}", size
+
+
+def disk_reason(error: OSError) -> str:
+    """Why a disk has refused, and what to do where it is full."""
+    advice = "; free some space and try again" if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
+    return f"{error.strerror or error}{advice}"
 
 
 def is_content(path: Path, descriptor: Descriptor) -> bool:

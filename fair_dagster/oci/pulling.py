@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fair_dagster.domain.errors import RefusedError, StorageError
 from fair_dagster.oci.artifacts import Artifact, file_title
-from fair_dagster.oci.blobs import Progress, is_content
+from fair_dagster.oci.blobs import Progress, disk_reason, is_content
 from fair_dagster.oci.descriptors import Descriptor
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry import Registries
@@ -76,7 +76,7 @@ def pull(
                 _unpack(wanted, staging)
             _lay(wanted, staging)
     except OSError as error:
-        raise StorageError(f"{folder} cannot be written: {error.strerror or error}") from error
+        raise StorageError(f"{folder} cannot be written: {disk_reason(error)}") from error
     return Pulled(Artifact(reference, manifest), tuple(targets), tuple(there))
 
 
@@ -163,8 +163,8 @@ def _staging(folder: Path) -> Iterator[Path]:
     try:
         yield made
     except BaseException as error:
-        # What will fail again has no use for what came.
-        if isinstance(error, RefusedError) or not any(made.iterdir()):
+        # What will fail again has no use for what came, and a full disk needs the room.
+        if isinstance(error, RefusedError | StorageError | OSError) or not any(made.iterdir()):
             shutil.rmtree(made, ignore_errors=True)
             if is_new and not any(folder.iterdir()):
                 folder.rmdir()

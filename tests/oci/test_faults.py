@@ -1,12 +1,20 @@
 """Registries that fail half-way: what is gone on with, what is refused, and what is left behind."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, ServiceError, UnreachableError
-from fair_dagster.oci import connections
+from fair_dagster.domain.errors import (
+    FairError,
+    NotFoundError,
+    RefusedError,
+    ServiceError,
+    StorageError,
+    UnreachableError,
+)
+from fair_dagster.oci import blobs, connections
 from fair_dagster.oci.artifacts import list_artifacts
 from fair_dagster.oci.copying import copy
 from fair_dagster.oci.metadata import ModelMetadata
@@ -102,6 +110,18 @@ def test_a_tampered_blob_is_never_laid_down(faulty: Faulty, pushed: Pushed, tmp_
     left = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and STAGING not in path.parts]
     assert left == []
     assert not list((tmp_path / "out").rglob(f"*{pushed.manifest.layers[0].hex}*"))
+
+
+def test_a_full_disk_is_told_and_left_as_it_was(
+    registries: Registries, pushed: Pushed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(blobs, "_write", full)
+    with pytest.raises(StorageError, match="No space left on device; free some space"):
+        pull(registries, pushed.reference, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_blob_that_stays_short_is_told_with_what_came(faulty: Faulty, pushed: Pushed, tmp_path: Path) -> None:
