@@ -1,9 +1,11 @@
 """Images of models by the settings: which base, beside which model. Building itself belongs to ``oci``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fair_dagster.flows.services import Services
+from fair_dagster.flows.trust import require_trusted
 from fair_dagster.oci.image_building import Built, build_image, image_reference
 from fair_dagster.oci.images import USER, Kind, Platform
 
@@ -33,11 +35,16 @@ def make_image(
         registries: the client for what a person has typed; that of the settings without.
 
     Raises:
+        RefusedError: the model is unsigned, or its signature does not verify, where the settings want one.
         As ``build_image``.
     """
+    client = registries or services.registries
+    trusted = require_trusted(services, model, registries=client)
+    # What was verified is what goes into the image, wherever the tag leads by now.
+    source = model if trusted is None else replace(model, digest=trusted.pinned.digest)
     return build_image(
-        registries or services.registries,
-        model,
+        client,
+        source,
         target or image_reference(model, kind),
         kind=kind,
         platforms=platforms,

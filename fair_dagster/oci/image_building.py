@@ -16,7 +16,17 @@ from fair_dagster.oci.copying import BlobReader
 from fair_dagster.oci.descriptors import Descriptor, Manifest
 from fair_dagster.oci.forms import METADATA_TITLES, METADATA_YAML, OLD_METADATA_YAML
 from fair_dagster.oci.image_bases import FoundBase, find_bases
-from fair_dagster.oci.images import USER, ImageLayer, Kind, Platform, Recipe, image_config, image_index, image_manifest
+from fair_dagster.oci.images import (
+    IMAGE_CONFIGS,
+    USER,
+    ImageLayer,
+    Kind,
+    Platform,
+    Recipe,
+    image_config,
+    image_index,
+    image_manifest,
+)
 from fair_dagster.oci.layers import MODELS, Archive, Piece, archives
 from fair_dagster.oci.metadata import ModelMetadata
 from fair_dagster.oci.references import Reference
@@ -98,7 +108,9 @@ def _require(model: Artifact, target: Reference, platforms: Sequence[Platform]) 
     distinct = dict.fromkeys((file_title(layer), layer.digest) for layer in model.manifest.layers)
     titles = [title for title, _ in distinct]
     problems = title_problems(titles)
-    if _NOTES.issuperset(titles):
+    if model.manifest.config.media_type in IMAGE_CONFIGS:
+        problems.append("it is an image already, and no model")
+    elif _NOTES.issuperset(titles):
         uri = model.metadata.uri if model.metadata else None
         problems.append("it holds no file of a model" + (f", which is at {uri}: push its files" if uri else ""))
     if target.digest is not None:

@@ -20,6 +20,7 @@ Kind = Literal["modelcar", "data"]
 KINDS: tuple[Kind, ...] = ("modelcar", "data")
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+IMAGE_CONFIGS = frozenset({CONFIG_TYPE, "application/vnd.docker.container.image.v1+json"})
 KIND = "vnd.fair-dagster.image.kind"
 MODEL = "vnd.fair-dagster.image.model"
 """Label: the digest of the model's manifest, for who sees only the running container."""

@@ -111,7 +111,7 @@ def _joined(on: bool, values: Iterable[Any]) -> bool | None:
     is_unknown = False
     for value in values:
         if value is on:
-            return on
+            return bool(on)
         is_unknown = is_unknown or not isinstance(value, bool)
     return None if is_unknown else not on
 

@@ -183,6 +183,9 @@ def test_an_index_or_an_unsafe_title_or_the_models_own_tag_is_refused(
     with pytest.raises(RefusedError, match="would replace the model"):
         build_image(registries, model.reference, model.reference, kind="data")
     push_image(docker_registry.url, place.repository, "index", index=True)
+    image = data_image(registries, model)
+    with pytest.raises(RefusedError, match="an image already"):
+        build_image(registries, image.reference, place.with_tag("image"), kind="data")
     with pytest.raises(RefusedError, match="it is an index"):
         build_image(registries, place.with_tag("index"), place.with_tag("image"), kind="data")
     bad = Layer.of(b"x", "application/x-mlmodel", "../../etc/passwd")
