@@ -16,6 +16,11 @@ COMMANDS: Mapping[str, Noun] = {
     "list": Noun("oci_look", "list_", "The artifacts of a repository, or the repositories of a registry."),
     "referrers": Noun("oci_look", "referrers", "What refers to an artifact: signatures, images, finetuned models."),
     "delete": Noun("oci_manage", "delete", "Delete an artifact."),
+    "sign": Noun("oci_sign", "sign", "Sign an artifact, a version or files with a private key."),
+    "attest": Noun("oci_sign", "attest", "Sign where a model comes from, beside its artifact."),
+    "verify": Noun("oci_verify", "verify", "Check who signed an artifact."),
+    "policy": Noun("oci_policy", "policy", "Check manifests of Kubernetes and artifacts against policy."),
+    "listen": Noun("oci_listen", "listen", "Take notifications of registries about what is pushed."),
     "login": Noun("oci_manage", "login", "Log in to a registry."),
 }
 
