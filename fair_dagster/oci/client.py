@@ -228,7 +228,8 @@ def refusal(
     """
     codes, message = errors_in(answer)
     if answer.status == 404 and codes & _UNKNOWN:
-        return NotFoundError(f"{what} {reference}", [f"registry {reference.registry} has no such {what}{message}"])
+        named = reference.name if what == "repository" else reference
+        return NotFoundError(f"{what} {named}", [f"registry {reference.registry} has no such {what}{message}"])
     if answer.status in {401, 403}:
         exists = ", or it does not exist" if actions == "pull" else ""
         return ServiceError(

@@ -77,6 +77,11 @@ class Reference:
         return replace(self, tag=tag, digest=None)
 
     @property
+    def name(self) -> str:
+        """Registry and repository."""
+        return f"{self.registry}/{self.repository}"
+
+    @property
     def version(self) -> str:
         """What a registry is asked for: the digest where there is one."""
         return self.digest or self.tag or DEFAULT_TAG

@@ -254,6 +254,9 @@ def test_a_repository_is_listed_by_type_and_annotation(registries: Registries, p
     found = list_artifacts(registries, place, annotations={"stage": "prod", "name": None})
     assert [one.reference.tag for one in found.artifacts] == ["v1"]
     assert list_artifacts(registries, place, annotations={"absent": None}).artifacts == []
+    nowhere = Reference.parse(f"{place.registry}/never/pushed")
+    with pytest.raises(NotFoundError, match=f"repository {nowhere.name} was not found"):
+        list_artifacts(registries, nowhere)
 
 
 def test_a_protected_registry_takes_pushes_of_who_may(
