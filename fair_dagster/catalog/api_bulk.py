@@ -5,7 +5,7 @@ several requests: a load that is cut off leaves what was written by then, and th
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from itertools import islice
 from typing import TypeVar
@@ -32,6 +32,7 @@ T = TypeVar("T")
 _BATCH = 100
 """Items a request: some hundred kilobytes, which servers take without being told to."""
 _MAY_HAVE_PASSED = frozenset({500, 502, 503, 504})
+_AGAIN = "The same command again writes the rest"
 _NO_BATCHES = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 
 
@@ -137,6 +138,9 @@ class ApiCatalog:
             if (told := done.told(self.name, error)) is not None:
                 raise told from error
             raise
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(f"{done.counts}; the request under way may have been carried out as well. {_AGAIN}")
+            raise
 
     def _is_of_api(self, href: str) -> bool:
         """Whether a link leads to a page of the API itself, which adds such links to what it shows."""
@@ -189,16 +193,18 @@ class _Done:
         unsure = isinstance(cause, StacApiError) and (cause.status is None or cause.status in _MAY_HAVE_PASSED)
         if not (unsure or self.documents or items or removed):
             return None
+        counts = replace(self, items=items, removed=removed).counts
+        maybe = "; the request that failed may have been carried out as well" if unsure else ""
+        return CatalogError(f"the load of {name} was cut off: {cause}. {counts}{maybe}. {_AGAIN}")
+
+    @property
+    def counts(self) -> str:
         parts = [
             (self.documents, len(self.load.documents or {}), "collection documents and"),
-            (items, len(self.load.written), "items are written,"),
-            (removed, len(self.load.removed), "items are removed"),
+            (self.items, len(self.load.written), "items are written,"),
+            (self.removed, len(self.load.removed), "items are removed"),
         ]
-        counts = " ".join(f"{count} of {total} {what}" for count, total, what in parts)
-        maybe = "; the request that failed may have been carried out as well" if unsure else ""
-        return CatalogError(
-            f"the load of {name} was cut off: {cause}. {counts}{maybe}. The same command again writes the rest"
-        )
+        return " ".join(f"{count} of {total} {what}" for count, total, what in parts)
 
 
 def _read(one: Stored) -> Item | DamagedItem:

@@ -52,7 +52,8 @@ class Root(LazyGroup):
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except KeyboardInterrupt as error:
-            click.echo("interrupted", err=True)
+            # What the work left behind, where it is not as it was.
+            click.echo("\n".join(["interrupted", *getattr(error, "__notes__", [])]), err=True)
             ctx.exit(TERMINATED if isinstance(error, Terminated) else INTERRUPTED)
         except Exception as error:
             failure = explain(error)

@@ -126,6 +126,21 @@ def test_deletions_that_were_carried_out_are_counted(source: JsonStore, settings
     assert "extra-v1" not in ids(open_store(settings))
 
 
+def test_interrupted_by_the_user_it_says_what_is_written(
+    source: JsonStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: int, __: int, what: str) -> None:
+        if what == "writing, datasets":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(api_bulk, "_BATCH", 1)
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        import_catalog(settings, source.root, "empty", interrupt)
+    (note,) = interrupted.value.__notes__
+    assert note.startswith("3 of 3 collection documents and 4 of 8 items are written, 0 of 0 items are removed;")
+    assert len(ids(open_store(settings))) == 4
+
+
 def test_refused_from_the_start_nothing_is_there(source: JsonStore, settings: Settings, failing: Failing) -> None:
     failing("PUT", "collections/base-models", 403)
     with pytest.raises(StacApiError, match=r"answered 403$"):
