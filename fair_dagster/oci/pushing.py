@@ -86,8 +86,6 @@ def push(
     files = [part for part in parts if part.title not in _OWN_TITLES]
     if metadata is None:
         metadata = _found_metadata(parts)
-    if reference.digest is not None:
-        raise RefusedError(f"push to {reference}", ["a digest follows from the content: name a tag, or nothing"])
     _require(reference, files, metadata, subject)
     form = form or ("fair" if len(files) > 1 else "omlmd")
     aim = _subject(registries, subject)
@@ -115,7 +113,8 @@ def attach(
     Raises:
         As ``push``.
     """
-    _require(subject, parts, ModelMetadata(uri=str(subject)))
+    if problems := _file_problems(parts):
+        raise RefusedError(f"push of what refers to {subject}", problems)
     aim = _subject(registries, subject)
     sent = _send_files(registries, subject, parts, None)
     packed = pack_referrer([layer for layer, _ in sent], artifact_type, subject=aim, annotations=annotations)
@@ -158,19 +157,21 @@ def _files(folder: Path) -> list[Path]:
     return found
 
 
-def _require(
-    reference: Reference, files: Sequence[Part], metadata: ModelMetadata, subject: Reference | None = None
-) -> None:
-    problems = title_problems([part.title for part in files])
-    problems += [
-        f"{part.source} is not a file" for part in files if isinstance(part.source, Path) and not part.source.is_file()
-    ]
+def _require(reference: Reference, files: Sequence[Part], metadata: ModelMetadata, subject: Reference | None) -> None:
+    problems = _file_problems(files)
+    if reference.digest is not None:
+        problems.append("a digest follows from the content: name a tag, or nothing")
     if not files and not metadata.uri:
         problems.append("there is no file, and the metadata has no uri that says where the model is")
-    if subject is not None and (subject.registry, subject.repository) != (reference.registry, reference.repository):
+    if subject is not None and subject.name != reference.name:
         problems.append(f"subject {subject} is in another repository: registries know referrers only within one")
     if problems:
         raise RefusedError(f"push to {reference}", problems)
+
+
+def _file_problems(files: Sequence[Part]) -> list[str]:
+    missing = [part.source for part in files if isinstance(part.source, Path) and not part.source.is_file()]
+    return title_problems([part.title for part in files]) + [f"{path} is not a file" for path in missing]
 
 
 def _found_metadata(parts: Sequence[Part]) -> ModelMetadata:

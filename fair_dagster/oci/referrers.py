@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fair_dagster.domain.errors import NotFoundError, ServiceError, UnreachableError
+from fair_dagster.domain.errors import NotFoundError, ServiceError, StorageError, UnreachableError
 from fair_dagster.oci.client import refusal
 from fair_dagster.oci.descriptors import OCI_INDEX, Descriptor, Manifest
 from fair_dagster.oci.references import Reference, referrers_tag
@@ -140,6 +140,13 @@ class Referrers:
         from filelock import FileLock
 
         name = f"{place.registry}/{place.repository}/{place.tag}".replace("/", "+").replace(":", "_")
-        self._locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._locks / f"{name[-200:]}.lock"):
+        lock = FileLock(self._locks / f"{name[-200:]}.lock")
+        try:
+            self._locks.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise StorageError(f"{lock.lock_file} cannot be written: {error.strerror or error}") from error
+        try:
             yield
+        finally:
+            lock.release()

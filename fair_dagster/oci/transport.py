@@ -139,6 +139,7 @@ class Pool:
     def __init__(self) -> None:
         self._idle: dict[Server, deque[_Connection]] = {}
         self._lock = threading.Lock()
+        self._process = os.getpid()
         self._tls: ssl.SSLContext | None = None
 
     @contextmanager
@@ -189,6 +190,9 @@ class Pool:
     def _take(self, server: Server) -> _Connection | None:
         while True:
             with self._lock:
+                if self._process != os.getpid():
+                    # A forked process has its parent's connections: two would talk on one. They are not its to close.
+                    self._process, self._idle = os.getpid(), {}
                 idle = self._idle.get(server)
                 if not idle:
                     return None

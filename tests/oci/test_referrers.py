@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fair_dagster.domain.errors import RefusedError, ServiceError
+from fair_dagster.domain.errors import RefusedError, ServiceError, StorageError
 from fair_dagster.oci import referrers as module
 from fair_dagster.oci.artifacts import list_artifacts
 from fair_dagster.oci.copying import copy
@@ -18,6 +18,7 @@ from fair_dagster.oci.pushing import Part, Pushed, attach, push
 from fair_dagster.oci.references import Reference, referrers_tag
 from fair_dagster.oci.registry import Registries
 from tests.oci.faults import Faults, Order
+from tests.services.servers import RegistryServer
 
 SIGNATURE = "application/vnd.example.signature"
 
@@ -224,3 +225,12 @@ def test_an_artifact_of_nothing_has_the_empty_config(registries: Registries, pla
     registries.put_manifest(place, Manifest.make(config=EMPTY, artifact_type="application/x-none"))
     found = registries.manifest(place)
     assert (found.artifact_type, found.layers) == ("application/x-none", ())
+
+
+def test_a_lock_that_cannot_be_made_is_told(
+    docker_registry: RegistryServer, place: Reference, subject: Pushed, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("")
+    registries = Registries((docker_registry.host,), lambda _: None, tmp_path / "taken" / "locks")
+    with pytest.raises(StorageError, match="cannot be written"):
+        sign(registries, place, "one")
