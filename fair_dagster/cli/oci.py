@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, Noun] = {
     "copy": Noun("oci_transfer", "copy", "Copy an artifact to another repository or registry."),
     "show": Noun("oci_look", "show", "What an artifact holds: files, metadata, annotations."),
     "list": Noun("oci_look", "list_", "The artifacts of a repository, or the repositories of a registry."),
+    "crawl": Noun("oci_crawl", "crawl", "Look through registries, and ask for models by their metadata."),
     "referrers": Noun("oci_look", "referrers", "What refers to an artifact: signatures, images, finetuned models."),
     "delete": Noun("oci_manage", "delete", "Delete an artifact."),
     "sign": Noun("oci_sign", "sign", "Sign an artifact, a version or files with a private key."),

@@ -55,6 +55,12 @@ class Output:
         else:
             text()
 
+    def json_line(self, document: Any) -> None:
+        """A document of many on stdout, each in a line of its own as soon as it is there; nothing for people."""
+        if self.as_json:
+            self._stdout.write(json_line(document))
+            self._stdout.flush()
+
     def line(self, text: str = "") -> None:
         """A line on stdout; nothing where JSON was asked for."""
         if not self.as_json:
@@ -160,6 +166,13 @@ def json_text(document: Any) -> str:
 
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
     return orjson.dumps(document, default=_plain, option=options).decode()
+
+
+def json_line(document: Any) -> str:
+    """One JSON document in one line, with its end. Values as in ``json_text``."""
+    import orjson
+
+    return orjson.dumps(document, default=_plain, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _plain(value: Any) -> Any:

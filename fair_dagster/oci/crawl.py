@@ -5,7 +5,7 @@ many a repository has. How they are asked for stands in ``query``, where they ar
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
@@ -52,7 +52,7 @@ class Target:
             return cls(host)
         found = Reference.parse(bare.rstrip("/"))
         is_whole = "@" not in bare and ":" not in bare.rpartition("/")[2]
-        return cls(found.registry, found, is_whole)
+        return cls(found.registry, replace(found, tag=None) if is_whole else found, is_whole)
 
     def __str__(self) -> str:
         if self.reference is None:
@@ -76,10 +76,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Failure:
-    """What could not be read: an artifact, a repository or a registry, and why."""
+    """What could not be read: an artifact, a repository or a registry, and why.
+
+    Attributes:
+        reference: of an artifact; None of anything larger.
+        is_silence: nothing was answered at all.
+    """
 
     where: str
     problem: str
+    reference: Reference | None = None
     is_silence: bool = False
 
 
@@ -172,7 +178,7 @@ class _Walk:
         if isinstance(where, Failure):
             return where
         try:
-            reference = Reference.parse(where)
+            reference = replace(Reference.parse(where), tag=None)
             tags = list(self.registries.tags(reference, hidden=self.hidden))
             for tag in tags:
                 reference.with_tag(tag)
@@ -191,7 +197,7 @@ class _Walk:
         except FairError as error:
             # Removed since the tags were listed; or the registry lists tags whose manifest is gone.
             is_gone = isinstance(error, NotFoundError) and job.is_listed
-            return None if is_gone else _failure(str(reference), error)
+            return None if is_gone else _failure(str(reference), error, reference)
 
 
 def _found(artifact: Artifact) -> Found:
@@ -200,6 +206,6 @@ def _found(artifact: Artifact) -> Found:
     return Found(reference, artifact.manifest.digest, artifact.document() | place)
 
 
-def _failure(where: str, error: FairError) -> Failure:
+def _failure(where: str, error: FairError, reference: Reference | None = None) -> Failure:
     problem = "; ".join(error.problems) if isinstance(error, RefusedError) else str(error)
-    return Failure(where, " ".join(problem.split()), isinstance(error, UnreachableError))
+    return Failure(where, " ".join(problem.split()), reference, isinstance(error, UnreachableError))

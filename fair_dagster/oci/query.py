@@ -6,12 +6,14 @@ in ``crawl``.
 
 import heapq
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.oci.query_values import COMPARISONS, SUMS, Document, evaluate, find, rank
+
+T = TypeVar("T")
 
 _LONGEST = 4000
 _DEEPEST = 50
@@ -73,11 +75,17 @@ class Order:
             raise RefusedError(f"order {empty[0]!r}", ["it names no field"])
         return cls(tuple((text.removeprefix("-").strip(), text.startswith("-")) for text in texts))
 
-    def first(self, documents: Iterable[Document], limit: int | None) -> list[Document]:
-        """The first ``limit`` documents, all without; no more than so many are held at once."""
-        if limit is None:
-            return sorted(documents, key=self._key)
-        return heapq.nsmallest(limit, documents, key=self._key)
+    def first(self, items: Iterable[T], limit: int | None, fields: Callable[[T], Document]) -> list[T]:
+        """The first ``limit`` items, all without; no more than so many are held at once.
+
+        Args:
+            fields: gives the document of an item.
+        """
+
+        def key(item: T) -> tuple[Any, ...]:
+            return self._key(fields(item))
+
+        return sorted(items, key=key) if limit is None else heapq.nsmallest(limit, items, key=key)
 
     def _key(self, document: Document) -> tuple[Any, ...]:
         keys: list[Any] = []

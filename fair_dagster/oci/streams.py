@@ -13,7 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 U = TypeVar("U")
 
-_HELD = 256
+_HELD = 64
 _LOOK_SECONDS = 0.1
 
 

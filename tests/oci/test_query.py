@@ -118,13 +118,21 @@ def documents(*values: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("limit", [None, 7])
 def test_numbers_come_before_text_and_what_is_missing_comes_last(limit: int | None) -> None:
     found = documents(2, "10", None, "b", 0.5, "a", [1])
-    assert [one.get("a") for one in Order.parse(["a"]).first(found, limit)] == [0.5, 2, "10", "a", "b", [1], None]
-    assert [one.get("a") for one in Order.parse(["-a"]).first(found, limit)] == ["10", 2, 0.5, "b", "a", [1], None]
+    assert [one.get("a") for one in Order.parse(["a"]).first(found, limit, dict)] == [0.5, 2, "10", "a", "b", [1], None]
+    assert [one.get("a") for one in Order.parse(["-a"]).first(found, limit, dict)] == [
+        "10",
+        2,
+        0.5,
+        "b",
+        "a",
+        [1],
+        None,
+    ]
 
 
 def test_several_fields_count_in_their_order_and_references_at_the_end() -> None:
     found = [{"reference": f"r/{number}", "a": number % 2, "b": number // 4} for number in (5, 3, 1, 0, 2, 4)]
-    ordered = Order.parse(["-a", "b"]).first(found, 4)
+    ordered = Order.parse(["-a", "b"]).first(found, 4, dict)
     assert [one["reference"] for one in ordered] == ["r/1", "r/3", "r/5", "r/0"]
     with pytest.raises(RefusedError, match="names no field"):
         Order.parse(["-"])

@@ -1,0 +1,53 @@
+"""Asking registries, or what earlier crawls have kept of them. How they are walked belongs to ``oci.crawl``."""
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING
+
+from fair_dagster.flows.services import Services
+from fair_dagster.oci.crawl import Event, Target, crawl
+from fair_dagster.oci.crawl_index import CrawlIndex
+
+if TYPE_CHECKING:
+    from fair_dagster.oci.registry import Registries
+
+
+def open_index(services: Services) -> CrawlIndex:
+    """The index of this installation; its file is made when it is first written to."""
+    return CrawlIndex(services.settings.cache_path / "oci-index.sqlite")
+
+
+def artifacts_of(
+    services: Services,
+    targets: Sequence[Target],
+    *,
+    registries: "Registries | None" = None,
+    keep: bool = False,
+    hidden: bool = False,
+) -> Generator[Event]:
+    """Walk the targets.
+
+    Args:
+        registries: the client for what a person has typed; that of the settings without.
+        keep: keep what is found in the index, and ask only for what has changed since.
+
+    Raises:
+        StorageError: the index cannot be used.
+    """
+    client = registries or services.registries
+    if not keep:
+        yield from crawl(client, targets, hidden=hidden)
+        return
+    index = open_index(services)
+    try:
+        yield from index.recorded(crawl(client, targets, known=index.known, hidden=hidden))
+    finally:
+        index.close()
+
+
+def kept_of(services: Services, targets: Sequence[Target]) -> Generator[Event]:
+    """What the index has of the targets, or of everything without. No registry is asked. Errors as ``artifacts_of``."""
+    index = open_index(services)
+    try:
+        yield from index.all(targets)
+    finally:
+        index.close()
