@@ -53,19 +53,29 @@ class StepTask(Task):  # type: ignore[misc]  # Celery has no types
         if _claim(notes, step, worker).state is not State.RUNNING:
             _LOG.info("%s came again: it has ended, or another worker is at it", step)
             raise Ignore
-        try:
-            with signals_as_they_were(), open_instance(settings) as instance:
-                if is_due(notes, instance, arguments, step):
-                    _follow_branch(settings)
-                    # The paths in the instance of the machine that sent it are of that machine.
-                    packed = pack_value(copy(arguments, instance_ref=instance.get_ref()))
-                    with Watch(notes, step, worker, lambda: _goes_on(instance, arguments.run_id)):
-                        self.run(packed, executable_dict)
-        except Exception as error:
-            cause = str(error) if isinstance(error, FairError) else f"{type(error).__name__}: {error}"
-            _tell(lambda: notes.failed(step, f"on {socket.gethostname()}: {redacted(cause)}"))
-            raise
-        _tell(lambda: notes.done(step))
+        with noted(notes, step, worker), signals_as_they_were(), open_instance(settings) as instance:
+            if is_due(notes, instance, arguments, step):
+                _follow_branch(settings)
+                # The paths in the instance of the machine that sent it are of that machine.
+                packed = pack_value(copy(arguments, instance_ref=instance.get_ref()))
+                with Watch(notes, step, worker, lambda: _goes_on(instance, arguments.run_id)):
+                    self.run(packed, executable_dict)
+
+
+@contextmanager
+def noted(notes: StepNotes, step: str, worker: str) -> Iterator[None]:
+    """Note how the block ends that executes a step: the run's process waits for that."""
+    try:
+        yield
+    except Exception as error:
+        cause = str(error) if isinstance(error, FairError) else f"{type(error).__name__}: {error}"
+        _tell(lambda: notes.failed(step, f"on {socket.gethostname()}: {redacted(cause)}"))
+        raise
+    except BaseException:
+        # Interrupted, and Dagster's log says so. Another worker may have the step by now.
+        _tell(lambda: notes.done(step) if notes.take(step, worker).detail == worker else None)
+        raise
+    _tell(lambda: notes.done(step))
 
 
 @contextmanager

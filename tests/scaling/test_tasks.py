@@ -1,5 +1,6 @@
-"""What a worker asks before it executes a step."""
+"""What a worker asks before it executes a step, and what it notes of its end."""
 
+import contextlib
 from collections.abc import Iterator
 
 import dagster as dg
@@ -13,8 +14,9 @@ from dagster._core.execution.retries import RetryMode  # noqa: E402
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin  # noqa: E402
 from dagster._grpc.types import ExecuteStepArgs  # noqa: E402
 
-from fair_dagster.scaling.broker import StepNotes  # noqa: E402
-from fair_dagster.scaling.tasks import is_due  # noqa: E402
+from fair_dagster.domain.errors import RefusedError  # noqa: E402
+from fair_dagster.scaling.broker import Note, State, StepNotes  # noqa: E402
+from fair_dagster.scaling.tasks import is_due, noted  # noqa: E402
 from tests.scaling.cluster import Redis  # noqa: E402
 
 STEP = "publish"
@@ -63,3 +65,26 @@ def test_a_broker_that_restarts_while_a_step_begins_does_not_cost_it(instance: d
     """It failed then, and the run waited until its claim had run out."""
     arguments = step_of_run(instance, dg.DagsterRunStatus.STARTED)
     assert is_due(StepNotes("redis://127.0.0.1:1/0"), instance, arguments, STEP)
+
+
+@pytest.mark.parametrize(
+    ("error", "claimed_by", "expected"),
+    [
+        (None, "me", Note(State.DONE)),
+        (KeyboardInterrupt(), "me", Note(State.DONE)),
+        (KeyboardInterrupt(), "another", Note(State.RUNNING)),
+        (RefusedError("x", ["no such folder"]), "me", Note(State.FAILED, "no such folder")),
+    ],
+)
+def test_a_stopped_step_is_over_at_once(
+    broker: Redis, error: BaseException | None, claimed_by: str, expected: Note
+) -> None:
+    """Its run waited until the claim had run out, for 30 s, and was killed by then."""
+    notes, step = StepNotes(broker.url), f"{error!r}:{claimed_by}"
+    assert notes.take(step, claimed_by).detail == claimed_by
+    with contextlib.suppress(type(error or ValueError())), noted(notes, step, "me"):
+        if error is not None:
+            raise error
+    found = notes.read(step)
+    assert found.state is expected.state
+    assert expected.detail in found.detail
