@@ -29,7 +29,8 @@ _PEERS = ("omlmd==0.1.6", "oras==0.2.43")
 
 
 @contextmanager
-def _registry(folder: Path) -> Iterator[Registry]:
+def running_registry(folder: Path) -> Iterator[Registry]:
+    """A registry below ``folder`` that ends with the block."""
     supervisor = Supervisor(Home(folder / "services"), tied=True)
     try:
         supervisor.home.make()
@@ -131,7 +132,7 @@ def main(context: click.Context, as_json: bool, megabytes: int, counts: str, rou
     with tempfile.TemporaryDirectory(prefix="fair-benchmark-") as name:
         folder = Path(name)
         acts, notes = _acts(folder)
-        with _registry(folder) as registry:
+        with running_registry(folder) as registry:
             for count in (int(one) for one in counts.split(",")):
                 note(f"{megabytes} MB in {count} files …")
                 files = _files(folder, megabytes, count)
