@@ -145,7 +145,7 @@ def _data(path: Path | None) -> dict[str, Any] | None:
 @reports
 def show(session: Session, name: str, reader: str) -> None:
     """Print a policy as it ships: Rego for OPA and Conftest; for Gatekeeper a ConstraintTemplate and a Constraint."""
-    from fair_dagster.trust.gatekeeper import constraint_documents
+    from fair_dagster.trust.gatekeeper import constraint_documents, constraint_yaml
     from fair_dagster.trust.policy import Policy
 
     chosen: Policy = Policy.shipped("artifact" if name == "artifact" else "kserve")
@@ -155,11 +155,5 @@ def show(session: Session, name: str, reader: str) -> None:
         return
     if name != "kserve":
         raise click.UsageError("Gatekeeper judges resources of Kubernetes: its policy is kserve")
-    template, constraint = constraint_documents(chosen, list(session.fair.settings.allowed_registries))
-
-    def text() -> None:
-        import yaml
-
-        session.out.line(yaml.safe_dump_all([template, constraint], sort_keys=False, width=120).rstrip("\n"))
-
-    session.out.show([template, constraint], text)
+    documents = constraint_documents(chosen, list(session.fair.settings.allowed_registries))
+    session.out.show(documents, lambda: session.out.line(constraint_yaml(documents).rstrip("\n")))

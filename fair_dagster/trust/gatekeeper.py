@@ -23,9 +23,10 @@ def constraint_documents(policy: Policy, registries: Sequence[str]) -> tuple[dic
     """A ConstraintTemplate and a Constraint of it; digests that were verified are to be added to ``signed``."""
     # Gatekeeper refuses templates that read data of others, and gives settings as parameters.
     fallback = f"settings := input.parameters if not input.kind\n\nelse := data.{SETTINGS}\n"
-    rego = policy.source.replace(fallback, "settings := input.parameters\n")
-    strings = {"type": "array", "items": {"type": "string"}}
-    schema = {"type": "object", "properties": dict.fromkeys(_LISTS, strings)}
+    # Without tabs YAML can hold it as people read it.
+    rego = policy.source.replace(fallback, "settings := input.parameters\n").expandtabs(2)
+    strings = {name: {"type": "array", "items": {"type": "string"}} for name in _LISTS}
+    schema = {"type": "object", "properties": strings}
     template = {
         "apiVersion": "templates.gatekeeper.sh/v1",
         "kind": "ConstraintTemplate",
@@ -48,3 +49,18 @@ def constraint_documents(policy: Policy, registries: Sequence[str]) -> tuple[dic
         "spec": {"match": {"kinds": [dict(one) for one in _MATCHES]}, "parameters": parameters},
     }
     return template, constraint
+
+
+def constraint_yaml(documents: Sequence[dict[str, Any]]) -> str:
+    """The documents for `kubectl apply`, with the Rego as lines."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+    Dumper.add_representer(str, text)
+    written: str = yaml.dump_all(documents, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return written

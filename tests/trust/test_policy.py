@@ -1,6 +1,5 @@
 """The shipped policies by cases in data, and what makes a policy allow nothing."""
 
-import json
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 import yaml
 
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.trust.gatekeeper import constraint_documents
+from fair_dagster.trust.gatekeeper import constraint_documents, constraint_yaml
 from fair_dagster.trust.policy import SHIPPED, Policy, Shipped, read_resources, settings_of
 
 DIGEST, OTHER = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
@@ -136,7 +135,9 @@ def test_gatekeeper_is_given_what_it_takes() -> None:
     policy = Policy("template", rego, "fair.kserve")
     assert policy.denials(good, {}) == []
     assert policy.denials({**good, "parameters": constraint["spec"]["parameters"]}, {})
-    assert json.loads(json.dumps(template)) == template
+    text = constraint_yaml([template, constraint])
+    assert list(yaml.safe_load_all(text)) == [template, constraint]
+    assert "\n          package fair.kserve\n" in text
 
 
 def test_settings_of_an_operator_come_on_top() -> None:

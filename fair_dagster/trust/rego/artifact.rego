@@ -1,9 +1,10 @@
 # Which artifacts may come in: of allowed registries, by digest, signed. All else is denied.
 #
-# The input is what `fair-dagster oci verify` found: reference, digest, signatures, provenance. Settings are data.fair_policy:
+# The input is what `fair-dagster oci verify` found: reference, digest, signatures, provenance. Settings are
+# data.fair_policy:
 #   registries          where artifacts may come from: ["registry.example.org/models"]
 #   require_provenance  true asks for signed provenance too
-# A setting that is not there allows nothing.
+# Without registries nothing is allowed.
 package fair.artifact
 
 import rego.v1
@@ -34,7 +35,7 @@ is_signed if count(input.signatures) > 0
 
 has_provenance if count(input.provenance) > 0
 
-wants_provenance if data.fair_policy.require_provenance != false
+wants_provenance if data.fair_policy.require_provenance == true
 
 deny contains "it is named by no registry/repository@sha256:…" if not is_named
 

@@ -259,6 +259,13 @@ deny contains concat("", [where(path), ": ", text, " names something by a URL th
 	is_string(text)
 	contains(text, "://")
 	not is_allowed_url(text)
+	# Of these the reason was told.
+	not is_model(path)
+}
+
+is_model(path) if {
+	some [one, _] in models
+	one == path
 }
 
 # `storage` names a bucket by a secret and a path.
