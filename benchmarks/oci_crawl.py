@@ -24,6 +24,7 @@ from fair_dagster.oci.metadata import ModelMetadata
 from fair_dagster.oci.pushing import Part, push
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry import Registries
+from fair_dagster.oci.transfers import in_parallel
 
 _TIMES_FASTER = 4.0
 _OURS = """
@@ -68,13 +69,14 @@ def _fill(repository: str, count: int) -> list[str]:
     """Push models whose accuracies are all different; the best is at a tag in the middle."""
     reference = Reference.parse(f"{repository}:v0")
     registries = Registries((f"http://{reference.registry}",), lambda _: None)
-    tags = []
-    for number in range(count):
-        place = reference.with_tag(f"v{number}")
+
+    def pushing(number: int) -> Callable[[object], str]:
         accuracy = 1 - abs(number - count // 2) / (count + 1)
         described = ModelMetadata.of({"name": f"model {number}", "author": "bench", "accuracy": accuracy})
-        push(registries, place, [Part(b"weights", "model.onnx")], described)
-        tags.append(str(place))
+        place = reference.with_tag(f"v{number}")
+        return lambda _: str(push(registries, place, [Part(b"weights", "model.onnx")], described).reference)
+
+    tags = in_parallel([pushing(number) for number in range(count)])
     registries.close()
     return tags
 

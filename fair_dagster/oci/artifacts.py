@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError
-from fair_dagster.oci.descriptors import Descriptor, Manifest
+from fair_dagster.oci.descriptors import Descriptor, Manifest, digest_of
 from fair_dagster.oci.forms import CONFIG_TYPE, METADATA_TITLES
 from fair_dagster.oci.metadata import ModelMetadata
 from fair_dagster.oci.references import Reference
@@ -126,7 +126,12 @@ def _reading(registries: Registries, reference: Reference) -> Callable[[object],
 
 
 def _metadata(registries: Registries, reference: Reference, manifest: Manifest) -> ModelMetadata | None:
+    told = ModelMetadata.from_annotations(manifest.annotations)
+    derived = digest_of(told.json())
     for blob in _candidates(manifest):
+        if blob.digest == derived:
+            # The annotations tell all of it, and the digest says so: the blob itself need not be asked for.
+            return told
         if blob.size <= _CONFIG_BYTES:
             content = registries.read_blob(reference, blob)
             try:
@@ -134,7 +139,6 @@ def _metadata(registries: Registries, reference: Reference, manifest: Manifest) 
             except RefusedError:
                 # Somebody else's config of the same media type: what the annotations say is still told.
                 continue
-    told = ModelMetadata.from_annotations(manifest.annotations)
     return None if told.is_empty else told
 
 

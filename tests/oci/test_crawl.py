@@ -133,7 +133,20 @@ def test_only_the_digest_is_asked_of_what_is_known_and_has_stayed(
     second = run(through, repository(behind), known=lambda _: first)
     accuracies = sorted(one.fields["customProperties"]["accuracy"] for one in _found(second))
     assert accuracies == [0.75, 0.8]
-    assert faults.count("GET") == 3  # The tags, and manifest and config of what has changed.
+    assert faults.count("GET") == 2  # The tags, and the manifest of what has changed.
+
+
+def test_metadata_is_read_from_annotations_only_where_they_tell_all_of_it(
+    registries: Registries, place: Reference, faulty: Faulty
+) -> None:
+    through, behind, faults = faulty
+    described = ModelMetadata.of({"name": "full", "accuracy": 0.9, "nested": {"ü": [1.5, None]}})
+    push(registries, place.with_tag("full"), [Part(b"weights", "model.onnx")], described)
+    annotations = {"customProperties+json": '{"accuracy": 1.0}'}
+    push(registries, place.with_tag("lies"), [Part(b"weights", "model.onnx")], described, annotations=annotations)
+    found = {one.reference.tag: one for one in _found(run(through, repository(behind)))}
+    assert found["full"].document["metadata"] == found["lies"].document["metadata"] == described.document()
+    assert faults.count("/blobs/") == 1
 
 
 def test_indexes_images_and_metadata_of_nobody_are_told_without_any(
