@@ -17,11 +17,12 @@ from fair_dagster.domain.errors import FairError, RefusedError
 from fair_dagster.domain.reconciliation import Done, Finding
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import Stage, VersionRecord
-from fair_dagster.flows import allocations, base_models, local_models, merges, parcels, tracking
+from fair_dagster.flows import allocations, base_models, local_models, merges, oci_models, parcels, tracking
 from fair_dagster.flows.predictions import Prediction
 from fair_dagster.flows.reconciliation import Progress, no_progress
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import add_partition, delete_partition, open_instance
+from fair_dagster.oci.references import Reference
 from fair_dagster.runs.execution import execute, start
 from fair_dagster.runs.launches import Launch
 from fair_dagster.runs.records import going
@@ -45,6 +46,20 @@ def sync_base_models(services: Services, found: merges.Look) -> list[merges.Foll
         else:
             followed.append(merges.Followed(merge, merges.standing(services, merge.slug)))
     return followed
+
+
+def register_artifact(services: Services, artifact: Reference) -> str:
+    """Check a model of a registry, register it and build its image; returns the id of its item, empty without one.
+
+    Raises:
+        NotFoundError: there is no such artifact.
+        RefusedError: it is not trusted, its item is not valid, or its name is taken; every reason is named.
+        ServiceError: the registry refuses, or does not answer.
+    """
+    pinned = artifact.at(services.registries.digest_of(artifact))
+    tags = {keys.TAG_ARTIFACT: str(pinned), keys.TAG_CAUSE: f"asked for as {artifact}"}
+    execute(services.settings, Launch(keys.PUSHED_JOB, config=keys.pushed_config(str(pinned)), tags=tags))
+    return oci_models.is_known(services, pinned) or ""
 
 
 def register_dataset(services: Services, slug: str, item_path: Path) -> None:

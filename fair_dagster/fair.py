@@ -83,6 +83,20 @@ class Fair:
         register_base_model(self.services, slug)
         return self.base_model(slug)
 
+    def register_artifact(self, reference: str) -> Item | None:
+        """Register a model of a registry as a base model, and build its image; None where it brings no item.
+
+        Raises:
+            NotFoundError: there is no such artifact.
+            RefusedError: it is not trusted, its item is not valid, or its name is taken; every reason is named.
+            ServiceError: the registry refuses or does not answer.
+        """
+        from fair_dagster.acts import register_artifact
+        from fair_dagster.oci.references import Reference
+
+        item_id = register_artifact(self.services, Reference.parse(reference))
+        return self.item(item_id) if item_id else None
+
     def sync_base_models(self) -> "list[Followed]":
         """Fetch the branch of ``FAIR_MODELS_REPO`` and bring every base model in step; refusals are in the result.
 

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, Noun] = {
     "attest": Noun("oci_sign", "attest", "Sign where a model comes from, beside its artifact."),
     "verify": Noun("oci_verify", "verify", "Check who signed an artifact."),
     "policy": Noun("oci_policy", "policy", "Check manifests of Kubernetes and artifacts against policy."),
+    "register": Noun("oci_register", "register", "Register a model of a registry in the catalog."),
     "listen": Noun("oci_listen", "listen", "Take notifications of registries about what is pushed."),
     "login": Noun("oci_manage", "login", "Log in to a registry."),
 }

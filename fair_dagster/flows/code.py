@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
+from fair_dagster.domain.oci_models import came_as_artifact
 from fair_dagster.pipelines.contract import folder_digest
 from fair_dagster.pipelines.entrypoints import is_allowed
 from fair_dagster.settings import Settings
@@ -30,6 +31,9 @@ def code_problems(settings: Settings, item: Item) -> list[str]:
 
 def changed_since_registration(settings: Settings, base_model: Item) -> list[str]:
     """Why training would not use the code that was registered; a finetune has to name what it was made from."""
+    if came_as_artifact(base_model):
+        problem = "it was registered from an artifact, which brings no folder to train by: it predicts"
+        return [f"{base_model['id']!r} cannot be finetuned here: {problem}, and is finetuned where its folder is"]
     folder, number = code_folder(settings, base_model), items.number_of(base_model)
     registered = base_model["properties"].get(items.UID)
     if not folder.is_dir() or registered in {None, folder_digest(folder)}:

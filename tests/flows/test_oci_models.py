@@ -11,10 +11,12 @@ from uuid import uuid4
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.flows import oci_arrivals, oci_models, predictions
+from fair_dagster.flows import finetunes, oci_arrivals, oci_models, predictions
 from fair_dagster.flows.model_artifacts import ITEM_TITLE, push_item
 from fair_dagster.flows.oci_publication import push_version
 from fair_dagster.flows.services import Services
@@ -25,6 +27,8 @@ from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry import Registries
 from fair_dagster.pipelines.model_versions import ModelVersions
 from fair_dagster.settings import Settings
+from fair_dagster.trust.keys import load_signing_key
+from fair_dagster.trust.signing import sign
 from tests.flows.conftest import MODEL, NAME, Installation
 from tests.flows.fakes import FakeVersions
 from tests.services.servers import RegistryServer
@@ -68,6 +72,18 @@ def exchange(
     taker.__dict__["versions"] = cast(ModelVersions, FakeVersions(tmp_path / "other"))
     place = Reference.parse(f"{docker_registry.host}/{uuid4().hex[:8]}/{NAME}:v1")
     return Exchange(dataclasses.replace(installation, services=sender), taker, place)
+
+
+@pytest.fixture
+def elliptic_key(tmp_path: Path) -> tuple[Path, Path]:
+    """A private key and its public one, as PEM files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private, public = tmp_path / "key.pem", tmp_path / "key.pub"
+    plain = serialization.NoEncryption()
+    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    public_format = serialization.PublicFormat.SubjectPublicKeyInfo
+    public.write_bytes(key.public_key().public_bytes(serialization.Encoding.PEM, public_format))
+    return private, public
 
 
 @pytest.fixture
@@ -115,6 +131,12 @@ def test_the_next_version_takes_over_and_another_repository_may_not(promoted: Ex
     third = push_item(promoted.sender.services, NAME, elsewhere).pinned
     with pytest.raises(RefusedError, match="was registered from"):
         oci_arrivals.register(promoted.taker, str(third))
+
+
+def test_it_predicts_and_is_not_finetuned_where_its_folder_is_not(promoted: Exchange) -> None:
+    oci_arrivals.register(promoted.taker, str(promoted.push()))
+    with pytest.raises(RefusedError, match="was registered from an artifact"):
+        finetunes.check(promoted.taker, finetunes.Ask(NAME, "town", "again", {}))
 
 
 def test_a_base_model_with_a_folder_is_not_taken_over(exchange: Exchange) -> None:
@@ -186,6 +208,24 @@ def test_unsigned_models_are_refused_where_signatures_are_asked_for(promoted: Ex
     with pytest.raises(RefusedError):
         oci_models.open_model(strict, pinned)
     assert oci_arrivals.check(promoted.taker, str(pinned)).reference == pinned
+
+
+@pytest.mark.parametrize("allowed", ["elsewhere.example", "here"])
+def test_policy_is_asked_before_anything_is_made_of_a_model(
+    promoted: Exchange, elliptic_key: tuple[Path, Path], allowed: str
+) -> None:
+    pinned = promoted.push()
+    private, public = elliptic_key
+    told = {"allowed_registries": (pinned.registry if allowed == "here" else allowed,), "trusted_keys": (public,)}
+    strict = Services(promoted.taker.settings.model_copy(update=told))
+    with pytest.raises(RefusedError):
+        oci_arrivals.check(strict, str(pinned))
+    sign(strict.registries, pinned, load_signing_key(private, None))
+    if allowed == "here":
+        assert "is signed by" in oci_arrivals.check(strict, str(pinned)).note
+    else:
+        with pytest.raises(RefusedError):
+            oci_arrivals.check(strict, str(pinned))
 
 
 def test_an_artifact_that_is_gone_is_not_found(exchange: Exchange) -> None:
