@@ -19,6 +19,7 @@ from fair_dagster.flows.predictions import Prediction
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.filenames import PREVIEW_FILE
 from fair_dagster.pipelines.files import write_bytes
+from fair_dagster.storage.local import look_at
 
 PREDICTIONS = "predictions"
 """Where in the artifact store parcels of predictions lie."""
@@ -106,11 +107,13 @@ def leave_training(services: Services, partition: str, version: str) -> None:
 
 
 def fetch_training(services: Services, partition: str, version: str) -> None:
-    """Have here what a training on another machine has left; what is here stays."""
+    """Have here what the last training has left, on whichever machine; what nobody has left stays as it is here."""
     folder = run_folder(services, partition, version)
     for name in _LEFT:
         key = f"{TRAININGS}/{folder.name}/{name}"
-        if not (folder / name).exists() and services.artifacts.size(key) is not None:
+        left = services.artifacts.look(key)
+        # A first attempt may have begun here, and another machine have trained it.
+        if left is not None and left != look_at(folder / name):
             folder.mkdir(parents=True, exist_ok=True)
             part = folder / f".{name}.{uuid.uuid4().hex}"
             services.artifacts.fetch(key, part)

@@ -16,6 +16,7 @@ from fair_dagster.flows import finetunes, local_models, parcels, predictions, un
 from fair_dagster.flows.reconciliation import Ask, report
 from fair_dagster.flows.repair import repair
 from fair_dagster.flows.services import Services
+from fair_dagster.pipelines.filenames import PREVIEW_FILE
 from fair_dagster.pipelines.model_versions import ModelVersions
 from fair_dagster.settings import Settings
 from tests.flows.conftest import DATASET, MODEL, Installation
@@ -145,6 +146,17 @@ def test_a_version_that_another_machine_trained_can_be_run_again(installation: I
 
     assert finetunes.check_rerun(services, version.name, version.number).rerun_of == version.id
     assert finetunes.kept_config(services, version.id, version.uuid) == kept
+
+
+def test_what_the_last_training_left_is_published_and_not_what_an_attempt_here_did(installation: Installation) -> None:
+    services = installation.services
+    version = installation.trained()
+    picture = finetunes.config_path(services, version.id, version.uuid).with_name(PREVIEW_FILE)
+    picture.write_bytes(b"of the other machine")
+    parcels.leave_training(services, version.id, version.uuid)
+    picture.write_bytes(b"of the attempt here")
+    parcels.fetch_training(services, version.id, version.uuid)
+    assert picture.read_bytes() == b"of the other machine"
 
 
 def test_a_prediction_is_given_a_local_copy_of_the_published_model(installation: Installation, tmp_path: Path) -> None:
