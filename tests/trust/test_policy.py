@@ -17,6 +17,7 @@ NAMES = {
     "GOOD": f"reg.example/models/town@{DIGEST}",
     "UNSIGNED": f"reg.example/models/town@{OTHER}",
     "FOREIGN": f"foreign.example/models/town@{DIGEST}",
+    "EXACT": f"exact.example/town@{DIGEST}",
     "RUNTIME": f"runtimes.example/kserve/onnx@{OTHER}",
 }
 MORE = {
@@ -27,7 +28,7 @@ MORE = {
         "require_provenance": True,
     }
 }
-DATA = settings_of(["reg.example/models"], [DIGEST], MORE)
+DATA = settings_of(["reg.example/models", "exact.example/town/"], [DIGEST], MORE)
 
 
 def cases(name: str) -> list[Any]:
@@ -49,6 +50,15 @@ def test_a_policy_decides_as_its_cases_say(name: Shipped, case: dict[str, Any]) 
 def test_without_settings_nothing_is_allowed(name: Shipped) -> None:
     good = next(one.values[1] for one in cases(name) if not one.values[1].get("denied"))
     assert Policy.shipped(name).denials(good["document"], {})
+
+
+def test_what_is_denied_is_a_violation_for_gatekeeper_and_not_allowed_for_opa() -> None:
+    policy = Policy.shipped("kserve")
+    bad = {"kind": "Pod", "spec": {"containers": [{"image": "nginx"}]}}
+    assert policy.ask("violation", bad, DATA) == [{"msg": one} for one in policy.denials(bad, DATA)] != []
+    good = {"kind": "Pod", "spec": {"containers": [{"image": NAMES["GOOD"]}]}}
+    told = Policy("told", f"{policy.source}\ntold contains allow\n", policy.package)
+    assert [told.ask("told", one, DATA) for one in (bad, good)] == [[False], [True]]
 
 
 def test_only_what_would_be_allowed_is_looked_up() -> None:
