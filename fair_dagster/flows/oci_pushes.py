@@ -15,11 +15,13 @@ from fair_dagster.domain.oci_pushes import EVERY, Cursor, in_turn, places_of, sh
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.forms import CONFIG_TYPE, FAIR_MODEL, MODEL_TYPE, MODELPACK, OLD_MODEL_TYPE
 from fair_dagster.oci.inbox import Inbox
-from fair_dagster.oci.references import Reference
+from fair_dagster.oci.references import Reference, is_hidden_tag, referrers_tag
+from fair_dagster.trust.bundles import BUNDLE_TYPE
 
 if TYPE_CHECKING:
     from fair_dagster.oci.descriptors import Manifest
 
+_MOST_SIGNATURES = 10
 _MODEL_TYPES = frozenset({FAIR_MODEL, MODELPACK})
 _MODEL_LAYERS = frozenset({MODEL_TYPE, OLD_MODEL_TYPE})
 
@@ -41,15 +43,22 @@ class Limits:
 
 @dataclass(frozen=True)
 class Pushed:
-    """A model that was pushed. ``reference`` names its digest; ``cause`` is for people."""
+    """A model that was pushed, or signed since.
+
+    Attributes:
+        reference: names its digest.
+        cause: for people.
+        signature: what stands for the signatures that came later; empty for the push itself.
+    """
 
     reference: Reference
     cause: str
+    signature: str = ""
 
     @property
     def key(self) -> str:
-        """One run a digest, however often and by whatever way it was heard of."""
-        return f"oci:{self.reference}"
+        """One run a digest, however often and by whatever way it was heard of; and one when it was signed later."""
+        return f"oci:{self.reference}" + (f":signed-{shortened(self.signature)}" if self.signature else "")
 
 
 @dataclass
@@ -111,11 +120,28 @@ def is_model(manifest: "Manifest") -> bool:
     """
     if manifest.is_index:
         return False
-    layers = {layer.media_type for layer in manifest.layers}
-    if manifest.artifact_type in _MODEL_TYPES or layers & _MODEL_LAYERS or manifest.config.media_type == CONFIG_TYPE:
+    config = manifest.config.media_type
+    if manifest.artifact_type in _MODEL_TYPES or config == CONFIG_TYPE:
         return True
-    is_image = "image.config" in manifest.config.media_type or "container.image" in manifest.config.media_type
-    return not is_image and manifest.subject is None and any(layer.title for layer in manifest.layers)
+    if manifest.subject is not None or "image.config" in config or "container.image" in config:
+        return False
+    return any(layer.title or layer.media_type in _MODEL_LAYERS for layer in manifest.layers)
+
+
+def signed_since(place: Reference, manifest: "Manifest", tag: str) -> list[Pushed]:
+    """The artifact that signatures are about: one that refers to it, or the index of what refers to it.
+
+    A model is pushed first and signed then. Where signatures are asked for, its run may have come too early.
+    """
+    if not manifest.is_index:
+        is_signature = manifest.subject is not None and manifest.artifact_type == BUNDLE_TYPE
+        about, bundles = (manifest.subject.digest if manifest.subject else ""), [manifest.digest] * is_signature
+    else:
+        about = tag.replace("-", ":", 1)
+        is_index = is_hidden_tag(tag) and referrers_tag(about) == tag
+        bundles = [one.digest for one in manifest.manifests if is_index and one.artifact_type == BUNDLE_TYPE]
+    # The last ones are new. Those before them have had their runs, and Dagster starts none twice.
+    return [Pushed(place.at(about), "a signature", digest) for digest in bundles[-_MOST_SIGNATURES:]]
 
 
 class _Work:
@@ -123,6 +149,7 @@ class _Work:
 
     def __init__(self, services: Services, limits: Limits, found: Look) -> None:
         self.found = found
+        self._asks_signatures = services.settings.require_signed or bool(services.settings.allowed_registries)
         self._services = services
         self._limits = limits
         self._left = limits.lookups
@@ -149,8 +176,8 @@ class _Work:
                 answered.append(name)
         self.found.cursor = replace(self.found.cursor, answered=tuple(answered))
 
-    def _told(self, reference: Reference, cause: str) -> bool | None:
-        """Whether a model is there; None when the registry could not say."""
+    def _told(self, reference: Reference, cause: str, tag: str = "") -> bool | None:
+        """Whether there is news of a model there; None when the registry could not say."""
         if reference.registry in self._silent:
             return None
         self._left -= 1
@@ -164,11 +191,21 @@ class _Work:
         except FairError as error:
             self._fail(reference, error)
             return None
-        pinned = reference.at(manifest.digest)
-        if not is_model(manifest) or any(one.reference == pinned for one in self.found.models):
+        news = [Pushed(reference.at(manifest.digest), cause)] if is_model(manifest) else []
+        if not news and self._asks_signatures:
+            signed = signed_since(reference, manifest, tag)
+            news = signed if signed and self._is_model_at(signed[0].reference) else []
+        known = {one.key for one in self.found.models}
+        self.found.models += [one for one in news if one.key not in known]
+        return any(one.key not in known for one in news)
+
+    def _is_model_at(self, reference: Reference) -> bool:
+        """Whether what was signed is a model. What cannot be told now is not: a later signature is news again."""
+        try:
+            return is_model(self._services.registries.manifest(reference))
+        except FairError as error:
+            self.found.notes.append(f"{reference} is signed, and cannot be read: {error}")
             return False
-        self.found.models.append(Pushed(pinned, cause))
-        return True
 
     def poll(self, watched: list[str], turn: int) -> None:
         """Look at the tags of every watched repository."""
@@ -188,7 +225,7 @@ class _Work:
             self.found.is_whole = False
             return None
         try:
-            return list(self._services.registries.tags(repository))
+            return list(self._services.registries.tags(repository, hidden=self._asks_signatures))
         except NotFoundError:
             # Nothing was pushed there yet.
             return []
@@ -217,7 +254,7 @@ class _Work:
                 if reference.registry in self._silent:
                     break
                 continue
-            if seen.get(tag) != shortened(digest) and self._told(place.at(digest), f"tag {tag}") is None:
+            if seen.get(tag) != shortened(digest) and self._told(place.at(digest), f"tag {tag}", tag) is None:
                 continue
             seen[tag] = shortened(digest)
         return seen

@@ -29,6 +29,7 @@ from fair_dagster.oci.pushing import Part, attach, push
 from fair_dagster.oci.references import Reference
 from fair_dagster.pipelines.model_versions import ModelVersions
 from fair_dagster.resources import FairResource
+from fair_dagster.trust.bundles import BUNDLE_TYPE
 from tests.flows.conftest import NAME, Installation
 from tests.oci.servers import push_image
 from tests.sensors.notifying import notifying_registry
@@ -283,6 +284,26 @@ def test_a_refused_model_fails_its_run_with_the_reason(watching: Watching) -> No
     assert str(model) in run.tags[keys.TAG_REFUSED]
     with pytest.raises(NotFoundError):
         watching.services.registries.digest_of(model.with_tag(f"{str(model.digest)[7:19]}-data"))
+
+
+@pytest.mark.parametrize("heard", ["tags", "notification"])
+def test_a_signature_that_comes_later_is_news_of_the_model(watching: Watching, heard: str) -> None:
+    """Pushed, refused as unsigned, signed: nobody has to push it again."""
+    object.__setattr__(watching.services.settings, "require_signed", True)
+    model = watching.push("v1")
+    assert watching.news() == [model]
+    bundle = [Part(b"{}", "bundle")]
+    signature = attach(watching.services.registries, model, BUNDLE_TYPE, bundle)
+    if heard == "tags":
+        found = watching.look().models
+    else:
+        Inbox(watching.services.settings.oci_inbox_path).put(Push(model.repository, signature.digest))
+        found = look(watching.services, Cursor(time.time())).models
+    assert [one.reference for one in found] == [model]
+    assert found[0].key.startswith(f"oci:{model}:signed-")
+    # By whatever way it is heard of, it is one signature; and an image beside it is none.
+    attach(watching.services.registries, model, "application/vnd.oci.image.config.v1+json", [Part(b"{}", "image")])
+    assert {one.key for one in watching.look().models} <= {found[0].key}
 
 
 def test_a_run_waits_for_a_registry_that_is_away(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
