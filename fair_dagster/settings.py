@@ -120,6 +120,8 @@ class Settings(BaseSettings):
     def model_post_init(self, _: object) -> None:
         # Frozen applies to callers; here the two derived defaults are filled in.
         object.__setattr__(self, "home", self.home.expanduser().resolve())
+        # Runs are executed in other folders.
+        object.__setattr__(self, "trusted_keys", tuple(one.expanduser().resolve() for one in self.trusted_keys))
         if self.models_repo and not _REMOTE.match(self.models_repo):
             object.__setattr__(self, "models_repo", str(Path(self.models_repo).expanduser().resolve()))
         following = self.repository_path / "current" / "models"

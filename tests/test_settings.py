@@ -116,3 +116,10 @@ def test_a_catalog_that_is_no_folder_is_refused_without_its_password(tmp_path: P
         open_store(Settings(home=tmp_path, catalog="https://user:s3cret@h.example/stac"))
     assert "h.example/stac" in str(refused.value)
     assert "s3cret" not in str(refused.value)
+
+
+def test_trusted_keys_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are executed by processes in other folders, which would trust nobody."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FAIR_TRUSTED_KEYS", '["release.pub"]')
+    assert Settings().trusted_keys == (tmp_path / "release.pub",)

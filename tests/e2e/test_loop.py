@@ -15,6 +15,7 @@ from fair_dagster import keys
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import NotFoundError
+from fair_dagster.domain.requests import RUN_KEY
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.fair import Fair
 from fair_dagster.imagery.synthesize import SyntheticDataset
@@ -31,6 +32,8 @@ def test_a_finetune_fills_a_version_and_publishes_nothing(fair: Fair, finetune: 
     assert (first.training.wall_seconds or 0) > 0
     (zenml_run,) = fair.services.zenml_runs.list(version_uuid=first.uuid)
     assert zenml_run.status == "completed"
+    # Its provenance tells which run of Dagster trained it.
+    assert first.metadata[RUN_KEY] == finetune.run_id
 
 
 def test_the_run_is_told_by_step_by_tail_and_since(fair: Fair, finetune: Started) -> None:
