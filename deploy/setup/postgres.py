@@ -17,6 +17,7 @@ from psycopg import sql
 
 MAINTENANCE_DATABASE = "postgres"
 PGSTAC_DATABASE = "pgstac"
+CRAWLS_SCHEMA = "fair_oci"
 _TABLES = ("collections", "items", "partition_stats", "queryables")
 _WAIT_SECONDS = 90.0
 
@@ -58,6 +59,7 @@ def main() -> int:
             check_tables(connection)
             for role in ROLES:
                 grant(connection, role)
+            ensure_crawls(connection)
     except (SetupError, psycopg.Error) as error:
         print(f"PostgreSQL was not prepared: {str(error).strip()}", file=sys.stderr)
         return 1
@@ -158,6 +160,14 @@ def grant(connection: psycopg.Connection, role: Role) -> None:
     connection.execute(sql.SQL("GRANT {} TO {}").format(groups, name))
     path = "ALTER ROLE {} IN DATABASE {} SET search_path TO pgstac, public"
     connection.execute(sql.SQL(path).format(name, database))
+
+
+def ensure_crawls(connection: psycopg.Connection, owner: str = "fair") -> None:
+    """Make the schema in which a team shares what its crawls of registries have found."""
+    name, role = sql.Identifier(CRAWLS_SCHEMA), sql.Identifier(owner)
+    # An administrator that is no superuser must belong to the role whose schema it makes.
+    connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
+    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(name, role))
 
 
 if __name__ == "__main__":

@@ -6,14 +6,27 @@ from typing import TYPE_CHECKING
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.crawl import Event, Target, crawl
 from fair_dagster.oci.crawl_index import CrawlIndex
+from fair_dagster.oci.crawl_rows import SqliteRows
 
 if TYPE_CHECKING:
     from fair_dagster.oci.registry import Registries
 
 
 def open_index(services: Services) -> CrawlIndex:
-    """The index of this installation; its file is made when it is first written to."""
-    return CrawlIndex(services.settings.cache_path / "oci-index.sqlite")
+    """The index of this installation: in the catalog's database where that has a place for it, else in the home.
+
+    Raises:
+        CatalogError: the database does not answer.
+    """
+    settings = services.settings
+    if settings.pgstac_dsn is not None:
+        from fair_dagster.catalog.pgstac_crawls import PgstacRows
+
+        shared = PgstacRows(settings.pgstac_dsn)
+        if shared.is_shared:
+            return CrawlIndex(shared)
+        shared.close()
+    return CrawlIndex(SqliteRows(settings.cache_path / "oci-index.sqlite"))
 
 
 def artifacts_of(
@@ -31,7 +44,7 @@ def artifacts_of(
         keep: keep what is found in the index, and ask only for what has changed since.
 
     Raises:
-        StorageError: the index cannot be used.
+        StorageError, CatalogError: the index cannot be used.
     """
     client = registries or services.registries
     if not keep:

@@ -1,14 +1,22 @@
 """The index of what crawls have found: kept in step with registries, shared, and never in the way when it breaks."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from fair_dagster.catalog.pgstac_crawls import PgstacRows
 from fair_dagster.domain.errors import StorageError
+from fair_dagster.flows.crawling import open_index
+from fair_dagster.flows.services import Services
 from fair_dagster.oci.crawl import Event, Failure, Found, Target, Walked
 from fair_dagster.oci.crawl_index import CrawlIndex
+from fair_dagster.oci.crawl_rows import SqliteRows
 from fair_dagster.oci.references import Reference
+from fair_dagster.settings import Settings
+from tests.services.servers import PostgresServer
 
 PLACE = Reference("registry.example.org", "team/ramp")
 OTHER = Reference("registry.example.org", "team/other")
@@ -24,11 +32,25 @@ def failed(tag: str) -> Failure:
     return Failure(str(reference), "503", reference)
 
 
+@pytest.fixture(params=["a file", "a database"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], CrawlIndex]]:
+    """Opens an index once more: there are two places where rows are kept."""
+    made = []
+    dsn = SecretStr(request.getfixturevalue("pgstac_database")) if request.param == "a database" else None
+
+    def start() -> CrawlIndex:
+        rows = SqliteRows(tmp_path / "cache" / "oci-index.sqlite") if dsn is None else PgstacRows(dsn)
+        made.append(CrawlIndex(rows))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
 @pytest.fixture
-def index(tmp_path: Path) -> Iterator[CrawlIndex]:
-    made = CrawlIndex(tmp_path / "cache" / "oci-index.sqlite")
-    yield made
-    made.close()
+def index(opened: Callable[[], CrawlIndex]) -> CrawlIndex:
+    return opened()
 
 
 def record(index: CrawlIndex, *events: Event) -> None:
@@ -80,20 +102,26 @@ def test_it_answers_for_registries_repositories_and_artifacts(index: CrawlIndex)
 
 def test_asking_makes_no_file(tmp_path: Path) -> None:
     path = tmp_path / "cache" / "oci-index.sqlite"
-    assert list(CrawlIndex(path).all()) == []
+    assert list(CrawlIndex(SqliteRows(path)).all()) == []
+    assert CrawlIndex(SqliteRows(path)).known(PLACE) == {}
     assert not path.parent.exists()
 
 
-def test_two_write_at_once(tmp_path: Path) -> None:
-    first, second = (CrawlIndex(tmp_path / "index.sqlite") for _ in range(2))
+def test_two_write_at_once(opened: Callable[[], CrawlIndex]) -> None:
+    first, second = opened(), opened()
     one, two = first.recorded([found("v1"), Walked(PLACE)]), second.recorded([found("v1", place=OTHER), Walked(OTHER)])
     for stream in (one, two, one, two):
         next(stream)
     one.close()
     two.close()
     assert len(list(first.all())) == 2
-    first.close()
-    second.close()
+
+
+def test_characters_that_databases_cannot_hold_are_kept(index: CrawlIndex) -> None:
+    odd = found("v1")
+    odd.document["metadata"]["name"] = "\0 \ud800 ü"
+    record(index, odd, Walked(PLACE))
+    assert json.dumps(index.known(PLACE)["v1"].document) == json.dumps(odd.document)
 
 
 def test_a_file_of_another_version_is_begun_anew(tmp_path: Path) -> None:
@@ -104,7 +132,7 @@ def test_a_file_of_another_version_is_begun_anew(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE artifacts (anything TEXT)")
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    index = CrawlIndex(path)
+    index = CrawlIndex(SqliteRows(path))
     record(index, found("v1"), Walked(PLACE))
     assert kept(index) == [str(PLACE.with_tag("v1"))]
     index.close()
@@ -117,9 +145,28 @@ def test_a_file_that_cannot_be_used_says_what_to_do(tmp_path: Path, how: str) ->
         path.write_bytes(b"no database" * 1000)
     else:
         path.mkdir()
-    index = CrawlIndex(path)
+    index = CrawlIndex(SqliteRows(path))
     with pytest.raises(StorageError, match="may be deleted"):
         index.known(PLACE)
     with pytest.raises(StorageError, match="may be deleted"):
         list(index.recorded([found("v1"), Walked(PLACE)]))
     index.close()
+
+
+def test_a_team_shares_its_index_where_the_database_has_a_place_for_it(
+    pgstac_database: str, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    services = Services(Settings(home=tmp_path, pgstac_dsn=SecretStr(pgstac_database)))
+    first = open_index(services)
+    record(first, found("v1"), Walked(PLACE))
+    first.close()
+    other = Services(Settings(home=tmp_path / "other", pgstac_dsn=SecretStr(pgstac_database)))
+    second = open_index(other)
+    assert kept(second) == [str(PLACE.with_tag("v1"))]
+    second.close()
+
+    postgres_server.execute("DROP SCHEMA fair_oci CASCADE", database=pgstac_database.rpartition("/")[2])
+    alone = open_index(services)
+    record(alone, found("v2"), Walked(PLACE))
+    alone.close()
+    assert (services.settings.cache_path / "oci-index.sqlite").exists()
