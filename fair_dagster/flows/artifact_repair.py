@@ -13,12 +13,15 @@ from fair_dagster.domain.artifacts import PublishedArtifact
 from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
 from fair_dagster.domain.digests import digest_of
 from fair_dagster.domain.errors import FairError, NotFoundError
+from fair_dagster.domain.oci_assets import oci_href
+from fair_dagster.domain.oci_models import came_as_artifact
 from fair_dagster.domain.publication import items_of
 from fair_dagster.domain.reconciliation import Done, Finding
 from fair_dagster.domain.versions import VersionRecord
-from fair_dagster.flows import base_models, local_artifacts
+from fair_dagster.flows import base_models, local_artifacts, oci_files
 from fair_dagster.flows.artifact_checks import Named, artifact_finding, named_by, prefix_of_item
 from fair_dagster.flows.services import Services
+from fair_dagster.oci.references import Reference
 from fair_dagster.pipelines.contract import folder_digest, shipped_files
 from fair_dagster.storage.local import describe, describe_content
 
@@ -34,6 +37,9 @@ def base_model_artifacts(services: Services, slug: str) -> list[Done]:
         if not broken:
             continue
         try:
+            if came_as_artifact(item):
+                done += [_pulled_again(services, named, finding) for named, finding in broken]
+                continue
             folder = _released_folder(services, slug, str(item["properties"].get(items.UID)))
             done += [_copied_from(services, folder, named, finding) for named, finding in broken]
         except FairError as error:
@@ -69,6 +75,18 @@ def _copied_from(services: Services, folder: Path, named: Named, finding: Findin
     if not _is(describe(source, files), named.artifact):
         return _failed(named.item, f"{finding.detail}. {source} differs from what the item says, too; both are kept")
     services.artifacts.restore(source, key, files)
+    return Done(items.BASE_MODELS, str(named.item["id"]), "copied", finding.detail)
+
+
+def _pulled_again(services: Services, named: Named, finding: Finding) -> Done:
+    """Fetch a file of a release that came as an artifact from its registry, which holds what was released."""
+    key, href = _key_under(services, prefix_of_item(named.item), named), oci_href(named.item)
+    if key is None or href is None:
+        return _failed(named.item, f"{finding.detail}. Its item does not say any more where it came from")
+    artifact, checksum = Reference.parse(href), named.artifact.checksum
+    title = oci_files.title_of(services, artifact, checksum)
+    source = oci_files.local_file(services, oci_files.file_href(artifact, title), checksum)
+    services.artifacts.restore(source, key)
     return Done(items.BASE_MODELS, str(named.item["id"]), "copied", finding.detail)
 
 

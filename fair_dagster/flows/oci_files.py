@@ -63,6 +63,7 @@ def local_file(
         try:
             reference, title = split_href(href)
             layer = layer_titled(asked, reference, title)
+            _require_size(services, href, layer)
             asked.download(reference, layer, target)
         except StorageError:
             raise
@@ -86,3 +87,24 @@ def layer_titled(registries: "Registries", reference: Reference, title: str) -> 
         if file_title(layer) == title:
             return layer
     raise NotFoundError(f"{title!r} in {reference}", ["the artifact has no such file"])
+
+
+def title_of(services: Services, artifact: Reference, checksum: str) -> str:
+    """The title of the file of ``artifact`` with ``checksum``, a hex multihash.
+
+    Raises:
+        NotFoundError: it has no such file.
+        As ``Registries``.
+    """
+    from fair_dagster.oci.artifacts import file_title
+
+    for layer in services.registries.image_manifest(artifact).layers:
+        if multihash(layer.hex) == checksum:
+            return file_title(layer)
+    raise NotFoundError(f"a file with checksum {checksum} in {artifact}", ["the artifact has no such file"])
+
+
+def _require_size(services: Services, href: str, layer: "Descriptor") -> None:
+    if layer.size > services.settings.fetch_max_bytes:
+        limit = f"FAIR_FETCH_MAX_BYTES allows {services.settings.fetch_max_bytes:,}"
+        raise StorageError(f"{href} has {layer.size:,} bytes, and {limit}")

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.flows import finetunes, oci_arrivals, oci_models, predictions
+from fair_dagster.domain.errors import NotFoundError, RefusedError, StorageError
+from fair_dagster.flows import finetunes, oci_arrivals, oci_models, predictions, reconciliation, repair
 from fair_dagster.flows.model_artifacts import ITEM_TITLE, push_item
 from fair_dagster.flows.oci_publication import push_version
 from fair_dagster.flows.services import Services
@@ -107,6 +107,27 @@ def test_a_pushed_model_becomes_a_base_model_of_another_catalog_once(promoted: E
     assert (again.item_id, again.changes) == (NAME, None)
     # Where the index was not asked first, the release is the same.
     assert not oci_models.register(promoted.taker, oci_models.open_model(promoted.taker, pinned))
+
+
+def test_a_lost_file_of_it_is_fetched_again_by_a_repair(promoted: Exchange) -> None:
+    oci_arrivals.register(promoted.taker, str(promoted.push()))
+    model = Path(promoted.taker.catalog.family(items.BASE_MODELS, NAME)[0]["assets"]["model"]["href"])
+    content = model.read_bytes()
+    model.write_bytes(b"damaged")
+    ask = reconciliation.Ask((items.BASE_MODELS,))
+    findings = reconciliation.report(promoted.taker, ask)
+    assert [(finding.item, finding.kind) for finding in findings] == [(NAME, "changed artifact")]
+    assert [one.action for one in repair.repair(promoted.taker, findings)] == ["copied"]
+    assert model.read_bytes() == content
+    assert reconciliation.report(promoted.taker, ask) == []
+
+
+def test_a_file_that_is_too_large_is_not_fetched(exchange: Exchange, tmp_path: Path) -> None:
+    pinned = exchange.push(MODEL)
+    small = Services(exchange.taker.settings.model_copy(update={"fetch_max_bytes": 10}))
+    with pytest.raises(StorageError, match="FAIR_FETCH_MAX_BYTES"):
+        predictions.prepare(small, f"oci://{pinned}", exchange.sender.town.train_chips, {}, tmp_path / "out.geojson")
+    assert not list((small.settings.cache_path / "artifacts").glob("*/*.onnx"))
 
 
 def test_what_this_catalog_pushed_itself_is_not_registered_again(promoted: Exchange) -> None:
