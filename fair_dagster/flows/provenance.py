@@ -16,6 +16,7 @@ from fair_dagster.domain.images import image_of, is_image
 from fair_dagster.domain.local_items import CONFIG_ASSET
 from fair_dagster.domain.oci_assets import oci_href
 from fair_dagster.domain.requests import RUN_KEY, FinetuneRequest
+from fair_dagster.domain.slugs import version_id
 from fair_dagster.domain.versions import VersionRecord, named_version
 from fair_dagster.flows.items import at_version, find
 from fair_dagster.flows.services import Services
@@ -108,13 +109,15 @@ def _materials(services: Services, item: Item, request: FinetuneRequest) -> Iter
     base = at_version(services, items.BASE_MODELS, request.base_model, request.base_model_version)
     data = at_version(services, items.DATASETS, request.dataset, request.dataset_version)
     if base is not None and (weights := items.weights_asset(base)):
-        yield _material("base model", weights[1])
+        yield _material("base model", base, *weights)
     if data is not None:
-        yield from (_material(key, data["assets"][key]) for key in ("chips", "labels") if key in data["assets"])
+        yield from (
+            _material(key, data, key, data["assets"][key]) for key in ("chips", "labels") if key in data["assets"]
+        )
     if CONFIG_ASSET in item["assets"]:
-        yield _material("configuration", item["assets"][CONFIG_ASSET])
+        yield _material("configuration", item, CONFIG_ASSET, item["assets"][CONFIG_ASSET])
     if code := items.code_asset(item):
-        yield _material("code", code[1])
+        yield _material("code", base or item, *code)
     runtime = items.runtime_asset(item, items.TRAINING)
     if runtime is not None and is_image(runtime[1]):
         image = image_of(runtime[1])
@@ -122,7 +125,10 @@ def _materials(services: Services, item: Item, request: FinetuneRequest) -> Iter
         yield Material("image", f"docker://{image}", {"sha256": digest} if digest else {})
 
 
-def _material(name: str, asset: Mapping[str, Any]) -> Material:
-    digest = sha256_of(asset.get("file:checksum"))
+def _material(name: str, item: Item, key: str, asset: Mapping[str, Any]) -> Material:
+    digest, href = sha256_of(asset.get("file:checksum")), str(asset["href"])
+    # A path of this machine tells nobody else where it is.
+    versioned = version_id(items.name_of(item), items.number_of(item))
+    uri = href if "://" in href else f"catalog://{item['collection']}/{versioned}#{key}"
     # Whether it is a file or a folder is nothing that an item tells.
-    return Material(name, str(asset["href"]), {TREE: digest} if digest else {})
+    return Material(name, uri, {TREE: digest} if digest else {})

@@ -100,11 +100,13 @@ def summary(statement: Statement) -> list[tuple[str, Any]]:
     definition = statement["predicate"]["buildDefinition"]
     details = statement["predicate"]["runDetails"]
     parameters = definition.get("externalParameters") or {}
+    internal = definition.get("internalParameters") or {}
     metadata = details.get("metadata") or {}
     rows = [
         ("build", definition["buildType"]),
         *(parameters.items() if isinstance(parameters, Mapping) else ()),
         ("run", metadata.get("invocationId")),
+        *(internal.items() if isinstance(internal, Mapping) else ()),
         ("started", metadata.get("startedOn")),
         ("finished", metadata.get("finishedOn")),
     ]

@@ -90,10 +90,14 @@ def verify(registries: Registries, reference: Reference, keys: Sequence[TrustedK
     referrers = [one for one in registries.referrers(pinned) if one.artifact_type == BUNDLE_TYPE]
     looks = [_looking(registries, pinned, manifest, one, keys) for one in referrers[:_MOST_BUNDLES]]
     found = in_parallel(looks) if looks else []
-    ignored = [one for one in found if isinstance(one, str)]
+    good = [one for one in found if isinstance(one, Found)]
+    failures = [one for one in found if isinstance(one, ServiceError)]
+    if failures and not good:
+        # A registry that does not give them is no missing signature.
+        raise failures[0]
+    ignored = [str(one) for one in found if not isinstance(one, Found)]
     if len(referrers) > _MOST_BUNDLES:
         ignored.append(f"{len(referrers) - _MOST_BUNDLES} bundles more were not looked at")
-    good = [one for one in found if isinstance(one, Found)]
     return Verification(
         pinned,
         manifest,
@@ -137,8 +141,8 @@ def check_folder(verification: Verification, folder: Path) -> None:
 
 def _looking(
     registries: Registries, pinned: Reference, manifest: Manifest, referrer: Descriptor, keys: Sequence[TrustedKey]
-) -> Callable[[Progress], Found | str]:
-    def look(_: Progress) -> Found | str:
+) -> Callable[[Progress], Found | ServiceError | str]:
+    def look(_: Progress) -> Found | ServiceError | str:
         name = f"bundle {referrer.digest[:19]}"
         try:
             bundle = Bundle.parse(_content(registries, pinned, referrer))
@@ -146,8 +150,10 @@ def _looking(
             problems = _problems(statement, manifest)
         except UnreachableError:
             raise
-        except (ValueError, RefusedError, ServiceError) as error:
-            # One that cannot be had or read is none; the others may do.
+        except ServiceError as error:
+            return error
+        except (ValueError, RefusedError) as error:
+            # What is none hinders no other.
             return f"{name}: {' '.join(str(error).split())}"
         return f"{name}, signed by {key}: {'; '.join(problems)}" if problems else Found(key, referrer.digest, statement)
 

@@ -256,6 +256,9 @@ def test_provenance_tells_what_a_model_was_made_from(
     weights = cast(tuple[str, dict[str, Any]], items.weights_asset(base))[1]
     assert made_from["base model"] == {"fairTree": sha256_of(weights["file:checksum"])}
     assert {"chips", "labels", "configuration", "code"} <= made_from.keys()
+    # Paths of this machine would tell strangers of it.
+    assert str(installation.services.settings.home) not in str(statement)
+    assert f"catalog://base-models/{MODEL}-v1#{items.weights_asset(base)[0]}" in str(statement)  # type: ignore[index]
     metadata = statement["predicate"]["runDetails"]["metadata"]
     assert metadata == {
         "invocationId": "zenml:run-uuid",

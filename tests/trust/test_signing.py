@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.errors import RefusedError, ServiceError
 from fair_dagster.oci.pulling import pull
 from fair_dagster.oci.pushing import Part, attach
 from fair_dagster.oci.references import Reference
@@ -171,6 +171,25 @@ def test_a_blob_that_was_altered_in_the_registry_is_found_by_reading_it(
     blob.unlink()
     with pytest.raises(RefusedError, match=r"model\.onnx .* is gone"):
         check_content(registries, found)
+
+
+def test_a_signature_that_was_damaged_in_the_registry_is_told_and_does_not_count(
+    registries: Registries, push_model: PushModel, key: KeyPair, make_key: MakeKey, docker_registry: RegistryServer
+) -> None:
+    """What a registry cannot give is an error of it: signing again would leave the same bytes there."""
+    pushed, other = push_model(), make_key("second")
+    signed = sign(registries, pushed.reference, key.signing)
+    (bundle,) = registries.manifest(signed.referrer).layers
+    blob = next(docker_registry.data.rglob(f"blobs/sha256/*/{bundle.hex}/data"))
+    content = blob.read_bytes()
+    blob.write_bytes(content.replace(b"e", b"f"))
+    with pytest.raises(ServiceError, match="damaged"):
+        verify(registries, pushed.reference, key.trusted)
+    sign(registries, pushed.reference, other.signing)
+    found = verify(registries, pushed.reference, other.trusted).require()
+    assert ["damaged" in one for one in found.ignored] == [True]
+    blob.unlink()
+    assert "has the manifest and not its blob" in refusal(registries, pushed.reference, key)
 
 
 def test_a_pulled_folder_is_compared_with_what_was_signed(
