@@ -8,7 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from fair_dagster.domain.errors import ServiceError
+from fair_dagster.oci import connections
 from fair_dagster.oci.connections import Connections
+from tests.oci.servers import Fake
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -69,3 +71,14 @@ def test_a_forked_process_has_connections_of_its_own(host: str) -> None:
 def test_an_address_that_cannot_be_sent_is_told(host: str) -> None:
     with pytest.raises(ServiceError, match="cannot be sent"):
         Connections((host,)).send("GET", f"http://{host}/ü x", {})
+
+
+@pytest.mark.parametrize(("asked", "waited"), [("3", 3.0), ("100", 10.0), ("0", 0.5), ("soon", 0.5), ("", 0.5)])
+def test_a_busy_server_is_given_the_time_it_asks_for(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, asked: str, waited: float
+) -> None:
+    host, _ = fake(busy=1, retry_after=asked)
+    pauses: list[float] = []
+    monkeypatch.setattr(connections.time, "sleep", pauses.append)
+    assert Connections((host,)).send("GET", f"http://{host}/v2/", {}).status == 401
+    assert pauses == [waited]
