@@ -166,6 +166,14 @@ class Settings(BaseSettings):
         return self.model_dump(mode="json", exclude_none=True, exclude=secrets)
 
     @property
+    def trusted_registries(self) -> tuple[str, ...]:
+        """Registries that may stand at private addresses: those that settings name for whatever reason."""
+        places = (self.oci_repository, *self.oci_watch)
+        named = (place.removeprefix("oci://").partition("/")[0] for place in places)
+        # What `registries` says of a host comes last, and counts: it may name its scheme.
+        return (*(host for host in named if host), *self.registries)
+
+    @property
     def partitions_of_run(self) -> int:
         """Starting a run costs seconds, and a run that fails is repeated; of a single run machines share nothing."""
         return self.partitions_a_run or (_PARTITIONS_HERE if self.executor == "local" else _PARTITIONS_SHARED)

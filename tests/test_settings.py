@@ -123,3 +123,13 @@ def test_trusted_keys_are_found_from_any_folder(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FAIR_TRUSTED_KEYS", '["release.pub"]')
     assert Settings().trusted_keys == (tmp_path / "release.pub",)
+
+
+def test_registries_that_settings_name_are_trusted_and_what_is_said_of_them_counts() -> None:
+    settings = Settings(
+        oci_repository="oci://a.local:5000/fair",
+        oci_watch=("b.local/x/*", "c.local:5000/y"),
+        registries=("http://c.local:5000",),
+    )
+    assert settings.trusted_registries == ("a.local:5000", "b.local", "c.local:5000", "http://c.local:5000")
+    assert Settings(registries=("d.local",)).trusted_registries == ("d.local",)

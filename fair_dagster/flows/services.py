@@ -87,7 +87,7 @@ class Services:
     def registries(self) -> "Registries":
         from fair_dagster.oci.registry import Registries
 
-        return Registries(self.settings.registries, locks=self.settings.cache_path / "locks")
+        return Registries(self.settings.trusted_registries, locks=self.settings.cache_path / "locks")
 
     def require_valid(self, item: Item) -> None:
         """Make sure that an item may be written.
