@@ -56,9 +56,10 @@ def _print(session: Session, found: "Artifact") -> None:
             ("", one.artifact_type or one.media_type, size_text(one.size), one.digest) for one in manifest.manifests
         ]
         out.table(_FILES, rows)
-    if manifest.annotations:
+    projected = found.metadata.annotations() if found.metadata is not None else {}
+    if others := sorted(manifest.annotations.items() - projected.items()):
         out.line()
-        out.pairs(sorted(manifest.annotations.items()))
+        out.pairs(others)
 
 
 @click.command("list", short_help="The artifacts of a repository, or the repositories of a registry.")
