@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fair_dagster.cli.oci_session import registries_for, size_text
-from fair_dagster.cli.output import Column
+from fair_dagster.cli.output import Column, cell
 from fair_dagster.cli.session import Session, reports
 from fair_dagster.cli.watching import watched
 
@@ -64,7 +64,7 @@ def crawl(  # noqa: PLR0917
     with closing(_events(session, aims, keep, from_index, hidden)) as events, watched(session.out, "Crawling") as show:
         failures = _answer(session, question, _watched(events, show))
     for failure in failures:
-        session.out.remark(f"{failure.where}: {failure.problem}")
+        session.out.remark(cell(f"{failure.where}: {failure.problem}"))
     for name in question.unseen():
         session.out.remark(f"no artifact has a field {name!r}")
     if failures:

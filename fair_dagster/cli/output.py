@@ -3,8 +3,10 @@
 Knows nothing of models or runs. A command builds rows and documents; ``views`` helps it.
 """
 
+import json
 import math
 import os
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _GAP = 2
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PIPE_WIDTH = 10_000
 """Width where no terminal limits it: a row stays one line, as grep and awk want it."""
 
@@ -151,7 +154,8 @@ def cell(value: Any) -> str:
         return ", ".join(f"{name}={cell(item)}" for name, item in value.items())
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(cell(item) for item in value)
-    return str(value)
+    # What a stranger has written must not move the cursor.
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value))
 
 
 def _number(value: float) -> str:
@@ -169,10 +173,13 @@ def json_text(document: Any) -> str:
 
 
 def json_line(document: Any) -> str:
-    """One JSON document in one line, with its end. Values as in ``json_text``."""
+    """One JSON document in one line, with its end. Values as in ``json_text``; numbers and depth have no limit."""
     import orjson
 
-    return orjson.dumps(document, default=_plain, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(document, default=_plain, option=orjson.OPT_APPEND_NEWLINE).decode()
+    except orjson.JSONEncodeError:
+        return json.dumps(document, default=_plain, separators=(",", ":"), ensure_ascii=False) + "\n"
 
 
 def _plain(value: Any) -> Any:

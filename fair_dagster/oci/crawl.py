@@ -4,6 +4,7 @@ What cannot be read is told where it stood, and hinders nothing else. A bounded 
 many a repository has. How they are asked for stands in ``query``, where they are kept in ``crawl_index``.
 """
 
+import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -203,7 +204,14 @@ class _Walk:
 def _found(artifact: Artifact) -> Found:
     reference = artifact.reference
     place = {"registry": reference.registry, "repository": reference.repository, "tag": reference.tag}
-    return Found(reference, artifact.manifest.digest, artifact.document() | place)
+    document = artifact.document() | place
+    try:
+        # What cannot be printed or kept would end the walk for all others.
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        problem = "its annotations or metadata hold what cannot be written: half a character, or lists too deep"
+        raise RefusedError(str(reference), [problem]) from error
+    return Found(reference, artifact.manifest.digest, document)
 
 
 def _failure(where: str, error: FairError, reference: Reference | None = None) -> Failure:

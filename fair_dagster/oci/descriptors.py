@@ -126,7 +126,7 @@ class Manifest:
         read = cls(body, media_type)
         try:
             found = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RefusedError(f"the manifest of {where}", [f"is not JSON: {error}"]) from error
         if not isinstance(found, Mapping):
             raise RefusedError(f"the manifest of {where}", ["is no JSON object"])

@@ -56,7 +56,7 @@ class ModelMetadata:
         custom = {**(properties or {}), **extra}
         try:
             json.dumps(custom, allow_nan=False)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             problems.append(f"customProperties cannot be written as JSON: {error}")
         if problems:
             raise RefusedError(where, problems)
@@ -91,7 +91,7 @@ class ModelMetadata:
             elif text := annotations.get(one.name + JSON_SUFFIX):
                 try:
                     found[one.name] = json.loads(text)
-                except ValueError:
+                except (ValueError, RecursionError):
                     continue
         try:
             return cls.of(found)

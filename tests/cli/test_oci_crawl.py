@@ -83,6 +83,14 @@ def test_what_cannot_be_read_is_told_beside_what_can(call: Call, place: str) -> 
     assert f"{place}/none: " in done.stderr
 
 
+def test_what_a_stranger_has_written_does_not_move_the_cursor(call: Call, place: str, tmp_path: Path) -> None:
+    call("oci", "push", f"{place}:bad", str(tmp_path / "model.onnx"), "--name", "\x1b[2J\rgone")
+    done = call("oci", "crawl", f"{place}:bad")
+    assert "gone" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert lines(call("oci", "crawl", f"{place}:bad", "--json").stdout)[0]["metadata"]["name"] == "\x1b[2J\rgone"
+
+
 def test_an_answer_comes_from_what_was_kept(call: Call, place: str) -> None:
     before = call("oci", "crawl", "--from-index", place)
     assert "no artifacts" in before.stdout

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from fair_dagster.cli.output import json_line
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.oci.crawl import Event, Failure, Found, Target, Walked, crawl
 from fair_dagster.oci.descriptors import Descriptor, Manifest
+from fair_dagster.oci.forms import Layer, Packed
 from fair_dagster.oci.metadata import ModelMetadata
-from fair_dagster.oci.pushing import Part, push
+from fair_dagster.oci.pushing import Part, push, send_packed
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry import Registries
 from tests.oci.faults import Faults, Order
@@ -157,6 +159,27 @@ def test_indexes_images_and_metadata_of_nobody_are_told_without_any(
     found = sorted(_found(run(registries, repository(place))), key=lambda one: str(one.reference))
     assert [(one.reference.tag, one.document["metadata"]) for one in found] == [("image", None), ("index", None)]
     assert found[1].document["artifact_type"] is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": "\\ud800"}', "[" * 100_000, '{"a": ' * 900 + "1" + "}" * 900, '{"a": 1' + "0" * 5000 + "}", "{'no': json}"],
+    ids=["half a character", "lists without end", "deep", "a number without end", "no JSON"],
+)
+def test_odd_metadata_is_its_own_problem(registries: Registries, place: Reference, text: str) -> None:
+    push_models(registries, place, 0.5)
+    config = Layer.of(b"{}", "application/x-other")
+    odd = Manifest.make(config=config.descriptor, annotations={"name": "odd", "customProperties+json": text})
+    send_packed(registries, place.with_tag("odd"), Packed(odd, (config,)))
+    events = run(registries, repository(place))
+    assert "v0" in tags(events)
+    assert {str(place.with_tag("odd"))} == {str(one.reference) for one in events if _is_about(one, "odd")}
+    for one in _found(events):
+        json_line(one.document)
+
+
+def _is_about(event: Event, tag: str) -> bool:
+    return event.reference is not None and event.reference.tag == tag
 
 
 def test_a_reader_who_stops_ends_the_walk(registries: Registries, place: Reference, faulty: Faulty) -> None:
