@@ -10,12 +10,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fair_dagster.domain.errors import RefusedError, ServiceError
+from fair_dagster.oci.descriptors import Manifest
 from fair_dagster.oci.pulling import pull
 from fair_dagster.oci.pushing import Part, attach
-from fair_dagster.oci.references import Reference
+from fair_dagster.oci.references import Reference, referrers_tag
 from fair_dagster.oci.registry import Registries
 from fair_dagster.trust.bundles import BUNDLE_TYPE, make_bundle
-from fair_dagster.trust.signing import sign
+from fair_dagster.trust.provenance import Training, provenance_statement
+from fair_dagster.trust.signing import attest, sign
 from fair_dagster.trust.statements import files_of, signature_statement
 from fair_dagster.trust.verifying import check_content, check_folder, verify
 from tests.services.servers import RegistryServer
@@ -100,6 +102,32 @@ def test_a_bundle_that_was_moved_to_another_artifact_is_refused(
     lay_down(registries, second.pinned, make_bundle(statement, key.signing))
     told = refusal(registries, second.reference, key)
     assert f"it signs the manifest {first.digest}: it was moved here" in told
+
+
+def test_a_referrer_of_another_artifact_in_the_index_of_this_one_is_refused(
+    registries: Registries, push_model: PushModel, key: KeyPair
+) -> None:
+    """The index of referrers is a tag, which anybody may write who can push."""
+    first, second = push_model("v1", **{"model.onnx": b"good"}), push_model("v2", **{"model.onnx": b"bad"})
+    signed = sign(registries, first.reference, key.signing)
+    index = Manifest.make_index([registries.manifest(signed.referrer).descriptor])
+    registries.put_only(second.reference.with_tag(referrers_tag(second.digest)), index)
+    assert "its manifest refers to another artifact" in refusal(registries, second.reference, key)
+
+
+def test_an_attestation_of_one_artifact_does_not_count_beside_another(
+    registries: Registries, push_model: PushModel, key: KeyPair
+) -> None:
+    first, second = push_model("v1", **{"model.onnx": b"good"}), push_model("v2", **{"model.onnx": b"bad"})
+    statement = provenance_statement("town", first.manifest, Training({}, {}, (), "zenml:1"))
+    with pytest.raises(RefusedError, match="about something else"):
+        attest(registries, second.reference, key.signing, statement)
+    lay_down(registries, second.pinned, make_bundle(statement, key.signing))
+    sign(registries, second.reference, key.signing)
+    found = verify(registries, second.reference, key.trusted).require()
+    assert ["of another artifact" in one for one in found.ignored] == [True]
+    with pytest.raises(RefusedError, match="no provenance"):
+        found.require(provenance=True)
 
 
 def test_a_signature_of_files_alone_does_not_vouch_for_a_manifest(
@@ -241,8 +269,6 @@ def test_a_signature_by_the_plain_tool_is_read(key: KeyPair, tmp_path: Path) -> 
 
 
 def test_an_index_is_not_signed(registries: Registries, push_model: PushModel, key: KeyPair) -> None:
-    from fair_dagster.oci.descriptors import Manifest
-
     pushed = push_model()
     index = pushed.reference.with_tag("all")
     registries.put_manifest(index, Manifest.make_index([pushed.manifest.descriptor]))
