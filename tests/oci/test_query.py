@@ -57,6 +57,7 @@ def test_a_document_fits(text: str) -> None:
         "name > 3",
         "NOT name > 3",
         "name = missing",
+        "missing = gone",
         "name IN ('a', missing)",
         "customProperties.accuracy / 0 > 1",
         "customProperties = 1",
