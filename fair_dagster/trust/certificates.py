@@ -11,6 +11,7 @@ from fair_dagster.trust.keys import TrustedKey
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
+    from cryptography.x509.verification import ExtensionPolicy
 
 _LONGEST_CHAIN = 5
 
@@ -43,17 +44,46 @@ def issuer_of(chain: "Sequence[Certificate]", keys: Sequence[TrustedKey]) -> Tru
 
 
 def _verify(chain: "Sequence[Certificate]", authority: "Certificate") -> None:
-    from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store
+    from cryptography.x509 import BasicConstraints
+    from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
     verifier = (
         PolicyBuilder()
         .store(Store([authority]))
         .time(chain[0].not_valid_before_utc)
-        # Whom a certificate is for is asked by `_require_signing`; what an authority may do, by the rules of the web.
-        .extension_policies(ee_policy=ExtensionPolicy.permit_all(), ca_policy=ExtensionPolicy.webpki_defaults_ca())
+        .max_chain_depth(_LONGEST_CHAIN)
+        # Whom a certificate is for is asked by `_require_signing`.
+        .extension_policies(ee_policy=ExtensionPolicy.permit_all(), ca_policy=_authorities())
         .build_client_verifier()
     )
-    verifier.verify(chain[0], list(chain[1:]))
+    verified = verifier.verify(chain[0], list(chain[1:])).chain
+    for below, issuer in enumerate(verified[1:]):
+        limit = issuer.extensions.get_extension_for_class(BasicConstraints).value.path_length
+        if limit is not None and below > limit:
+            raise VerificationError(f"{issuer.subject.rfc4514_string()} may not have {below} authorities below it")
+
+
+def _authorities() -> "ExtensionPolicy":
+    """Who may issue: authorities, and where they say what their key is for, those that may sign certificates.
+
+    The rules of the web ask for more than `openssl req -x509` writes.
+    """
+    from cryptography.x509 import BasicConstraints, KeyUsage
+    from cryptography.x509.verification import Criticality, ExtensionPolicy
+
+    def is_authority(_policy: object, _certificate: object, found: BasicConstraints) -> None:
+        if not found.ca:
+            raise ValueError("it is no authority")
+
+    def may_issue(_policy: object, _certificate: object, found: KeyUsage | None) -> None:
+        if found is not None and not found.key_cert_sign:
+            raise ValueError("its key may not sign certificates")
+
+    return (
+        ExtensionPolicy.permit_all()
+        .require_present(BasicConstraints, Criticality.AGNOSTIC, is_authority)
+        .may_be_present(KeyUsage, Criticality.AGNOSTIC, may_issue)
+    )
 
 
 def _require_signing(certificate: "Certificate") -> None:

@@ -69,13 +69,19 @@ def test_a_public_key_signs_nothing(key: KeyPair) -> None:
 class Authority:
     """A certificate authority in files."""
 
-    def __init__(self, folder: Path, make_key: MakeKey, name: str = "authority") -> None:
+    def __init__(
+        self, folder: Path, make_key: MakeKey, name: str = "authority", usage: x509.KeyUsage | None = None
+    ) -> None:
         self.pair = make_key(name)
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.key = load_pem_private_key(self.pair.private.read_bytes(), None)
         self.path = folder / f"{name}.crt"
         self.folder = folder
-        self._write(self.path, self._builder(self.name, self.key.public_key(), ca=True))
+        self.usage = usage
+        self.write_root()
+
+    def write_root(self, limit: int | None = None) -> None:
+        self._write(self.path, self._builder(self.name, self.key.public_key(), ca=True, limit=limit))
 
     def issue(self, pair: KeyPair, name: str, *, signs: bool = True, ca: bool = False, ended: bool = False) -> Path:
         public = load_pem_private_key(pair.private.read_bytes(), None).public_key()
@@ -87,35 +93,38 @@ class Authority:
         self._write(path, builder)
         return path
 
-    def _builder(self, subject: x509.Name, public: object, *, ca: bool, ended: bool = False) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, public: object, *, ca: bool, ended: bool = False, limit: int | None = None
+    ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         start = now - timedelta(days=60 if ca else 30)
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self.name).public_key(public)
         builder = builder.serial_number(x509.random_serial_number()).not_valid_before(start)
         builder = builder.not_valid_after(now + timedelta(days=-10 if ended else 10))
-        builder = builder.add_extension(x509.BasicConstraints(ca, None), critical=True)
+        builder = builder.add_extension(x509.BasicConstraints(ca, limit), critical=True)
         authority_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         builder = builder.add_extension(authority_id, critical=False)
         if ca:
             identifier = x509.SubjectKeyIdentifier.from_public_key(public)
             builder = builder.add_extension(identifier, critical=False)
-            builder = builder.add_extension(_usage(), critical=True)
+            if self.usage is not None:
+                builder = builder.add_extension(self.usage, critical=True)
         return builder
 
     def _write(self, path: Path, builder: x509.CertificateBuilder) -> None:
         path.write_bytes(builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
 
-def _usage() -> x509.KeyUsage:
+def usage(*, issues: bool) -> x509.KeyUsage:
     no = dict.fromkeys(
         ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only"), False
     )
-    return x509.KeyUsage(digital_signature=False, key_cert_sign=True, crl_sign=True, decipher_only=False, **no)
+    return x509.KeyUsage(digital_signature=False, key_cert_sign=issues, crl_sign=True, decipher_only=False, **no)
 
 
-@pytest.fixture
-def authority(tmp_path: Path, make_key: MakeKey) -> Authority:
-    return Authority(tmp_path, make_key)
+@pytest.fixture(params=[True, False], ids=["with key usage", "as openssl writes it"])
+def authority(tmp_path: Path, make_key: MakeKey, request: pytest.FixtureRequest) -> Authority:
+    return Authority(tmp_path, make_key, usage=usage(issues=True) if request.param else None)
 
 
 def test_a_certificate_of_a_trusted_authority_says_who_signed(authority: Authority, key: KeyPair) -> None:
@@ -164,6 +173,30 @@ def test_a_leaf_is_no_authority(authority: Authority, key: KeyPair, make_key: Ma
         Bundle.parse(make_bundle(STATEMENT, load_signing_key(thief.private, certificates=chain))).verify(
             load_trusted([authority.path])
         )
+
+
+def test_an_authority_whose_key_may_not_issue_is_none(key: KeyPair, make_key: MakeKey, tmp_path: Path) -> None:
+    other = Authority(tmp_path, make_key, usage=usage(issues=False))
+    signing = load_signing_key(key.private, certificates=[other.issue(key, "mapper")])
+    with pytest.raises(ValueError, match="may not sign certificates"):
+        Bundle.parse(make_bundle(STATEMENT, signing)).verify(load_trusted([other.path]))
+
+
+@pytest.mark.parametrize("limit", [None, 0])
+def test_an_authority_below_another_counts_as_far_as_that_one_allows(
+    authority: Authority, key: KeyPair, make_key: MakeKey, tmp_path: Path, limit: int | None
+) -> None:
+    below = Authority(tmp_path, make_key, "below")
+    middle = authority.issue(below.pair, "below", ca=True)
+    chain = [below.issue(key, "mapper"), middle]
+    if limit is not None:
+        authority.write_root(limit)
+    signed = Bundle.parse(make_bundle(STATEMENT, load_signing_key(key.private, certificates=chain)))
+    if limit is None:
+        assert signed.verify(load_trusted([authority.path]))[0].name == "CN=mapper by authority"
+    else:
+        with pytest.raises(ValueError, match="issued by nobody trusted"):
+            signed.verify(load_trusted([authority.path]))
 
 
 def test_a_signature_outlives_its_certificate(authority: Authority, key: KeyPair) -> None:
