@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = (Column("artifact", whole=True), Column("name"), Column("size", right=True), Column("digest"))
 _SHORT = 19
+_TOLD = 20
+"""Failures on stderr: a registry that refuses every one of 10,000 tags would push everything else out of sight."""
 
 Fields = Mapping[str, Any]
 
@@ -56,15 +58,17 @@ def crawl(  # noqa: PLR0917
     from fair_dagster.oci.crawl import Target
 
     question = _question(condition, **asked)
-    aims = [Target.parse(one) for one in targets]
+    aims = list(dict.fromkeys(Target.parse(one) for one in targets))
     if not aims and not from_index:
         raise click.UsageError("name a registry, a repository or an artifact; without one only --from-index answers")
     if from_index and keep:
         raise click.UsageError("--index asks registries, and --from-index does not: give one of them")
     with closing(_events(session, aims, keep, from_index, hidden)) as events, watched(session.out, "Crawling") as show:
         failures = _answer(session, question, _watched(events, show))
-    for failure in failures:
+    for failure in failures[:_TOLD]:
         session.out.remark(cell(f"{failure.where}: {failure.problem}"))
+    if len(failures) > _TOLD:
+        session.out.remark(f"and {len(failures) - _TOLD:,} more that could not be read; --json tells each")
     for name in question.unseen():
         session.out.remark(f"no artifact has a field {name!r}")
     if failures:

@@ -89,11 +89,12 @@ def build_image(
     """
     model = look(registries, source.at(registries.image_manifest(source).digest))
     model = replace(model, reference=source)
-    _require(model, target, platforms)
+    recipe = Recipe(kind, model.manifest.descriptor, model.metadata or ModelMetadata(), user)
+    _require(model, target, platforms, recipe)
     bases = dict.fromkeys(platforms, FoundBase())
     if kind == "modelcar":
         bases = find_bases(registries, base, platforms)
-    work = _Build(registries, model, target, Recipe(kind, model.manifest.descriptor, _said(model), user))
+    work = _Build(registries, model, target, recipe)
     layers = work.model_layers(progress)
     manifests = {platform: work.image(platform, bases[platform], layers, len(platforms) == 1) for platform in platforms}
     if len(platforms) == 1:
@@ -104,10 +105,10 @@ def build_image(
     return Built(target, model.pinned, written, manifests, sum(layer.descriptor.size for layer in layers))
 
 
-def _require(model: Artifact, target: Reference, platforms: Sequence[Platform]) -> None:
+def _require(model: Artifact, target: Reference, platforms: Sequence[Platform], recipe: Recipe) -> None:
     distinct = dict.fromkeys((file_title(layer), layer.digest) for layer in model.manifest.layers)
     titles = [title for title, _ in distinct]
-    problems = title_problems(titles)
+    problems = [*recipe.problems(), *title_problems(titles)]
     if model.manifest.config.media_type in IMAGE_CONFIGS:
         problems.append("it is an image already, and no model")
     elif _NOTES.issuperset(titles):
@@ -121,10 +122,6 @@ def _require(model: Artifact, target: Reference, platforms: Sequence[Platform]) 
         problems.append("the platforms have to be different ones, and one at least")
     if problems:
         raise RefusedError(f"image of {model.reference}", problems)
-
-
-def _said(model: Artifact) -> ModelMetadata:
-    return model.metadata or ModelMetadata()
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ _STANDARD = "org.opencontainers.image."
 _EPOCH = "1970-01-01T00:00:00Z"
 _ALIVE = ("sh", "-c", "sleep infinity")
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?")
 _PLATFORM = re.compile(r"(?P<os>[a-z0-9]+)/(?P<architecture>[a-z0-9_]+)(?:/(?P<variant>[a-z0-9.]+))?")
 _LAYERS = {
     "application/vnd.docker.image.rootfs.diff.tar": LAYER_TYPE,
@@ -148,6 +149,11 @@ class Recipe:
     model: Descriptor
     metadata: ModelMetadata = field(default_factory=ModelMetadata)
     user: str = USER
+
+    def problems(self) -> list[str]:
+        """Why there can be no such image."""
+        is_user = _USER.fullmatch(self.user) is not None
+        return [] if is_user else [f"user {self.user!r} is no user or user:group, like 1000:0"]
 
     def annotations(self) -> dict[str, str]:
         """What the image and its index say of themselves."""

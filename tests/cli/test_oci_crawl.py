@@ -83,6 +83,13 @@ def test_what_cannot_be_read_is_told_beside_what_can(call: Call, place: str) -> 
     assert f"{place}/none: " in done.stderr
 
 
+def test_of_very_many_failures_people_are_told_a_few(call: Call, place: str) -> None:
+    missing = [f"{place}/none{number}" for number in range(25)]
+    done = call("oci", "crawl", *missing, missing[0])
+    assert len(done.stderr.splitlines()) == 21
+    assert "and 5 more" in done.stderr
+
+
 def test_what_a_stranger_has_written_does_not_move_the_cursor(call: Call, place: str, tmp_path: Path) -> None:
     call("oci", "push", f"{place}:bad", str(tmp_path / "model.onnx"), "--name", "\x1b[2J\rgone")
     done = call("oci", "crawl", f"{place}:bad")

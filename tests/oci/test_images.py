@@ -72,7 +72,7 @@ def test_a_modelcar_holds_the_model_and_what_kserve_calls(modelcar: Built, reade
 
     if os.geteuid() == 0:
         script = f"{INIT} && sleep 0 && ln -sf /proc/$$/root/models /mnt"
-        command = ["/usr/sbin/chroot", "--userspec=1010:0", root, "/bin/sh", "-c", script]
+        command = ["/usr/sbin/chroot", "--userspec=1010:0", str(root), "/bin/sh", "-c", script]
         said = subprocess.run(command, env={"PATH": "/bin"}, capture_output=True, text=True, check=False)
         assert said.stdout.strip() == "valid"
         # Nobody but root may write there: every program was found, and the system has refused.
@@ -183,6 +183,8 @@ def test_an_index_or_an_unsafe_title_or_the_models_own_tag_is_refused(
     with pytest.raises(RefusedError, match="would replace the model"):
         build_image(registries, model.reference, model.reference, kind="data")
     push_image(docker_registry.url, place.repository, "index", index=True)
+    with pytest.raises(RefusedError, match="is no user or user:group"):
+        build_image(registries, model.reference, place.with_tag("image"), user="root;")
     image = data_image(registries, model)
     with pytest.raises(RefusedError, match="an image already"):
         build_image(registries, image.reference, place.with_tag("image"), kind="data")
