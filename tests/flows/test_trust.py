@@ -231,7 +231,9 @@ class FakeRuns:
 def test_provenance_tells_what_a_model_was_made_from(
     installation: Installation, key: KeyPair, registries: Registries, push_version: PushVersion
 ) -> None:
-    from in_toto_attestation.predicates.provenance.v1 import provenance_pb2  # noqa: F401 - the package is there
+    from google.protobuf.json_format import ParseDict
+    from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
+    from in_toto_attestation.v1 import statement_pb2
     from in_toto_attestation.v1.statement import Statement
 
     version = installation.trained(epochs=3)
@@ -243,10 +245,9 @@ def test_provenance_tells_what_a_model_was_made_from(
     installation.services.__dict__["zenml_runs"] = FakeRuns()
     statement = statement_of(installation.services, registries, pushed.reference, version.id)
 
-    from google.protobuf.json_format import ParseDict
-    from in_toto_attestation.v1 import statement_pb2
-
+    # As the authors of the forms read them: an unknown field or a value of another kind is an error.
     Statement.copy_from_pb(ParseDict(statement, statement_pb2.Statement())).validate()
+    ParseDict(statement["predicate"], provenance_pb2.Provenance())
     definition = statement["predicate"]["buildDefinition"]
     assert definition["externalParameters"]["overrides"] == {"epochs": 3}
     assert definition["externalParameters"]["base_model"] == MODEL
