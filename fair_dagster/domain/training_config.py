@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fair_dagster.domain import hyperparameters, items
+from fair_dagster.domain.artifacts import told_by_href
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.images import image_of, is_image
@@ -16,6 +17,8 @@ from fair_dagster.domain.slugs import version_id
 
 Config = dict[str, Any]
 EXTRA = "fair"
+INPUTS = "inputs"
+"""What items say of size and checksum of the inputs, by address: below ``EXTRA``."""
 
 
 def training_config(
@@ -68,7 +71,13 @@ def training_config(
             f"base-model:{version_id(request.base_model, request.base_model_version)}",
             f"dataset:{version_id(request.dataset, request.dataset_version)}",
         ],
-        "extra": {EXTRA: {"entrypoint": f"{module}:training_pipeline", "pickle": items.is_pickle(weights[1])}},
+        "extra": {
+            EXTRA: {
+                "entrypoint": f"{module}:training_pipeline",
+                "pickle": items.is_pickle(weights[1]),
+                INPUTS: {href: told.fields() for href, told in told_by_href((weights[1], chips, labels)).items()},
+            }
+        },
     }
     if docker := docker_settings(base_model, items.TRAINING):
         config["settings"] = {"docker": docker}

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from fair_dagster.domain.artifacts import Told, told_by_href
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.oci_assets import SCHEME
 from fair_dagster.domain.urls import has_credentials, redacted
@@ -48,13 +49,12 @@ def href_problems(services: Services, href: str, what: str, *, folder: bool = Fa
     return []
 
 
-def checksums_of(items: Iterable[Item]) -> dict[str, str]:
-    """What ``items`` say of the checksums of their assets, by href."""
-    assets = (asset for item in items for asset in item.get("assets", {}).values())
-    return {str(one["href"]): str(one["file:checksum"]) for one in assets if "href" in one and "file:checksum" in one}
+def told_by(items: Iterable[Item]) -> dict[str, Told]:
+    """What ``items`` say of size and checksum of their assets, by href."""
+    return told_by_href(asset for item in items for asset in item.get("assets", {}).values())
 
 
-def local_path(services: Services, href: str, checksums: Mapping[str, str]) -> str:
+def local_path(services: Services, href: str, told: Mapping[str, Told]) -> str:
     """The path of a copy of ``href`` on this machine; as it is where it lies here already.
 
     Raises:
@@ -63,30 +63,30 @@ def local_path(services: Services, href: str, checksums: Mapping[str, str]) -> s
     if "://" not in href:
         return href
     if href.startswith(SCHEME):
-        return str(oci_files.local_file(services, href, checksums.get(href)))
+        return str(oci_files.local_file(services, href, told.get(href, Told()).checksum))
     from fair_dagster.storage.cache import local_copy
 
-    return str(local_copy(services.settings, services.artifacts, href, checksums.get(href)))
+    return str(local_copy(services.settings, services.artifacts, href, told.get(href, Told())))
 
 
 def local_config(
-    services: Services, config_path: Path, place: Sequence[str], names: Iterable[str], checksums: Mapping[str, str]
+    services: Services, config_path: Path, place: Sequence[str], names: Iterable[str], told: Mapping[str, Told]
 ) -> Path:
     """A copy of a configuration whose addresses are local paths, beside it; itself where they are already.
 
     Args:
         place: the keys that lead to the mapping with the addresses.
         names: the keys of the addresses in it.
-        checksums: of what is fetched, by address.
+        told: what the items say of what is fetched, by address.
 
     Raises:
-        StorageError: something cannot be fetched, or the copy cannot be written.
+        StorageError: something cannot be fetched or is not what its item says, or the copy cannot be written.
     """
     config = yaml.safe_load(config_path.read_text())
     holder: dict[str, Any] = config
     for key in place:
         holder = holder[key]
-    found = {name: local_path(services, str(holder[name]), checksums) for name in names if holder.get(name)}
+    found = {name: local_path(services, str(holder[name]), told) for name in names if holder.get(name)}
     if all(holder[name] == path for name, path in found.items()):
         return config_path
     holder.update(found)

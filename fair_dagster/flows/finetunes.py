@@ -23,7 +23,7 @@ from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.allocations import CONFIG_FILE, RESULT_FILE, allocation_of, config_path, run_folder
 from fair_dagster.flows.code import changed_since_registration, code_folder, code_problems
-from fair_dagster.flows.fetching import checksums_of, href_problems, local_config
+from fair_dagster.flows.fetching import href_problems, local_config, told_by
 from fair_dagster.flows.parcels import left_config
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.contract import check_folder
@@ -264,8 +264,8 @@ def training_command(services: Services, partition: str) -> tuple[list[str], Pat
         # Another machine has written it, which executed the step before.
         write_config(services, partition)
     config = yaml.safe_load((folder / CONFIG_FILE).read_text())
-    checksums = checksums_of(item for item in _parents(services, allocation.request) if item is not None)
-    path = local_config(services, folder / CONFIG_FILE, ("parameters",), ADDRESSES, checksums)
+    told = told_by(item for item in _parents(services, allocation.request) if item is not None)
+    path = local_config(services, folder / CONFIG_FILE, ("parameters",), ADDRESSES, told)
     command = [
         *(sys.executable, "-m", "fair_dagster.pipelines.runner", "train"),
         *("--config", str(path), "--addresses", str(folder / CONFIG_FILE)),

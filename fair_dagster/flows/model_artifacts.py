@@ -15,7 +15,7 @@ from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.local_items import CONFIG_ASSET
 from fair_dagster.domain.model_artifacts import described, model_card, travelling_item
-from fair_dagster.flows.fetching import checksums_of, href_problems, local_path
+from fair_dagster.flows.fetching import href_problems, local_path, told_by
 from fair_dagster.flows.items import find
 from fair_dagster.flows.services import Services
 
@@ -90,9 +90,9 @@ def _files(services: Services, item: Item) -> "dict[str, list[Part]]":
         problems += href_problems(services, str(asset["href"]), f"asset {key}")
     if problems:
         raise RefusedError(f"push of {item['id']}", problems)
-    checksums = checksums_of([item])
+    told = told_by([item])
     return {
-        key: _parts(Path(local_path(services, str(asset["href"]), checksums)), _title(asset), media_type)
+        key: _parts(Path(local_path(services, str(asset["href"]), told)), _title(asset), media_type)
         for key, (asset, media_type) in found.items()
     }
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from fair_dagster.domain.artifacts import multihash
+from fair_dagster.domain.artifacts import Told, multihash
 from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, StorageError
 from fair_dagster.domain.oci_assets import SCHEME
 from fair_dagster.flows.services import Services
@@ -71,7 +71,7 @@ def local_file(
             raise StorageError(f"{href} cannot be fetched: {error}") from error
         return multihash(layer.hex)
 
-    return kept_copy(services.settings, href, checksum, fetch, PurePosixPath(split_href(href)[1]).name)
+    return kept_copy(services.settings, href, Told(checksum=checksum), fetch, PurePosixPath(split_href(href)[1]).name)
 
 
 def layer_titled(registries: "Registries", reference: Reference, title: str) -> "Descriptor":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from fair_dagster.domain import items
-from fair_dagster.domain.artifacts import multihash
+from fair_dagster.domain.artifacts import Told, multihash
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import NotFoundError, RefusedError, StorageError
 from fair_dagster.domain.training_config import prediction_config
@@ -167,8 +167,8 @@ def with_local_model(services: Services, prediction: Prediction) -> Prediction:
     """
     config = yaml.safe_load(prediction.config_path.read_text())
     checksum = config.get("model_checksum")
-    checksums = {str(config["model_uri"]): str(checksum)} if checksum else {}
-    path = local_config(services, prediction.config_path, (), ("model_uri",), checksums)
+    told = {str(config["model_uri"]): Told(checksum=str(checksum))} if checksum else {}
+    path = local_config(services, prediction.config_path, (), ("model_uri",), told)
     return replace(prediction, config_path=path)
 
 

@@ -1,21 +1,28 @@
 """Where a step reads its chips, labels and weights, on whichever machine it runs.
 
 On a stack that runs steps here the system has fetched them before, and names local copies. On others a step is given
-the addresses, and fetches by ``local_input``. What is fetched how stands in ``storage``.
+the addresses, and fetches by ``local_input``, which refuses what is not what the items say. What is fetched how stands
+in ``storage``.
 """
 
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from fair_dagster.domain.artifacts import Told
 from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.training_config import EXTRA, INPUTS
 from fair_dagster.settings import Settings
 
 HERE = "local"
 """The flavor of the orchestrator that runs the steps in the process that starts the training."""
 ADDRESSES = ("base_model_weights", "dataset_chips", "dataset_labels")
 """Parameters of a training pipeline that name what it reads."""
+INPUTS_VARIABLE = "FAIR_INPUTS"
+"""What the items say of a run's inputs, as JSON: set by whoever starts steps on other machines."""
 _FETCHING = ("artifacts", "artifacts_url", "s3_endpoint", "s3_region", "s3_path_style")
 _LIMITS = ("fetch_max_bytes", "fetch_seconds", "fetch_private")
 
@@ -26,8 +33,8 @@ def local_input(location: str) -> Path:
     Copies are kept under ``FAIR_HOME/cache``. Settings and credentials are those of this process.
 
     Raises:
-        RefusedError: it is another URL.
-        StorageError: it cannot be fetched.
+        RefusedError: it is another URL, or what the items say was handed on damaged.
+        StorageError: it cannot be fetched, or is not what its item says.
     """
     parts = urlsplit(location)
     if "://" not in location:
@@ -40,15 +47,29 @@ def local_input(location: str) -> Path:
     from fair_dagster.storage.store import open_artifacts
 
     settings = Settings()
-    return local_copy(settings, open_artifacts(settings), location)
+    return local_copy(settings, open_artifacts(settings), location, _told(location))
 
 
-def step_environment(settings: Settings) -> dict[str, str]:
-    """What ``local_input`` needs to know on another machine; credentials are the stack's to give."""
+def _told(location: str) -> Told:
+    try:
+        return Told.of(json.loads(os.environ.get(INPUTS_VARIABLE) or "{}").get(location, {}))
+    except (ValueError, AttributeError) as error:
+        problem = "it is set for a run, and is no JSON object by address: leave it unset in images and pods"
+        raise RefusedError(INPUTS_VARIABLE, [problem]) from error
+
+
+def step_environment(settings: Settings, config: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """What ``local_input`` needs to know on another machine; credentials are the stack's to give.
+
+    Args:
+        config: the training configuration, whose inputs are verified by what it says of them.
+    """
     names = {f"FAIR_{name.upper()}" for name in _FETCHING + _LIMITS}
     if "://" not in settings.artifacts:
         names -= {"FAIR_ARTIFACTS", "FAIR_ARTIFACTS_URL"}  # A folder of this machine.
-    return {name: value for name, value in settings.environment().items() if name in names}
+    environment = {name: value for name, value in settings.environment().items() if name in names}
+    inputs = (config or {}).get("extra", {}).get(EXTRA, {}).get(INPUTS)
+    return environment | ({INPUTS_VARIABLE: json.dumps(inputs)} if inputs else {})
 
 
 def require_reachable(config: Mapping[str, Any], stack: str) -> None:

@@ -96,8 +96,10 @@ class Training:
         outlast(client.zen_store)
         options: dict[str, Any] = {"config_path": str(self._config)}
         if client.active_stack.orchestrator.flavor != HERE:
-            require_reachable(read_mapping(self._addresses), client.active_stack.name)
-            options = {"config_path": str(self._addresses), "environment": step_environment(self._settings)}
+            addressed = read_mapping(self._addresses)
+            require_reachable(addressed, client.active_stack.name)
+            environment = step_environment(self._settings, addressed)
+            options = {"config_path": str(self._addresses), "environment": environment}
         try:
             pipeline.with_options(**options, run_name=template)()
         except Exception as error:

@@ -4,6 +4,7 @@ The note is written last. A folder with a note that fits what is listed is whole
 instead of reading all of it. Nothing here talks to a server.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -73,6 +74,12 @@ def manifest_key(key: str) -> str:
     """Where the note of ``key`` stands: beside it, hidden."""
     path = PurePosixPath(key)
     return str(path.with_name(f".{path.name}.manifest.json"))
+
+
+def state_of(listed: Mapping[str, StoredFile]) -> str:
+    """A digest of the names, sizes and ETags of an artifact's objects: another one after each write."""
+    rows = [(name, file.size, file.etag) for name, file in sorted(listed.items())]
+    return hashlib.sha256(orjson.dumps(rows)).hexdigest()
 
 
 def is_hidden(parts: Sequence[str]) -> bool:

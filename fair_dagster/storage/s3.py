@@ -6,16 +6,17 @@ How bytes travel stands in ``s3_transfer``, what the notes say in ``manifests``,
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from fair_dagster.domain.artifacts import PublishedArtifact, multihash
-from fair_dagster.domain.errors import StorageError
+from fair_dagster.domain.errors import StorageError, StoreAwayError
 from fair_dagster.storage import s3_transfer
 from fair_dagster.storage.local import describe, files_of
-from fair_dagster.storage.manifests import Manifest, StoredFile, is_hidden, is_relative, load, manifest_key
-from fair_dagster.storage.s3_client import ABSENT, error_code, s3_errors
+from fair_dagster.storage.manifests import Manifest, StoredFile, is_hidden, is_relative, load, manifest_key, state_of
+from fair_dagster.storage.s3_client import ABSENT, error_code, is_denied, s3_errors
 from fair_dagster.storage.s3_transfer import Place
 from fair_dagster.storage.store import Seen, Unfinished, checked_key, key_below, url_of
 
@@ -34,13 +35,15 @@ class S3Artifacts:
     Args:
         client: boto3's.
         base: URL under which the same objects can be read by everybody; empty when there is none.
+        is_foreign: somebody else keeps the bucket, and may show its artifacts and nothing beside them.
     """
 
-    def __init__(self, client: Any, bucket: str, prefix: str = "", base: str = "") -> None:
+    def __init__(self, client: Any, bucket: str, prefix: str = "", base: str = "", *, is_foreign: bool = False) -> None:
         self._client = client
         self._bucket = bucket
         self._root = f"{prefix}/" if prefix else ""
         self._base = base
+        self._is_foreign = is_foreign
 
     def href(self, key: str) -> str:
         return url_of(self._base, checked_key(key)) if self._base else self.place(key)
@@ -126,7 +129,9 @@ class S3Artifacts:
         listed = self._listed(key)
         if not listed:
             return None
-        noted = Manifest({}) if read else self._manifest(key)
+        noted = Manifest({}) if read else self._noted(key)
+        if not read and not noted.files:
+            return Seen(sum(file.size for file in listed.values()), state=state_of(listed))
         with s3_errors(self._client, f"read {self.place(key)}", self._bucket):
 
             def one(name: str) -> tuple[str, str]:
@@ -134,7 +139,7 @@ class S3Artifacts:
                 return name, s3_transfer.sha256_of(place, listed[name])
 
             fresh = dict(_each(noted.unread(listed), one))
-        return noted.with_checksums(listed, fresh).seen
+        return replace(noted.with_checksums(listed, fresh).seen, state=state_of(listed))
 
     def remove(self, prefix: str) -> None:
         prefix = checked_key(prefix)
@@ -194,6 +199,18 @@ class S3Artifacts:
 
     def _manifest(self, key: str) -> Manifest:
         return load(self.read(manifest_key(checked_key(key))))
+
+    def _noted(self, key: str) -> Manifest:
+        """The note as far as it may be read: to whoever may not list, S3 refuses what is not there."""
+        from botocore.exceptions import ClientError
+
+        try:
+            return self._manifest(key)
+        except StoreAwayError as error:
+            cause = error.__cause__
+            if self._is_foreign and isinstance(cause, ClientError) and is_denied(cause):
+                return Manifest({})
+            raise
 
     def _listed(self, key: str) -> dict[str, StoredFile]:
         with s3_errors(self._client, f"list {self.place(key)}", self._bucket):

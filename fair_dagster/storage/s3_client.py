@@ -31,9 +31,11 @@ class ArtifactsS3(S3Resource):
     """dagster-aws's resource with what S3 servers other than AWS need, and with limits of time."""
 
     path_style: bool = Field(default=False, description="Name the bucket in the path, not in the host.")
+    may_be_public: bool = Field(default=False, description="Without credentials, ask as everybody may.")
 
     def get_client(self) -> Any:
         import boto3
+        from botocore import UNSIGNED
         from botocore.config import Config
         from dagster_aws.utils import construct_boto_client_retry_config
 
@@ -51,7 +53,10 @@ class ArtifactsS3(S3Resource):
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        client = boto3.session.Session(profile_name=self.profile_name).client(
+        session = boto3.session.Session(profile_name=self.profile_name)
+        if self.may_be_public and session.get_credentials() is None:
+            config = config.merge(Config(signature_version=UNSIGNED))
+        client = session.client(
             "s3",
             region_name=self.region_name,
             endpoint_url=self.endpoint_url,
@@ -66,8 +71,11 @@ class ArtifactsS3(S3Resource):
         return client
 
 
-def open_client(settings: Settings) -> Any:
+def open_client(settings: Settings, *, is_foreign: bool = False) -> Any:
     """A client as the ``FAIR_S3_*`` settings say; nothing is connected yet.
+
+    Args:
+        is_foreign: it is for buckets that somebody else keeps, who may show them to everybody.
 
     Raises:
         StorageError: the endpoint is no URL, or a profile is named that is not configured.
@@ -80,6 +88,7 @@ def open_client(settings: Settings) -> Any:
             region_name=settings.s3_region or None,
             path_style=settings.s3_path_style,
             max_attempts=ATTEMPTS,
+            may_be_public=is_foreign,
         ).get_client()
     except (BotoCoreError, ValueError) as error:
         raise StorageError(f"FAIR_S3_ENDPOINT or AWS_* cannot be used: {redacted(str(error))}") from error
@@ -124,15 +133,17 @@ def error_code(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def is_denied(error: Any) -> bool:
+    """Whether a ``ClientError`` says that the credentials, or nobody's, may not do this."""
+    return error_code(error) in _DENIED
+
+
 def _answered(client: Any, error: Any, bucket: str) -> str:
     code, server = error_code(error), _server(client)
     if code == "NoSuchBucket":
         return f"{server} has no bucket {bucket!r}: make it, or correct FAIR_ARTIFACTS"
     if code in _DENIED:
-        return (
-            f"{server} refuses ({code}): check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they may list, "
-            f"read, write and delete in {bucket!r}"
-        )
+        return f"{server} refuses ({code}): {_on_denial(client, bucket)}"
     if code == "RequestTimeTooSkewed":
         return f"the clocks of this machine and of {server} differ too much: set them by NTP"
     if code in _FULL:
@@ -140,6 +151,20 @@ def _answered(client: Any, error: Any, bucket: str) -> str:
     message = str(error.response.get("Error", {}).get("Message", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
     return f"{server} answered {status} {code}: {redacted(message)}".rstrip(": ")
+
+
+def _on_denial(client: Any, bucket: str) -> str:
+    from botocore import UNSIGNED
+
+    if client.meta.config.signature_version is UNSIGNED:
+        return (
+            f"there are no credentials, and {bucket!r} is not public or does not hold it: correct the address, or set "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    return (
+        f"check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they may list and read in {bucket!r}, and write "
+        "and delete where artifacts are kept"
+    )
 
 
 def _unanswered(client: Any, error: Exception) -> str:

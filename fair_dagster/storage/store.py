@@ -5,7 +5,7 @@ in ``local`` and ``s3``; which artifacts are published when is decided elsewhere
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -19,10 +19,14 @@ from fair_dagster.settings import Settings
 
 @dataclass(frozen=True)
 class Seen:
-    """An artifact as it was found: its bytes, and its checksum (a hex multihash) where that could be told."""
+    """An artifact as it was found: its bytes, and its checksum (a hex multihash) where that could be told.
+
+    ``state`` is another text after each write, where the place can tell that without reading; empty where it cannot.
+    """
 
     size: int
     checksum: str | None = None
+    state: str = field(default="", compare=False)
 
     def is_as(self, told: PublishedArtifact) -> bool:
         return (self.size, self.checksum) == (told.size, told.checksum)
@@ -90,7 +94,7 @@ class ArtifactStore(Protocol):
 
         Args:
             read: read all of it. Without, the checksum is what the place knows of it: none at all, or the one that it
-                noted when the artifact was published, of objects that have not been written since.
+                noted when the artifact was published. Only what was written since that note is read.
         """
         ...
 
@@ -131,11 +135,19 @@ def open_artifacts(settings: Settings) -> ArtifactStore:
 
 
 def open_bucket(settings: Settings, bucket: str, prefix: str = "", base: str = "") -> ArtifactStore:
-    """A bucket of the S3 server that the settings name, which need not be the artifact store's."""
+    """A bucket of the S3 server that the settings name."""
     from fair_dagster.storage.s3 import S3Artifacts
     from fair_dagster.storage.s3_client import open_client
 
     return S3Artifacts(open_client(settings), bucket, prefix, base)
+
+
+def open_foreign_bucket(settings: Settings, bucket: str) -> ArtifactStore:
+    """A bucket of that server which somebody else keeps, to be read; without credentials, as everybody may."""
+    from fair_dagster.storage.s3 import S3Artifacts
+    from fair_dagster.storage.s3_client import open_client
+
+    return S3Artifacts(open_client(settings, is_foreign=True), bucket, is_foreign=True)
 
 
 def public_base(url: str) -> str:

@@ -91,12 +91,16 @@ def test_the_local_item_carries_what_prediction_and_retraining_need() -> None:
 
 def test_a_training_config_is_a_zenml_run_configuration() -> None:
     request = finetune_request(overrides={"epochs": 2})
-    config = training_config(request, 3, base_model(), dataset())
+    data = dataset()
+    told = {"file:size": 7, "file:checksum": "1220ab"}
+    data["assets"]["labels"] |= told
+    config = training_config(request, 3, base_model(), data)
 
     assert config["model"] == {"name": "ramp-nepal", "version": 3}
     assert config["parameters"]["hyperparameters"]["epochs"] == 2
     assert config["parameters"]["num_classes"] == 2
     assert config["extra"]["fair"]["entrypoint"] == "models.ramp.pipeline:training_pipeline"
+    assert config["extra"]["fair"]["inputs"] == {config["parameters"]["dataset_labels"]: told}
     assert "settings" not in config
     assert config["steps"]["evaluate_model"]["parameters"] == {"class_names": ["background", "building"]}
 

@@ -1,25 +1,28 @@
 """What a step on another machine reads, and what is refused before it is started there."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.errors import RefusedError, StorageError
 from fair_dagster.pipelines import training as training_module
 from fair_dagster.pipelines.client import open_client
 from fair_dagster.pipelines.inputs import local_input, require_reachable, step_environment
 from fair_dagster.pipelines.training import Training
 from fair_dagster.settings import Settings
+from fair_dagster.storage.local import describe, describe_content
 from fair_dagster.storage.store import open_bucket
 
-S3 = {
+S3: dict[str, Any] = {
     "parameters": {
         "base_model_weights": "https://models.example.org/w.skops",
         "dataset_chips": "s3://towns/chips",
         "dataset_labels": "s3://towns/labels.geojson",
-    }
+    },
+    "extra": {"fair": {"inputs": {"s3://towns/labels.geojson": {"file:size": 7, "file:checksum": "1220ab"}}}},
 }
 LOCAL = {"parameters": {name: f"/home/fair/{name}" for name in S3["parameters"]}}
 
@@ -64,6 +67,7 @@ def test_steps_on_other_machines_are_given_addresses_and_where_to_fetch_them(beg
     assert options["environment"]["FAIR_S3_ENDPOINT"] == "http://s3:7070"
     assert options["environment"]["FAIR_ARTIFACTS"] == "s3://artifacts"
     assert "FAIR_HOME" not in options["environment"]
+    assert json.loads(options["environment"]["FAIR_INPUTS"]) == S3["extra"]["fair"]["inputs"]
 
 
 def test_steps_here_are_given_copies(begin: Any, tmp_path: Path) -> None:
@@ -98,7 +102,9 @@ def test_a_step_fetches_files_and_folders_of_a_bucket_by_the_environment_that_it
     (chips / "1.png").write_bytes(b"chip")
     open_bucket(sent, s3_bucket).publish(chips, "town/chips")
     monkeypatch.setenv("FAIR_HOME", str(tmp_path / "pod"))
-    for name, value in step_environment(sent).items():
+    told = describe(chips)
+    inputs = {f"s3://{s3_bucket}/town/chips": {"file:size": told.size, "file:checksum": told.checksum}}
+    for name, value in step_environment(sent, {"extra": {"fair": {"inputs": inputs}}}).items():
         monkeypatch.setenv(name, value)
     found = local_input(f"s3://{s3_bucket}/town/chips")
     assert found.is_relative_to(tmp_path / "pod")
@@ -107,3 +113,41 @@ def test_a_step_fetches_files_and_folders_of_a_bucket_by_the_environment_that_it
     assert local_input(str(chips)) == local_input(chips.as_uri()) == chips
     with pytest.raises(RefusedError, match="gs://x"):
         local_input("gs://x/y")
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        (
+            {"file:size": 4, "file:checksum": describe_content(b"else").checksum},
+            "has checksum 1220.*its item says 1220",
+        ),
+        ({"file:size": 5}, "has 4 bytes, and its item says 5"),
+    ],
+)
+def test_a_step_refuses_what_is_not_what_the_item_says(  # noqa: PLR0917
+    s3_server: Any,
+    s3_bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: dict[str, Any],
+    problem: str,
+) -> None:
+    """Somebody wrote over the weights after the process that submits the run had verified them."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret_key)
+    sent = Settings(home=tmp_path / "sender", s3_endpoint=s3_server.endpoint, s3_path_style=True)
+    s3_server.client().put_object(Bucket=s3_bucket, Key="w.bin", Body=b"chip")
+    address = f"s3://{s3_bucket}/w.bin"
+    monkeypatch.setenv("FAIR_HOME", str(tmp_path / "pod"))
+    for name, value in step_environment(sent, {"extra": {"fair": {"inputs": {address: said}}}}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StorageError, match=problem):
+        local_input(address)
+    assert not [path for path in (tmp_path / "pod").rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+def test_what_is_said_of_inputs_is_never_dropped_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAIR_INPUTS", "[]")
+    with pytest.raises(RefusedError, match="FAIR_INPUTS"):
+        local_input("s3://towns/labels.geojson")

@@ -16,6 +16,7 @@ class FaultyProxy(ThreadingHTTPServer):
         failing: answer 503 as long as it is set.
         damage_sent, damage_received: flip a bit in bodies that are this long or longer, of requests or answers.
         cut: break off so many answers with a long body in their middle.
+        denied: answer 403 where the path ends with it.
         hold: answer nothing as long as it is set.
         requests: method and path of each request.
     """
@@ -29,6 +30,7 @@ class FaultyProxy(ThreadingHTTPServer):
         self.hold = threading.Event()
         self.damage_sent = self.damage_received = 0
         self.cut = 0
+        self.denied = ""
         self.requests: list[str] = []
         self.failed = 0
 
@@ -53,6 +55,8 @@ class _Handler(BaseHTTPRequestHandler):
         if proxy.failing.is_set():
             proxy.failed += 1
             return self._answer(503, {}, b"")
+        if proxy.denied and self.path.split("?")[0].endswith(proxy.denied):
+            return self._answer(403, {}, b"")
         if proxy.damage_sent and len(body) >= proxy.damage_sent:
             body = _damaged(body)
         connection = http.client.HTTPConnection(proxy.target, timeout=60)
@@ -98,7 +102,7 @@ def _damaged(content: bytes) -> bytes:
 @contextmanager
 def faulty_proxy(target: str) -> Iterator[FaultyProxy]:
     proxy = FaultyProxy(target)
-    thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+    thread = threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield proxy

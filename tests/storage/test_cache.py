@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fair_dagster.domain.artifacts import Told
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.settings import Settings
 from fair_dagster.storage.cache import local_copy
@@ -17,6 +18,7 @@ from fair_dagster.storage.local import LocalArtifacts, describe_content
 
 WEIGHTS = b"weights" * 1000
 CHECKSUM = describe_content(WEIGHTS).checksum
+TOLD = Told(checksum=CHECKSUM)
 
 
 class _Files(BaseHTTPRequestHandler):
@@ -32,15 +34,15 @@ class _Files(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", "/circle")
             return self.end_headers()
-        if self.headers.get("If-None-Match") == '"1"':
+        if self.headers.get("If-None-Match") == self.server.etag:
             self.send_response(304)
             return self.end_headers()
         if self.path == "/gone":
             self.send_response(404)
             return self.end_headers()
         self.send_response(200)
-        self.send_header("ETag", '"1"')
-        self.send_header("Content-Length", str(len(WEIGHTS) + (5 if self.path == "/short" else 0)))
+        self.send_header("ETag", self.server.etag)
+        self.send_header("Content-Length", str(len(self.server.content) + (5 if self.path == "/short" else 0)))
         self.end_headers()
         if self.path == "/dripping":
             with suppress(OSError):
@@ -49,7 +51,8 @@ class _Files(BaseHTTPRequestHandler):
                     self.server.dripped += 1
                     threading.Event().wait(0.05)
             return None
-        self.wfile.write(WEIGHTS)
+        self.server.sent += 1
+        self.wfile.write(self.server.content)
         return None
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -60,8 +63,9 @@ class _Files(BaseHTTPRequestHandler):
 def _serving() -> Iterator[Any]:
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Files)
     server.asked = []
+    server.content, server.etag, server.sent = WEIGHTS, '"1"', 0
     server.dripped = 0
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield server
     finally:
@@ -97,7 +101,7 @@ def _kept(settings: Settings) -> list[str]:
 def test_a_file_with_a_checksum_is_fetched_once(
     server: Any, settings: Settings, store: LocalArtifacts, path: str
 ) -> None:
-    copies = {local_copy(settings, store, _url(server, path), CHECKSUM) for _ in range(2)}
+    copies = {local_copy(settings, store, _url(server, path), TOLD) for _ in range(2)}
 
     (copy,) = copies
     assert copy.read_bytes() == WEIGHTS
@@ -105,10 +109,10 @@ def test_a_file_with_a_checksum_is_fetched_once(
 
 
 def test_a_copy_that_was_damaged_is_fetched_again(server: Any, settings: Settings, store: LocalArtifacts) -> None:
-    copy = local_copy(settings, store, _url(server, "weights.bin"), CHECKSUM)
+    copy = local_copy(settings, store, _url(server, "weights.bin"), TOLD)
     copy.write_bytes(b"damaged")
 
-    assert local_copy(settings, store, _url(server, "weights.bin"), CHECKSUM).read_bytes() == WEIGHTS
+    assert local_copy(settings, store, _url(server, "weights.bin"), TOLD).read_bytes() == WEIGHTS
 
 
 def test_a_file_without_a_checksum_is_asked_for_again_and_sent_once(
@@ -117,13 +121,43 @@ def test_a_file_without_a_checksum_is_asked_for_again_and_sent_once(
     for _ in range(2):
         assert local_copy(settings, store, _url(server, "weights.bin")).read_bytes() == WEIGHTS
     assert len(server.asked) == 2
+    assert server.sent == 1
+
+
+def test_a_path_that_was_given_goes_on_holding_what_it_held(
+    server: Any, settings: Settings, store: LocalArtifacts
+) -> None:
+    given = local_copy(settings, store, _url(server, "weights.bin"))
+    server.content, server.etag = b"others", '"2"'
+
+    assert local_copy(settings, store, _url(server, "weights.bin")).read_bytes() == b"others"
+    assert given.read_bytes() == WEIGHTS
+
+
+def test_a_copy_without_a_checksum_that_was_damaged_is_fetched_again(
+    server: Any, settings: Settings, store: LocalArtifacts
+) -> None:
+    local_copy(settings, store, _url(server, "weights.bin")).write_bytes(b"damaged")
+    assert local_copy(settings, store, _url(server, "weights.bin")).read_bytes() == WEIGHTS
+
+
+def test_another_size_than_the_item_says_is_refused_and_not_kept(
+    server: Any, settings: Settings, store: LocalArtifacts
+) -> None:
+    for told in (Told(6999), Told(6999, CHECKSUM)):
+        with pytest.raises(StorageError, match="has 7,000 bytes, and its item says 6,999"):
+            local_copy(settings, store, _url(server, "weights.bin"), told)
+        assert _kept(settings) == []
+    local_copy(settings, store, _url(server, "weights.bin"), Told(7000))
+    with pytest.raises(StorageError, match="its item says 6,999"):
+        local_copy(settings, store, _url(server, "weights.bin"), Told(6999))
 
 
 def test_another_content_than_the_item_says_is_refused_and_not_kept(
     server: Any, settings: Settings, store: LocalArtifacts
 ) -> None:
     with pytest.raises(StorageError, match="its item says 1220"):
-        local_copy(settings, store, _url(server, "weights.bin"), "1220" + "0" * 64)
+        local_copy(settings, store, _url(server, "weights.bin"), Told(checksum="1220" + "0" * 64))
     assert _kept(settings) == []
 
 
@@ -135,26 +169,26 @@ def test_another_content_than_the_item_says_is_refused_and_not_kept(
         ("short", "cut short|peer closed connection"),
     ],
 )
-@pytest.mark.parametrize("checksum", [CHECKSUM, None])
+@pytest.mark.parametrize("told", [TOLD, Told()])
 def test_what_a_server_does_not_give_whole_is_not_kept(  # noqa: PLR0917
-    server: Any, settings: Settings, store: LocalArtifacts, path: str, reason: str, checksum: str | None
+    server: Any, settings: Settings, store: LocalArtifacts, path: str, reason: str, told: Told
 ) -> None:
     with pytest.raises(StorageError, match=reason):
-        local_copy(settings, store, _url(server, path), checksum)
+        local_copy(settings, store, _url(server, path), told)
     assert _kept(settings) == []
 
 
 def test_what_is_larger_than_allowed_is_not_fetched(server: Any, tmp_path: Path, store: LocalArtifacts) -> None:
     settings = Settings(home=tmp_path / "home", fetch_private=True, fetch_max_bytes=1000)
     with pytest.raises(StorageError, match=r"larger than FAIR_FETCH_MAX_BYTES \(1,000\)"):
-        local_copy(settings, store, _url(server, "weights.bin"), CHECKSUM)
+        local_copy(settings, store, _url(server, "weights.bin"), TOLD)
     assert _kept(settings) == []
 
 
 def test_a_server_that_drips_is_held_to_the_limit_of_time(server: Any, tmp_path: Path, store: LocalArtifacts) -> None:
     settings = Settings(home=tmp_path / "home", fetch_private=True, fetch_seconds=1)
     with pytest.raises(StorageError, match=r"took longer than FAIR_FETCH_SECONDS \(1\)"):
-        local_copy(settings, store, _url(server, "dripping"), CHECKSUM)
+        local_copy(settings, store, _url(server, "dripping"), TOLD)
     assert server.dripped < 400
     assert _kept(settings) == []
 
@@ -174,13 +208,13 @@ def test_addresses_that_no_item_may_lead_to_are_not_connected(
     tmp_path: Path, store: LocalArtifacts, href: str, reason: str
 ) -> None:
     with pytest.raises(StorageError, match=reason) as caught:
-        local_copy(Settings(home=tmp_path / "home"), store, href, CHECKSUM)
+        local_copy(Settings(home=tmp_path / "home"), store, href, TOLD)
     assert "secret" not in str(caught.value)
 
 
 def test_many_that_want_the_same_at_once_fetch_it_once(server: Any, settings: Settings, store: LocalArtifacts) -> None:
     with ThreadPoolExecutor(8) as pool:
-        copies = set(pool.map(lambda _: local_copy(settings, store, _url(server, "weights.bin"), CHECKSUM), range(8)))
+        copies = set(pool.map(lambda _: local_copy(settings, store, _url(server, "weights.bin"), TOLD), range(8)))
 
     assert len(copies) == 1
     assert len(server.asked) == 1

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fair_dagster.domain.artifacts import Told
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.settings import Settings
 from fair_dagster.storage import s3_client, s3_transfer
@@ -81,14 +82,14 @@ def test_what_is_damaged_on_its_way_back_is_not_used(
 
     store = bucket(s3_endpoint=proxy.url)
     published = store.publish(model, KEY)
-    settings = Settings(home=tmp_path / "home")
+    settings, told = Settings(home=tmp_path / "home"), Told(checksum=published.checksum)
     proxy.damage_received = 100_000
     with pytest.raises(StorageError, match="its item says"):
-        local_copy(settings, store, published.href, published.checksum)
+        local_copy(settings, store, published.href, told)
     assert not [path for path in settings.cache_path.rglob("*") if path.is_file() and path.name != ".lock"]
 
     proxy.damage_received = 0
-    assert local_copy(settings, store, published.href, published.checksum).read_bytes() == model.read_bytes()
+    assert local_copy(settings, store, published.href, told).read_bytes() == model.read_bytes()
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_was(
