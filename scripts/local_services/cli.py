@@ -12,6 +12,7 @@ from rich.table import Table
 from fair_dagster.domain.errors import FairError
 from fair_dagster.settings import Settings
 from scripts.local_services.home import Home
+from scripts.local_services.readers import install_readers
 from scripts.local_services.servers import SERVICES
 from scripts.local_services.supervisor import Status, Supervisor
 
@@ -83,11 +84,18 @@ def status(home: Home, names: Sequence[str], as_json: bool) -> None:
 
 @main.command(epilog=_NAMES)
 @click.argument("names", nargs=-1)
+@click.option("--tests", is_flag=True, help="Also what tests read servers with: skopeo, umoci, BusyBox.")
 @click.pass_obj
-def install(home: Home, names: Sequence[str]) -> None:
+def install(home: Home, names: Sequence[str], tests: bool) -> None:
     """Install the Debian packages that servers lack, and start nothing."""
     supervisor = _supervisor(home)
     missing = supervisor.install(supervisor.named(names))
+    if tests:
+        try:
+            home.make()
+            install_readers(supervisor.machine, home.log("apt"))
+        except FairError as error:
+            missing["tests"] = str(error)
     for name, reason in missing.items():
         click.echo(f"error: {name}: {reason}", err=True)
     if missing:

@@ -14,24 +14,19 @@ from typing import Any
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.oci.references import Reference
 from scripts.local_services.machine import Machine
+from scripts.local_services.readers import install_readers, reader
 from tests.services.servers import unavailable
-
-PACKAGES = {"skopeo": "skopeo", "umoci": "umoci", "busybox": "busybox-static"}
 
 
 def program(name: str, folder: Path) -> Path:
     """Where a program is, installed if need be. ``folder`` takes the log."""
     machine = Machine()
-    if machine.program(name) is None:
-        try:
-            machine.install([PACKAGES[name]], folder / "apt.log")
-        except ServiceError as error:
-            unavailable(str(error))
-    found = machine.program(name)
-    if found is None:
-        unavailable(f"the program {name!r} is not here: install {PACKAGES[name]}")
-    assert found is not None
-    return found
+    try:
+        install_readers(machine, folder / "apt.log", [name])
+        return reader(machine, name)
+    except ServiceError as error:
+        unavailable(str(error))
+        raise
 
 
 @dataclass(frozen=True)
