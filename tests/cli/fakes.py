@@ -157,11 +157,16 @@ class FakeFair:
         *,
         overrides: Mapping[str, Any] | None = None,
         output: Path | None = None,
+        registries: Any = None,
     ) -> FakeStarted:
         self._ask("predict", model, images, dict(overrides or {}), output)
         path = output or self.home / "out.geojson"
         path.write_text('{"type": "FeatureCollection", "features": [{}, {}]}')
         return FakeStarted(str(path))
+
+    def register_artifact(self, reference: str) -> Item | None:
+        self._ask("register_artifact", reference)
+        return None if "plain" in reference else base_model("ramp", 3)
 
     def models(self) -> tuple[str, ...]:
         return tuple(sorted({record.name for record in self.records}))
