@@ -1,6 +1,7 @@
 """``oci policy``: check and show."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ def check(
     """
     from fair_dagster.flows.policy import artifact_denials, judge
     from fair_dagster.flows.trust import trusted_keys
-    from fair_dagster.trust.policy import Policy
+    from fair_dagster.trust.policy import SETTINGS, Policy, settings_of
     from fair_dagster.trust.verifying import verify
 
     if not sources and not references:
@@ -67,7 +68,8 @@ def check(
     signed: list[str] = []
     unsigned: dict[str, str] = {}
     if sources:
-        found = judge(_resources(sources), _registries(session, allowed), keys, allowed=allowed, **options)
+        everywhere = settings_of(allowed, (), options["data"])[SETTINGS]["registries"]
+        found = judge(_resources(sources), _registries(session, everywhere), keys, allowed=allowed, **options)
         denied, signed, unsigned = dict(found.denied), list(found.signed), dict(found.unsigned)
     for text in references:
         reference = reference_of(text)
@@ -113,7 +115,7 @@ def _resources(sources: tuple[str, ...]) -> "list[Resource]":
     return found
 
 
-def _registries(session: Session, allowed: tuple[str, ...]) -> "Registries":
+def _registries(session: Session, allowed: Sequence[str]) -> "Registries":
     """What is allowed is trusted: the policy has nothing else looked up."""
     from fair_dagster.oci.registry import Registries
 

@@ -110,7 +110,9 @@ def manifest(*storage: str) -> str:
     return yaml.safe_dump_all(found)
 
 
-def test_a_manifest_is_judged_with_the_signatures_of_what_it_names(call: Call, place: str, key: KeyPair) -> None:
+def test_a_manifest_is_judged_with_the_signatures_of_what_it_names(
+    call: Call, place: str, key: KeyPair, tmp_path: Path
+) -> None:
     digest = json.loads(call("oci", "show", place, "--json").stdout)["digest"]
     pinned = f"{place.removesuffix(':v1')}@{digest}"
     options = ("--registry", place.partition("/")[0], "--key", str(key.public))
@@ -124,6 +126,10 @@ def test_a_manifest_is_judged_with_the_signatures_of_what_it_names(call: Call, p
     both = call("oci", "policy", "check", "-", *options, "--json", stdin=manifest(f"oci://{pinned}", "s3://b/x"))
     document = json.loads(both.stdout)
     assert (both.exit_code, document["signed"], list(document["denied"])) == (1, [digest], ["InferenceService/model-1"])
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps({"fair_policy": {"registries": [place.partition("/")[0]]}}))
+    told = call("oci", "policy", "check", "-", "--data", str(data), "--key", str(key.public), stdin=text)
+    assert told.exit_code == 0, told.output
     allowed = call("oci", "policy", "check", "--artifact", place, *options)
     assert (allowed.exit_code, allowed.stdout) == (0, "allowed\n")
     elsewhere = call("oci", "policy", "check", "--artifact", place, "--key", str(key.public))
