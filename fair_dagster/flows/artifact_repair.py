@@ -20,6 +20,7 @@ from fair_dagster.domain.reconciliation import Done, Finding
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import base_models, local_artifacts, oci_files
 from fair_dagster.flows.artifact_checks import Named, artifact_finding, named_by, prefix_of_item
+from fair_dagster.flows.parcels import fetch_training
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.references import Reference
 from fair_dagster.pipelines.contract import folder_digest, shipped_files
@@ -102,6 +103,8 @@ def local_artifacts_again(services: Services, version: VersionRecord, findings: 
     item = services.catalog.get(key) if findings else None
     if item is None or not items_of([version], [item]):
         return []
+    # The configuration and the picture may lie where another machine has trained it, or beside the artifacts.
+    fetch_training(services, version.id, version.uuid)
     sources = local_artifacts.sources_of(services, version)
     details = {finding.target: finding.detail for finding in findings}
     done, misdescribed = [], []

@@ -45,8 +45,11 @@ def reference_problems(item: Item) -> list[str]:
     return problems
 
 
-class _Round:
-    """Asks registries for one image after the other; waiting once for one that does not answer is enough."""
+class Round:
+    """Asks registries for one image after the other; waiting once for one that does not answer is enough.
+
+    One round is shared by all that asks in a row: a check of all base models, or the repair of all.
+    """
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -62,11 +65,11 @@ class _Round:
             raise
 
 
-def find_pins(services: Services, hrefs: Iterable[str]) -> Pins:
+def find_pins(services: Services, hrefs: Iterable[str], asked_before: Round | None = None) -> Pins:
     """Ask the registries which digests ``hrefs`` have now."""
     found: dict[str, str] = {}
     problems: dict[str, str] = {}
-    registries = _Round(services)
+    registries = asked_before or Round(services)
     for href in sorted(set(hrefs)):
         try:
             reference = Reference.parse(href)
@@ -108,9 +111,9 @@ def _keep(services: Services, slug: str, item: Item) -> None:
         remember(services, prefix, with_pins(kept.item, pinned_images(item)), uid, anew=True)
 
 
-def pinned_again(services: Services, slug: str) -> list[Done]:
+def pinned_again(services: Services, slug: str, registries: Round) -> list[Done]:
     """What ``pin`` does of a base model, and why it leaves images that it cannot pin."""
-    asked = find_pins(services, (href for item in _active(services, slug) for href in _unpinned(item)))
+    asked = find_pins(services, (href for item in _active(services, slug) for href in _unpinned(item)), registries)
     changes = pin(services, slug, asked).changes
     done = [Done(change.key.collection, change.key.id, change.action, change.reason) for change in changes]
     return done + [Done(items.BASE_MODELS, slug, "not repaired", problem, failed=True) for problem in asked.told]
@@ -130,7 +133,7 @@ def image_findings(
     if items.BASE_MODELS not in collections:
         return []
     known: dict[str, FairError | None] = {}
-    registries = _Round(services)
+    registries = Round(services)
     findings = []
     for done, item in enumerate(models):
         progress(done, len(models), "images")
@@ -152,7 +155,7 @@ def _unpinned_finding(services: Services, item: Item, key: str, href: str) -> Fi
     return Finding(items.BASE_MODELS, str(item["id"]), "unpinned image", detail, repair, slug_of(item), href)
 
 
-def _lookup(registries: _Round, image: str) -> FairError | None:
+def _lookup(registries: Round, image: str) -> FairError | None:
     try:
         registries.digest_of(Reference.parse(image))
     except FairError as error:

@@ -116,7 +116,7 @@ def _publish(services: Services, version: VersionRecord, gathered: Gathered) -> 
     if problems and must:
         raise RefusedError(f"publication of {version.id!r}", problems)
     prefix, folder = prefix_of(version), run_folder(services, version.id, version.uuid)
-    if (services.settings.executor != "local" or "://" in services.settings.artifacts) and CONFIG_ASSET not in known:
+    if CONFIG_ASSET not in known:
         fetch_training(services, version.id, version.uuid)
     weights = None if CHECKPOINT_ASSET in known else artifact_of(services, version, version.model_uri)
     model = None if MODEL_ASSET in known else artifact_of(services, version, version.onnx_uri)

@@ -107,7 +107,13 @@ def leave_training(services: Services, partition: str, version: str) -> None:
 
 
 def fetch_training(services: Services, partition: str, version: str) -> None:
-    """Have here what the last training has left, on whichever machine; what nobody has left stays as it is here."""
+    """Have here what the last training has left, on whichever machine; what nobody has left stays as it is here.
+
+    Raises:
+        StorageError: the artifact store cannot be read.
+    """
+    if services.settings.executor == "local" and "://" not in services.settings.artifacts:
+        return  # Nobody else trains for these artifacts.
     folder = run_folder(services, partition, version)
     for name in _LEFT:
         key = f"{TRAININGS}/{folder.name}/{name}"

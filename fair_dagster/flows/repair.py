@@ -14,7 +14,7 @@ from fair_dagster.domain.reconciliation import Done, Finding
 from fair_dagster.flows import local_models, unused_artifacts
 from fair_dagster.flows.artifact_repair import base_model_artifacts, local_artifacts_again
 from fair_dagster.flows.catalog import named_nowhere_else
-from fair_dagster.flows.images import pinned_again
+from fair_dagster.flows.images import Round, pinned_again
 from fair_dagster.flows.oci_publication import push_again
 from fair_dagster.flows.reconciliation import Progress, no_progress
 from fair_dagster.flows.released import restored
@@ -35,6 +35,7 @@ def repair(services: Services, findings: Sequence[Finding], progress: Progress =
     done: list[Done] = []
     blind = {finding.collection for finding in findings if finding.kind == "not checked" and not finding.family}
     wanted = [finding for finding in findings if finding.family and (finding.repair or finding.kind in _HIDING)]
+    registries = Round(services)
     families = sorted({(_ORDER.index(finding.collection), finding.family) for finding in wanted})
     for position, (order, slug) in enumerate(families):
         progress(position, len(families), "repair")
@@ -42,7 +43,7 @@ def repair(services: Services, findings: Sequence[Finding], progress: Progress =
         own = [finding for finding in findings if (finding.collection, finding.family) == (collection, slug)]
         is_due = any(finding.repair for finding in own) or _did_parents(done, collection)
         if collection not in blind and is_due:
-            done += _attempted(collection, slug, partial(_family, services, collection, slug, own))
+            done += _attempted(collection, slug, partial(_family, services, collection, slug, own, registries))
     for finding in findings:
         if finding.kind == "unused artifact":
             remove = partial(unused_artifacts.remove, services, finding, findings, done)
@@ -84,7 +85,9 @@ def _attempted(collection: str, slug: str, act: Callable[[], list[Done]]) -> lis
         return [Done(collection, slug, "not repaired", str(error), failed=True)]
 
 
-def _family(services: Services, collection: str, slug: str, findings: Sequence[Finding]) -> list[Done]:
+def _family(
+    services: Services, collection: str, slug: str, findings: Sequence[Finding], registries: Round
+) -> list[Done]:
     if collection == items.LOCAL_MODELS:
         return _local_family(services, slug, findings)
     done: list[Done] = []
@@ -103,7 +106,7 @@ def _family(services: Services, collection: str, slug: str, findings: Sequence[F
     if any(finding.kind == "misplaced artifact" for finding in findings):
         done += _attempted(collection, slug, lambda: _told(republish(services, collection, slug)))
     if collection == items.BASE_MODELS and any(finding.kind == "unpinned image" for finding in findings):
-        done += _attempted(collection, slug, lambda: pinned_again(services, slug))
+        done += _attempted(collection, slug, lambda: pinned_again(services, slug, registries))
     if collection == items.BASE_MODELS and any(finding.kind in _ARTIFACTS | _UNREAD for finding in findings):
         done += _attempted(collection, slug, lambda: base_model_artifacts(services, slug))
     return done

@@ -1,6 +1,7 @@
 """An installation whose artifacts are in a bucket of a real S3 server: every flow that touches them."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -157,6 +158,28 @@ def test_what_the_last_training_left_is_published_and_not_what_an_attempt_here_d
     picture.write_bytes(b"of the attempt here")
     parcels.fetch_training(services, version.id, version.uuid)
     assert picture.read_bytes() == b"of the other machine"
+
+
+def test_a_repair_takes_configuration_and_picture_from_what_another_machine_has_left(
+    installation: Installation, s3_server: Any, s3_bucket: str
+) -> None:
+    services = installation.services
+    version = installation.trained()
+    folder = finetunes.config_path(services, version.id, version.uuid).parent
+    (folder / PREVIEW_FILE).write_bytes(b"picture")
+    parcels.leave_training(services, version.id, version.uuid)
+    installation.promote(version)
+    shutil.rmtree(folder)
+    lost = [key for key in _objects(s3_server, s3_bucket) if "/local-models/" in key and "/." not in key]
+    lost = [key for key in lost if key.endswith(("/training.yaml", f"/{PREVIEW_FILE}"))]
+    for key in lost:
+        s3_server.client().delete_object(Bucket=s3_bucket, Key=key)
+
+    findings = report(services)
+    assert [finding.kind for finding in findings] == ["missing artifact"] * 2
+    assert [done for done in repair(services, findings) if done.failed] == []
+    assert report(services) == []
+    assert set(lost) <= set(_objects(s3_server, s3_bucket))
 
 
 def test_a_prediction_is_given_a_local_copy_of_the_published_model(installation: Installation, tmp_path: Path) -> None:

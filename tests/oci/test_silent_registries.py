@@ -3,9 +3,12 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+from fair_dagster.domain.changes import ChangeSet
 from fair_dagster.domain.errors import ServiceError, UnreachableError
 from fair_dagster.domain.images import IMAGE
+from fair_dagster.domain.publication import slug_of
 from fair_dagster.flows.images import find_pins, image_findings
+from fair_dagster.flows.repair import repair
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.references import Reference
 from tests.factories import base_model
@@ -44,6 +47,25 @@ def test_reconciliation_asks_a_registry_that_does_not_answer_once_and_others_for
     assert registries.asked == ["dead.example.org"] + 3 * ["strict.example.org"]
     assert [finding.kind for finding in found] == 6 * ["unchecked image"]
     assert "did not answer before" in found[1].detail
+
+
+def test_a_repair_asks_a_registry_that_does_not_answer_once_for_all_models() -> None:
+    registries = Registries()
+    models = [model(number, image) for number, image in enumerate(IMAGES)]
+    for one in models:
+        del one["assets"]["mlm:training"][IMAGE]
+    findings = image_findings(asking(registries), models, ["base-models"], lambda *_: None)
+    assert [finding.kind for finding in findings] == 6 * ["unpinned image"]
+    services = asking(registries)
+    services.__dict__["apply"] = lambda _: ChangeSet()
+    services.__dict__["catalog"] = SimpleNamespace(
+        family=lambda _, slug: [one for one in models if slug_of(one) == slug],
+        document_problems=lambda _: [],
+    )
+    done = repair(services, findings)
+    assert registries.asked == ["dead.example.org"] + 3 * ["strict.example.org"]
+    assert [one.failed for one in done] == 6 * [True]
+    assert "did not answer before" in done[1].reason
 
 
 def test_pinning_waits_once_as_well() -> None:
