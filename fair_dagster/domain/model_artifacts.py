@@ -11,7 +11,7 @@ from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
 from fair_dagster.domain.links import DERIVED_FROM
 
-_PRESENT = frozenset({"updated", "deprecated", "fair:pinned"})
+_PRESENT = frozenset({"updated", "deprecated", "fair:pinned", "fair:promotion"})
 """What the catalog says of an item at a moment, and may say otherwise tomorrow."""
 _OCI = "oci://"
 

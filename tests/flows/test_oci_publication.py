@@ -114,6 +114,17 @@ def move_on(pushing: Installation) -> None:
     object.__setattr__(pushing.services.settings, "oci_repository", root)
 
 
+def test_what_a_rollback_pushes_again_has_the_digest_that_others_have_pinned(pushing: Installation) -> None:
+    first, second = pushing.trained(), pushing.trained()
+    pushing.promote(first)
+    pushed = push_version(pushing.services, first.id).reference
+    assert pushed is not None
+    pushing.promote(second)
+    pushing.promote(first)
+    pushing.services.registries.delete_manifest(pushed)
+    assert push_version(pushing.services, first.id).reference == pushed
+
+
 def test_a_push_that_was_cut_off_after_its_record_is_finished(pushing: Installation) -> None:
     version = pushing.trained()
     pushing.promote(version)
