@@ -35,9 +35,9 @@ def repository_of(root: str, family: str) -> str:
     return f"{root.removeprefix(SCHEME).rstrip('/')}/{family}"
 
 
-def is_in(hrefs: Iterable[str], root: str, family: str) -> bool:
-    """Whether one of ``hrefs`` is an artifact of the model in its repository."""
-    return any(href.startswith(f"{SCHEME}{repository_of(root, family)}@") for href in hrefs)
+def is_in(hrefs: Iterable[str], place: str) -> bool:
+    """Whether one of ``hrefs`` is an artifact in ``place``, a ``registry/repository``."""
+    return any(href.startswith(f"{SCHEME}{place}@") for href in hrefs)
 
 
 def version_tag(number: int) -> str:

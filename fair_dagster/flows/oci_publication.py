@@ -48,10 +48,15 @@ def target_of(services: Services, item: Item) -> Reference:
     Raises:
         RefusedError: no repository is set, or it is no repository.
     """
-    root = services.settings.oci_repository
-    if not root:
+    if not services.settings.oci_repository:
         raise RefusedError(f"push of {item['id']}", [UNSET])
-    return Reference.parse(repository_of(root, slug_of(item))).with_tag(version_tag(items.number_of(item)))
+    return Reference.parse(_place(services, slug_of(item))).with_tag(version_tag(items.number_of(item)))
+
+
+def _place(services: Services, family: str) -> str:
+    """The repository of a model, as references to it are spelled: ``index.docker.io`` is ``docker.io``."""
+    reference = Reference.parse(repository_of(services.settings.oci_repository, family))
+    return f"{reference.registry}/{reference.repository}"
 
 
 def push_version(services: Services, version_id: str, progress: "Progress | None" = None) -> Outcome:
@@ -80,7 +85,7 @@ def push_version(services: Services, version_id: str, progress: "Progress | None
 def _recorded(services: Services, item: Item) -> Reference | None:
     """The artifact of the item's version when it was pushed to the repository that is set, and is whole there."""
     href = _href_in_zenml(services, item) or ""
-    if not is_in([href], services.settings.oci_repository, slug_of(item)):
+    if not is_in([href], _place(services, slug_of(item))):
         return None
     reference = Reference.parse(href)
     return None if _lack(services, reference) else reference
@@ -117,11 +122,10 @@ def _name_in_item(services: Services, item: Item, pinned: Reference) -> None:
 
 def unpushed(services: Services) -> list[Entry]:
     """Models in use that are not in the repository that is set, as the catalog's index tells it."""
-    root = services.settings.oci_repository
     return [
         entry
         for entry in services.catalog.entries(items.LOCAL_MODELS)
-        if not entry.deprecated and not is_in(entry.folders, root, entry.family)
+        if not entry.deprecated and not is_in(entry.folders, _place(services, entry.family))
     ]
 
 
@@ -153,7 +157,7 @@ def pushed_findings(
 def _finding(services: Services, item: Item) -> Finding | None:
     href, target = oci_href(item), target_of(services, item)
     # One in another repository stays what it is, and the version is pushed to the one that is set now.
-    if href is None or not is_in([href], services.settings.oci_repository, slug_of(item)):
+    if href is None or not is_in([href], _place(services, slug_of(item))):
         if not items.is_active(item):
             return None
         detail = f"it is not in {target.registry}/{target.repository}"

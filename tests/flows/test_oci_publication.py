@@ -13,7 +13,7 @@ from fair_dagster.domain.oci_assets import oci_href
 from fair_dagster.domain.requests import OCI_KEY
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows import local_models, reconciliation, repair
-from fair_dagster.flows.oci_publication import push_version
+from fair_dagster.flows.oci_publication import push_version, target_of
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.artifacts import look
 from fair_dagster.oci.references import Reference
@@ -69,6 +69,14 @@ def test_what_users_write_and_later_promotions_push_nothing_anew(pushing: Instal
     item = item_flow.find(pushing.services, first.id)
     assert oci_href(item) == f"oci://{pushed.reference}"
     assert not items.is_active(item)
+
+
+def test_docker_hub_is_one_place_however_it_is_spelled(pushing: Installation) -> None:
+    pushing.promote(pushing.trained())
+    for root in ("index.docker.io/fair", "docker.io/fair", "fair"):
+        object.__setattr__(pushing.services.settings, "oci_repository", root)
+        target = target_of(pushing.services, pushing.active(items.LOCAL_MODELS, NAME))
+        assert str(target) == f"docker.io/fair/{NAME}:v1"
 
 
 def test_a_version_that_went_out_of_use_is_not_pushed_for_the_first_time(pushing: Installation) -> None:
