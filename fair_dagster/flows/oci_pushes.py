@@ -164,16 +164,18 @@ class _Work:
         """Ask the registries for what they are said to hold."""
         answered = []
         for name, push in inbox.waiting().items():
-            if self._is_over:
+            # Notifications that lead to a registry which refuses do not keep the tags from being looked at.
+            if self._is_over or self._left <= self._limits.lookups // 2:
                 break
             places = [Reference.parse(place).at(push.digest) for place in places_of(push.repository, watched)]
             told = [self._told(place, "a notification") for place in places]
+            if None in told:
+                continue
+            answered.append(name)
             if not places:
                 self.found.notes.append(f"a notification about {push.repository} is left: it is not watched")
             elif not any(told):
                 self.found.notes.append(f"a notification about {push.repository}@{push.digest} led to nothing new")
-            if None not in told:
-                answered.append(name)
         self.found.cursor = replace(self.found.cursor, answered=tuple(answered))
 
     def _told(self, reference: Reference, cause: str, tag: str = "") -> bool | None:

@@ -6,6 +6,7 @@ A repeated notification is the same file. What a notification means stands in ``
 import contextlib
 import hashlib
 import json
+import time
 import uuid
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from fair_dagster.domain.oci_pushes import Push
 MOST = 10_000
 """That may wait: who forges them by the million fills no disk."""
 _SUFFIX = ".json"
+_KEPT_SECONDS = 24 * 3600
+"""By then the tags have been looked at."""
 
 
 class Inbox:
@@ -46,7 +49,7 @@ class Inbox:
                 partial.unlink(missing_ok=True)
 
     def waiting(self) -> dict[str, Push]:
-        """Notifications by name, oldest first; what is none is left out.
+        """Notifications by name, oldest first; what is none is left out, and what is a day old forgotten.
 
         Raises:
             StorageError: the folder cannot be read.
@@ -54,7 +57,11 @@ class Inbox:
         found: dict[str, Push] = {}
         try:
             paths = [path for path in self._folder.glob(f"*{_SUFFIX}") if path.is_file()]
-            for path in sorted(paths, key=lambda one: one.stat().st_mtime):
+            times = {path: path.stat().st_mtime for path in paths}
+            for path in sorted(paths, key=lambda one: times[one]):
+                if time.time() - times[path] > _KEPT_SECONDS:
+                    path.unlink(missing_ok=True)
+                    continue
                 with contextlib.suppress(ValueError, KeyError, TypeError):
                     told = json.loads(path.read_bytes())
                     push = Push.of(told["repository"], told["digest"])

@@ -84,7 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         if status >= 400:
-            self.close_connection = True
+            # What was sent may not have been read to its end; the client has to know, lest it sends more behind it.
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 

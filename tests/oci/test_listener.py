@@ -1,6 +1,7 @@
 """The endpoint for notifications, over HTTP, and the inbox behind it."""
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -96,6 +97,15 @@ def test_what_somebody_wrote_into_the_inbox_is_not_believed(inbox: Inbox, tmp_pa
     for number, content in enumerate(("{", "[]", '{"repository": "../x", "digest": "sha256:x"}', "null")):
         (tmp_path / "inbox" / f"{number}.json").write_text(content)
     assert list(inbox.waiting().values()) == [Push("fair/town", DIGEST)]
+
+
+def test_what_nobody_could_answer_for_a_day_is_forgotten(inbox: Inbox, tmp_path: Path) -> None:
+    for name in ("fair/old", "fair/new"):
+        inbox.put(Push(name, DIGEST))
+    (old,) = [name for name, push in inbox.waiting().items() if push.repository == "fair/old"]
+    os.utime(tmp_path / "inbox" / old, (1, 1))
+    assert [push.repository for push in inbox.waiting().values()] == ["fair/new"]
+    assert not (tmp_path / "inbox" / old).exists()
 
 
 def test_names_in_a_cursor_lead_out_of_no_folder(inbox: Inbox, tmp_path: Path) -> None:

@@ -192,6 +192,17 @@ def test_a_tick_that_learns_nothing_fails_and_keeps_its_cursor(watch: Callable[.
     assert watching.cursor == before
 
 
+def test_a_registry_that_asks_for_a_password_is_told_as_such(
+    watch: Callable[..., Watching], protected_registry: RegistryServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    watching = watch(protected_registry.host)
+    Inbox(watching.services.settings.oci_inbox_path).put(Push(watching.place.repository, "sha256:" + "0" * 64))
+    with pytest.raises(ServiceError, match=r"(?s)401|log in|credentials"):
+        watching.tick()
+    assert len(Inbox(watching.services.settings.oci_inbox_path).waiting()) == 1
+
+
 # Notifications
 
 
@@ -209,6 +220,15 @@ def test_a_forged_or_repeated_notification_is_harmless(watching: Watching) -> No
     inbox.put(Push(model.repository, str(model.digest)))
     # Dagster starts no run twice under one key.
     assert [request.run_key for request in watching.tick()] == [f"oci:{model}"]
+
+
+def test_notifications_that_lead_nowhere_leave_room_for_tags(watching: Watching) -> None:
+    model = watching.push("v1")
+    inbox = Inbox(watching.services.settings.oci_inbox_path)
+    for number in range(9):
+        inbox.put(Push(model.repository, f"sha256:{number}" + "0" * 63))
+    assert watching.news(Limits(lookups=8)) == [model]
+    assert len(Cursor.parse(watching.cursor).answered) == 4
 
 
 def test_a_notification_waits_while_the_registry_is_away(watch: Callable[..., Watching]) -> None:
