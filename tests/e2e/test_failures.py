@@ -23,7 +23,7 @@ def zenml_statuses(fair: Fair, started: Started) -> list[str]:
 def assert_not_published(fair: Fair, started: Started) -> None:
     """Nothing of it is in the catalog, and nothing of it can get there."""
     assert started.subject not in fair.services.catalog.ids(items.LOCAL_MODELS)
-    with pytest.raises(RefusedError, match="training did not finish"):
+    with pytest.raises(RefusedError, match="training has not finished"):
         fair.promote(started.subject)
     assert fair.version(started.subject).stage == "none"
 
