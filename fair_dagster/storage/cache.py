@@ -85,7 +85,10 @@ def kept_copy(settings: Settings, href: str, told: Told, fetch: Callable[[Path],
 
 def _require(seen: Seen | None, told: Told, href: str) -> None:
     if problem := _difference(seen, told):
-        raise StorageError(f"{redacted(href)} {problem}")
+        advice = (
+            "it was changed since, or came damaged: put back what the item describes, or register anew what is there"
+        )
+        raise StorageError(f"{redacted(href)} {problem}; {advice}")
 
 
 def _difference(seen: Seen | None, told: Told) -> str:

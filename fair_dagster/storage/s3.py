@@ -111,7 +111,7 @@ class S3Artifacts:
         listed = self._listed(key)
         if not listed:
             raise StorageError(f"{self.place(key)} is not there")
-        with s3_errors(self._client, f"copy {self.place(key)} to {target}", self._bucket):
+        with s3_errors(self._client, f"fetch {self.place(key)}", self._bucket):
 
             def one(name: str) -> tuple[str, StoredFile]:
                 return name, s3_transfer.download(

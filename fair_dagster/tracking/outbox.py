@@ -109,7 +109,7 @@ class Entry:
         return datetime.fromisoformat(time) if time else datetime.now(UTC)
 
     def end(self, ending: Ending) -> None:
-        """Write down how the training ended; the first who says so is right."""
+        """Write down how the training ended; the first who says so is right. Of two at the same moment, either is."""
         if self.folder.is_dir() and self.ending() is None:
             _write(self.folder / _END, {"ending": ending, "time": datetime.now(UTC).isoformat()})
 
