@@ -33,6 +33,7 @@ def unpack(archive: Path, title: str, target: Path, *, largest: int = LARGEST) -
     try:
         with tarfile.open(archive) as members:
             size = 0
+            links: set[PurePosixPath] = set()
             for member in members:
                 size += member.size
                 if size > largest:
@@ -40,6 +41,7 @@ def unpack(archive: Path, title: str, target: Path, *, largest: int = LARGEST) -
                 member.name = _below(member.name, name)
                 if member.islnk():
                     member.linkname = _below(member.linkname, name)
+                _require_inside(member, title, links)
                 members.extract(member, target, filter="data", set_attrs=False)
     except tarfile.FilterError as error:
         raise RefusedError(f"archive {title!r}", [f"a member leads out of its folder: {error}"]) from error
@@ -47,6 +49,27 @@ def unpack(archive: Path, title: str, target: Path, *, largest: int = LARGEST) -
         raise StorageError(f"archive {title!r} cannot be read: {error}") from error
     except OSError as error:
         raise StorageError(f"archive {title!r} cannot be unpacked: {error.strerror or error}") from error
+
+
+def _require_inside(member: tarfile.TarInfo, title: str, links: set[PurePosixPath]) -> None:
+    """Refuse what only the file system could tell to stay inside, and remember symbolic links.
+
+    The filter of ``tarfile`` asks it as well, but many versions of Python believe it where a path is too long to be
+    resolved (CVE-2025-4517). Here nothing is laid through a link, and a link goes up no further than its folder is
+    deep, and not again after it went down: so it stays inside, whatever other links it leads through.
+    """
+    path = PurePosixPath(member.name.lstrip("/"))
+    ways = [path, PurePosixPath(member.linkname.lstrip("/"))] if member.islnk() else [path]
+    if any(part in links for way in ways for part in (way, *way.parents)):
+        raise RefusedError(f"archive {title!r}", [f"member {member.name[:200]!r} is reached through a link"])
+    if any(".." in way.parts for way in ways):
+        raise RefusedError(f"archive {title!r}", [f"member {member.name[:200]!r} may lead out of its folder"])
+    if member.issym():
+        target = PurePosixPath(member.linkname).parts
+        rises = target.count("..")
+        if member.linkname.startswith("/") or ".." in target[rises:] or rises > len(path.parent.parts):
+            raise RefusedError(f"archive {title!r}", [f"link {member.name[:200]!r} may lead out of its folder"])
+        links.add(path)
 
 
 def _below(member: str, name: str) -> str:

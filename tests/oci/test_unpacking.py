@@ -16,10 +16,11 @@ from fair_dagster.oci.unpacking import unpack
 
 def archive(path: Path, *members: tuple[str, str, bytes]) -> Path:
     """A tar.gz of members: kind, name, and content or target of a link."""
+    kinds = {"file": tarfile.REGTYPE, "link": tarfile.SYMTYPE, "device": tarfile.CHRTYPE, "folder": tarfile.DIRTYPE}
     with tarfile.open(path, "w:gz") as stream:
         for kind, name, content in members:
             member = tarfile.TarInfo(name)
-            member.type = {"file": tarfile.REGTYPE, "link": tarfile.SYMTYPE, "device": tarfile.CHRTYPE}[kind]
+            member.type = kinds[kind]
             if kind == "file":
                 member.size = len(content)
                 stream.addfile(member, io.BytesIO(content))
@@ -63,6 +64,45 @@ def test_members_do_not_leave_the_folder(tmp_path: Path, member: tuple[str, str,
         unpack(packed, "model", tmp_path / "deep" / "out")
     assert {path.name for path in tmp_path.iterdir()} == {"packed", "deep"}
     assert list((tmp_path / "deep" / "out").iterdir()) == []
+
+
+def too_long_to_resolve(path: Path) -> Path:
+    """Links through folders whose real path is longer than the system resolves, and a file behind them."""
+    folder, steps = "d" * 247, "abcdefghijklmnop"
+    members: list[tuple[str, str, bytes]] = []
+    above = ""
+    for step in steps:
+        members += [("folder", f"{above}{folder}", b""), ("link", f"{above}{step}", folder.encode())]
+        above += f"{folder}/"
+    up = f"{'/'.join(steps)}/{'l' * 254}"
+    members += [("link", up, b"../" * len(steps)), ("link", "out", f"{up}/../../..".encode())]
+    return archive(path, *members, ("file", "out/x", b"x"))
+
+
+def test_links_that_cannot_be_resolved_do_not_lead_out(tmp_path: Path) -> None:
+    packed = too_long_to_resolve(tmp_path / "packed")
+    with pytest.raises(RefusedError, match="is reached through a link"):
+        unpack(packed, "model", tmp_path / "some" / "deep" / "out")
+    assert not list(tmp_path.glob("**/x"))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"here/..", b"here/../..", b"../here/.."],
+)
+def test_a_link_does_not_go_up_through_another(tmp_path: Path, target: bytes) -> None:
+    packed = archive(tmp_path / "packed", ("link", "a/here", b".."), ("link", "a/x", target))
+    with pytest.raises(RefusedError, match="may lead out of its folder"):
+        unpack(packed, "model", tmp_path / "out")
+
+
+def test_inner_links_are_laid(tmp_path: Path) -> None:
+    packed = archive(
+        tmp_path / "packed", ("file", "model/one/a", b"a"), ("link", "model/two/b", b"../one/a"), ("link", "c", b"one")
+    )
+    unpack(packed, "model", tmp_path / "out")
+    assert (tmp_path / "out" / "two" / "b").read_bytes() == b"a"
+    assert (tmp_path / "out" / "c" / "a").read_bytes() == b"a"
 
 
 def test_an_absolute_member_stays_below(tmp_path: Path) -> None:
