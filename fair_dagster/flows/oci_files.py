@@ -12,6 +12,7 @@ from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, S
 from fair_dagster.domain.oci_assets import SCHEME
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.references import Reference
+from fair_dagster.oci.titles import title_problem
 
 if TYPE_CHECKING:
     from fair_dagster.oci.descriptors import Descriptor
@@ -27,15 +28,17 @@ def split_href(href: str) -> tuple[Reference, str]:
     """The artifact and the title of a file.
 
     Raises:
-        RefusedError: it is no such address. One by a tag is none: it may mean another file tomorrow.
+        RefusedError: it is no such address. One by a tag is none: it may mean another file tomorrow. Nor is one with
+            a title that is no path below a folder: a copy gets its name from there.
     """
-    name, _, title = href.partition("#")
-    reference = Reference.parse(name)
+    name, _, fragment = href.partition("#")
+    reference, title = Reference.parse(name), unquote(fragment)
     problems = [] if reference.digest else ["it names no digest: oci://registry/repository@sha256:…#file"]
     problems += [] if title else ["it names no file of the artifact: …@sha256:…#file"]
+    problems += [problem] if title and (problem := title_problem(title)) else []
     if problems:
         raise RefusedError(href, problems)
-    return reference, unquote(title)
+    return reference, title
 
 
 def href_problems(href: str, what: str) -> list[str]:

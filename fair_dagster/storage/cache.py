@@ -66,7 +66,7 @@ def kept_copy(settings: Settings, href: str, told: Told, fetch: Callable[[Path],
         StorageError: it is not as told, or the cache cannot be written; no copy is left.
     """
     folder = _folder_of(settings, told.checksum or hashlib.sha256(href.encode()).hexdigest())
-    target = folder / (name or _name(href))
+    target = folder / (_plain(name) if name else _name(href))
     with _turn(folder):
         if told.checksum is not None and _difference(look_at(target), told) == "":
             return target
@@ -204,7 +204,11 @@ def _turn(folder: Path) -> Iterator[None]:
 
 
 def _name(href: str) -> str:
-    name = PurePosixPath(unquote(urlsplit(href).path)).name
+    return _plain(PurePosixPath(unquote(urlsplit(href).path)).name)
+
+
+def _plain(name: str) -> str:
+    """A name that is none of ours, and no other folder's."""
     return name if name and not name.startswith(".") else "artifact"
 
 
