@@ -174,7 +174,9 @@ class Stacks:
             elif known is not None and any(known.secret_values.get(key) != value for key, value in values.items()):
                 before = {key: value for key, value in known.secret_values.items() if key in values}
                 self._client.update_secret(known.id, add_or_update_values=dict(values))
-                undo.callback(_quietly, partial(self._client.update_secret, known.id, add_or_update_values=before))
+                added = [key for key in values if key not in before]
+                put_back = partial(self._client.update_secret, known.id, add_or_update_values=before)
+                undo.callback(_quietly, partial(put_back, remove_values=added))
                 yield f"updated secret {name}"
 
     def _apply_component(self, component: Component, undo: ExitStack) -> tuple[Any, list[str]]:

@@ -1,6 +1,7 @@
 """Runs in MLflow: on a server, or in a folder, which ``mlflow-skinny`` can write without any database."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -29,6 +30,7 @@ _TRAINS_MODELS = {"mlflow.experimentKind": "custom_model_development"}
 _METRICS_A_CALL = 1000
 _TAGS_A_CALL = 100
 _LOCK_SECONDS = 10.0
+_TIMEOUT, _UPLOAD_SECONDS = "MLFLOW_HTTP_REQUEST_TIMEOUT", 600
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*:|^databricks$")
 
 T = TypeVar("T")
@@ -86,11 +88,12 @@ class MlflowTracker:
         return {key: text for key, text in params.items() if key not in known}, again
 
     def add_files(self, opened: Opened, files: Mapping[str, Path]) -> None:
-        for name, path in files.items():
-            if path.is_dir():
-                self._client.log_artifacts(opened.id, str(path), name)
-            else:
-                self._client.log_artifact(opened.id, str(path), None if name == path.name else name)
+        with _patience():
+            for name, path in files.items():
+                if path.is_dir():
+                    self._client.log_artifacts(opened.id, str(path), name)
+                else:
+                    self._client.log_artifact(opened.id, str(path), None if name == path.name else name)
 
     def close(self, opened: Opened, ending: Ending, ended: datetime) -> None:
         self._client.set_terminated(opened.id, ending, int(ended.timestamp() * 1000))
@@ -193,3 +196,17 @@ def _lock_path(folder: Path) -> Path:
 def _chunks(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     for start in range(0, len(values), size):
         yield values[start : start + size]
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    """Time for a file: a server answers when it has handed it on to its own store, and says nothing until then."""
+    before = os.environ.get(_TIMEOUT)
+    os.environ[_TIMEOUT] = str(max(_UPLOAD_SECONDS, int(before or 0)))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_TIMEOUT]
+        else:
+            os.environ[_TIMEOUT] = before

@@ -95,7 +95,12 @@ def test_the_shipped_stacks_are_registered_once_and_used(team: Team, stacked: di
     assert not any(word in team.texts() for word in (secret, "mlflow-s3cret", team.zenml.api_key))
 
 
-def test_a_stack_that_zenml_would_not_take_changes_nothing(team: Team, tmp_path: Path) -> None:
+def test_a_stack_that_zenml_would_not_take_changes_nothing(
+    team: Team,
+    stacked: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    assert stacked["used"]["code"] == 0
     text = (PROJECT_ROOT / "deploy" / "zenml" / "local.yaml").read_text().replace("fair-", "odd-")
     changes = {
         "flavor": ("flavor: s3", "flavor: s4"),
@@ -108,10 +113,16 @@ def test_a_stack_that_zenml_would_not_take_changes_nothing(team: Team, tmp_path:
     for name, (old, new) in changes.items():
         assert old in text
         (tmp_path / f"{name}.yaml").write_text(text.replace(old, new))
+    more = text.replace("{{odd-mlflow.", "{{fair-mlflow.").replace(
+        "  odd-mlflow:\n    user", "  fair-mlflow:\n    user"
+    )
+    more = more.replace("    username: $", "    added: ${MLFLOW_TRACKING_USERNAME}\n    username: $", 1)
+    (tmp_path / "half-way-secret.yaml").write_text(more)
     told = team.do("refused", STACK_FILES=str(tmp_path))["told"]
     assert all(one["unchanged"] for one in told.values())
     errors = {name: one["error"] for name, one in told.items()}
     assert "the server is gone" in errors["half-way"]
+    assert "the server is gone" in errors["half-way-secret"]
     assert "ZenML has no flavor 's4'; there is" in errors["flavor"]
     assert "'colour' is no setting of flavor s3" in errors["unknown-setting"]
     assert "components.artifact_store" in errors["scheme"]

@@ -18,6 +18,7 @@ class FaultyProxy(ThreadingHTTPServer):
         cut: break off so many answers with a long body in their middle.
         denied: answer 403 where the path ends with it.
         hold: answer nothing as long as it is set.
+        slow_to_keep: seconds before the answer to each PUT.
         requests: method and path of each request.
     """
 
@@ -31,6 +32,7 @@ class FaultyProxy(ThreadingHTTPServer):
         self.damage_sent = self.damage_received = 0
         self.cut = 0
         self.denied = ""
+        self.slow_to_keep = 0.0
         self.requests: list[str] = []
         self.failed = 0
 
@@ -68,6 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
             content = _damaged(content)
         kept = {name: value for name, value in response.getheaders() if name.lower() not in _PER_HOP}
         connection.close()
+        if self.command == "PUT":
+            threading.Event().wait(proxy.slow_to_keep)
         return self._answer(response.status, kept, content)
 
     def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:

@@ -19,6 +19,8 @@ from fair_dagster.tracking.environment import training_environment
 from fair_dagster.tracking.mlflow_runs import MlflowTracker
 from fair_dagster.tracking.outbox import Amendment, Entry, add_amendment, entries
 from fair_dagster.tracking.sender import Sending
+from fair_dagster.tracking.tracker import Opened
+from tests.storage.faulty import faulty_proxy
 from tests.tracking.conftest import UUID, Home, MlflowServer
 
 _CONTRIBUTED = """
@@ -246,3 +248,25 @@ def test_an_entry_that_was_never_completed_holds_up_no_other(content: bytes, hom
     (broken / "run.json").write_bytes(content)
     assert Entry(broken).run() is None
     assert Entry(broken).ending() is None
+
+
+def test_a_server_may_take_longer_to_keep_a_file_than_to_answer_anything_else(
+    mlflow_server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hands the file on to a bucket, and answers then: a large model took longer, and was never sent."""
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    with faulty_proxy(mlflow_server.url) as proxy:
+        settings = Settings(home=tmp_path, tracking="mlflow", tracking_uri=proxy.url)
+        tracker = MlflowTracker(settings)
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=proxy.url)
+        run = client.create_run(client.create_experiment("uploads")).info.run_id
+        model = tmp_path / "model.onnx"
+        model.write_bytes(b"onnx")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        proxy.slow_to_keep = 2.0
+        tracker.add_files(Opened(run, ""), {"model.onnx": model})
+        assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "1"
+        assert [file.path for file in client.list_artifacts(run)] == ["model.onnx"]
