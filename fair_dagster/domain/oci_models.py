@@ -53,7 +53,7 @@ def arrived_item(item: Item, artifact: str, files: Mapping[str, PublishedArtifac
     arrived["assets"], problems = {}, []
     wanted = {found[0] for found in (items.onnx_asset(item), items.weights_asset(item)) if found}
     code = items.code_asset(item)
-    for key, asset in item["assets"].items():
+    for key, asset in item.get("assets", {}).items():
         title = str(asset.get("href", "")).removeprefix("./")
         if (file := files.get(title)) is not None:
             told = asset.get("file:checksum", file.checksum)

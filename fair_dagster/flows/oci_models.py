@@ -18,6 +18,7 @@ from fair_dagster.domain.oci_models import arrived_item, as_base_model, came_as_
 from fair_dagster.flows.base_models import parse_item
 from fair_dagster.flows.model_artifacts import ITEM_TITLE
 from fair_dagster.flows.oci_files import file_href, local_file
+from fair_dagster.flows.policy import require_allowed
 from fair_dagster.flows.releases import Incoming, publish, release_folder
 from fair_dagster.flows.services import Services
 from fair_dagster.flows.trust import require_trusted
@@ -49,11 +50,14 @@ def open_model(services: Services, reference: Reference, registries: "Registries
 
     Raises:
         NotFoundError: there is no such artifact, or it holds no item, so that nothing tells what the model expects.
-        RefusedError: it is not signed as it has to be, or its item is malformed; every problem is named.
+        RefusedError: it is not signed as it has to be, policy denies it, or its item is malformed; every problem is
+            named.
         As ``Registries``.
     """
     asked = registries or services.registries
-    verified = require_trusted(services, reference, registries=asked)
+    allowed = require_allowed(services, reference, registries=asked)
+    # Of the digest that policy has allowed: a tag may have moved meanwhile.
+    verified = require_trusted(services, allowed.pinned if allowed else reference, registries=asked) or allowed
     pinned = verified.pinned if verified else reference.at(reference.digest or asked.digest_of(reference))
     manifest = asked.image_manifest(pinned)
     item = _item_in(asked, pinned, manifest)

@@ -189,6 +189,7 @@ def no_models(item: dict[str, Any]) -> None:
         (upwards, "is not among the files"),
         (other_checksum, "and its item says 1220000"),
         (no_models, "neither an ONNX model nor weights"),
+        (lambda item: item.pop("assets"), "neither an ONNX model nor weights"),
         (lambda item: item.update(properties=[]), "must be an object with properties"),
         (lambda item: item["properties"].update({"mlm:name": "../up"}), "mlm:name"),
         (lambda item: item["properties"].pop("mlm:tasks"), "mlm:tasks"),
@@ -244,9 +245,12 @@ def test_policy_is_asked_before_anything_is_made_of_a_model(
     sign(strict.registries, pinned, load_signing_key(private, None))
     if allowed == "here":
         assert "is signed by" in oci_arrivals.check(strict, str(pinned)).note
+        assert oci_models.open_model(strict, promoted.place).reference == pinned
     else:
         with pytest.raises(RefusedError):
             oci_arrivals.check(strict, str(pinned))
+        with pytest.raises(RefusedError, match="is below no allowed registry"):
+            oci_models.open_model(strict, promoted.place)
 
 
 def test_an_artifact_that_is_gone_is_not_found(exchange: Exchange) -> None:
