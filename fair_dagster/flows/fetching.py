@@ -5,7 +5,7 @@ Configurations name addresses, which mean the same everywhere and tomorrow. What
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -18,6 +18,9 @@ from fair_dagster.flows import oci_files
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.files import write_bytes
 
+if TYPE_CHECKING:
+    from fair_dagster.storage.store import ArtifactStore
+
 _SCHEMES = frozenset({"s3", "https", "file"})
 
 
@@ -28,11 +31,11 @@ def href_problems(services: Services, href: str, what: str, *, folder: bool = Fa
         folder: it is a folder, which a web server does not list.
 
     Raises:
-        StorageError: the artifact store cannot be asked.
+        StorageError: the artifact store, or the bucket that is named, cannot be asked.
     """
     key = services.artifacts.key_of(href)
     if key is not None:
-        return [] if services.artifacts.size(key) is not None else [f"{what} is gone: {href} is not there"]
+        return _absence(services.artifacts, key, href, what)
     scheme = urlsplit(href).scheme if "://" in href else "file"
     if scheme == "oci" and not folder:
         return oci_files.href_problems(href, what)
@@ -46,7 +49,18 @@ def href_problems(services: Services, href: str, what: str, *, folder: bool = Fa
             f"{what} is a folder behind {scheme}:// ({href}), which cannot be listed: register a copy of the files, or "
             "name them by s3://"
         ]
-    return []
+    return _foreign_absence(services, href, what) if scheme == "s3" else []
+
+
+def _foreign_absence(services: Services, href: str, what: str) -> list[str]:
+    from fair_dagster.storage.store import open_foreign_bucket, split_s3
+
+    bucket, key = split_s3(href)
+    return _absence(open_foreign_bucket(services.settings, bucket), key, href, what)
+
+
+def _absence(store: "ArtifactStore", key: str, href: str, what: str) -> list[str]:
+    return [] if store.size(key) is not None else [f"{what} is gone: {href} is not there"]
 
 
 def told_by(items: Iterable[Item]) -> dict[str, Told]:

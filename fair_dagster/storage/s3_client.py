@@ -141,7 +141,7 @@ def is_denied(error: Any) -> bool:
 def _answered(client: Any, error: Any, bucket: str) -> str:
     code, server = error_code(error), _server(client)
     if code == "NoSuchBucket":
-        return f"{server} has no bucket {bucket!r}: make it, or correct FAIR_ARTIFACTS"
+        return f"{server} has no bucket {bucket!r}: make it, or correct the address or FAIR_ARTIFACTS"
     if code in _DENIED:
         return f"{server} refuses ({code}): {_on_denial(client, bucket)}"
     if code == "RequestTimeTooSkewed":

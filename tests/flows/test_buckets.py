@@ -12,8 +12,9 @@ import yaml
 
 from fair_dagster.domain import items
 from fair_dagster.domain.changes import Item
-from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.errors import RefusedError, StorageError
 from fair_dagster.flows import finetunes, local_models, parcels, predictions, unused_artifacts
+from fair_dagster.flows.fetching import href_problems
 from fair_dagster.flows.reconciliation import Ask, report
 from fair_dagster.flows.repair import repair
 from fair_dagster.flows.services import Services
@@ -205,6 +206,17 @@ def test_a_model_that_is_gone_from_the_bucket_is_told_before_the_prediction(
             s3_server.client().delete_object(Bucket=s3_bucket, Key=key)
     with pytest.raises(RefusedError, match="its ONNX model is gone"):
         predictions.prepare(installation.services, "town-buildings", installation.town.predict_chips, {}, None)
+
+
+def test_an_object_that_is_gone_from_another_bucket_is_told_before_anything_is_begun(
+    installation: Installation, s3_server: Any, s3_bucket: str
+) -> None:
+    services, address = installation.services, f"s3://{s3_bucket}/elsewhere/w.bin"
+    assert href_problems(services, address, "the weights") == [f"the weights is gone: {address} is not there"]
+    s3_server.client().put_object(Bucket=s3_bucket, Key="elsewhere/w.bin", Body=b"weights")
+    assert href_problems(services, address, "the weights") == []
+    with pytest.raises(StorageError, match="has no bucket 'no-such-bucket'"):
+        href_problems(services, "s3://no-such-bucket/w.bin", "the weights")
 
 
 def test_what_was_published_to_a_folder_before_is_found_and_moved(

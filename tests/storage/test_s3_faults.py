@@ -275,7 +275,9 @@ def test_a_bucket_that_is_not_there_is_never_an_empty_one(bucket: Bucket, small:
         lambda: store.age("datasets/town"),
     ]
     for act in acts:
-        with pytest.raises(StorageError, match="no bucket 'no-such-bucket': make it, or correct FAIR_ARTIFACTS"):
+        with pytest.raises(
+            StorageError, match="no bucket 'no-such-bucket': make it, or correct the address or FAIR_ARTIFACTS"
+        ):
             act()
 
 
