@@ -357,6 +357,19 @@ deny contains concat("", [where(path), ": a volume of kind ", kind, " may hold a
 	not is_allowed_volume(kind)
 }
 
+# Claims that a StatefulSet makes: the same volumes, in another place.
+deny contains concat("", [where(path), ": a volume of kind persistentVolumeClaim may hold a model that nobody has signed"]) if {
+	is_judged
+	some [path, value] in places
+	last(path) == "volumeClaimTemplates"
+	not is_empty(value)
+	not is_allowed_volume("persistentVolumeClaim")
+}
+
+is_empty(value) if value == []
+
+is_empty(value) if is_null(value)
+
 is_allowed_volume(kind) if {
 	some one in settings.volumes
 	one == kind
