@@ -11,6 +11,8 @@ from typing import Any, Self
 
 from fair_dagster.domain.errors import RefusedError
 
+_LONGEST_YAML = 1 << 18
+"""Bytes. It is read a hundred times slower than JSON, which is what registries hold."""
 JSON_SUFFIX = "+json"
 """Marks an annotation whose value is JSON: annotations are strings."""
 
@@ -67,7 +69,7 @@ class ModelMetadata:
         """Read JSON, or YAML.
 
         Raises:
-            RefusedError: it is neither, or has another form.
+            RefusedError: it is neither, has another form, or is YAML that is long or has aliases.
         """
         import yaml
 
@@ -76,7 +78,10 @@ class ModelMetadata:
             try:
                 document = json.loads(text)
             except ValueError:
-                document = yaml.safe_load(text)
+                if len(content) > _LONGEST_YAML:
+                    problem = f"is no JSON, and has more than the {_LONGEST_YAML:,} bytes that are read as YAML"
+                    raise RefusedError(where, [problem]) from None
+                document = _read_yaml(text)
         except (ValueError, yaml.YAMLError, RecursionError) as error:
             raise RefusedError(where, [f"is neither JSON nor YAML: {' '.join(str(error).split())}"]) from error
         return cls.of(document, where)
@@ -130,6 +135,19 @@ class ModelMetadata:
 
 
 _CUSTOM: dict[str, Any] = {"customProperties": {}}
+
+
+def _read_yaml(text: str) -> Any:
+    """YAML without aliases: a few lines of them, or of what they merge, make gigabytes."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("an alias is not followed: write out what it stands for")
+            return super().compose_node(parent, index)
+
+    return yaml.load(text, Loader)  # noqa: S506 - a safe loader
 
 
 def _plain(value: Any) -> Any:

@@ -62,6 +62,21 @@ def test_what_cannot_be_metadata_is_refused(content: bytes, words: str) -> None:
         ModelMetadata.parse(content, "metadata")
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"a{one}: &a{one} [{', '.join([f'*a{one - 1}'] * 10 if one else ['x'] * 10)}]" for one in range(10)],
+        ["a0: &a0 {x: 1}", *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 10))],
+        ["a: &a [1, *a]"],
+        [f"{one}: {'x' * 1000}" for one in range(300)],
+    ],
+    ids=["that aliases multiply", "that merges multiply", "that holds itself", "too long to be read"],
+)
+def test_a_few_lines_do_not_fill_the_memory(lines: list[str]) -> None:
+    with pytest.raises(RefusedError, match=r"is not followed|more than the 262,144 bytes"):
+        ModelMetadata.parse("\n".join(lines).encode(), "metadata of a stranger")
+
+
 def test_every_problem_is_named_at_once() -> None:
     with pytest.raises(RefusedError) as raised:
         ModelMetadata.of({"name": 3, "uri": [], "customProperties": 1})
