@@ -77,12 +77,13 @@ class Bundle:
     def _claimed(self, keys: Sequence[TrustedKey]) -> tuple[TrustedKey, Any]:
         """Who claims to have signed: the hint chooses the key, and the signature has to prove it."""
         if self.chain:
-            from fair_dagster.trust.certificates import issuer_of
+            from fair_dagster.trust.certificates import as_strangers, issuer_of
             from fair_dagster.trust.keys import fingerprint, supported
 
-            public = supported(self.chain[0].public_key())
-            key = issuer_of(self.chain, keys)
-            return (key if key.fingerprint == fingerprint(public) else _named(key, self.chain[0])), public
+            with as_strangers():
+                public = supported(self.chain[0].public_key())
+                key = issuer_of(self.chain, keys)
+                return (key if key.fingerprint == fingerprint(public) else _named(key, self.chain[0])), public
         for key in keys:
             if key.fingerprint == self.hint:
                 return key, key.public
@@ -135,7 +136,10 @@ def _chain(material: Mapping[str, Any]) -> "tuple[Certificate, ...]":
         return ()
     from cryptography.x509 import load_der_x509_certificate
 
-    return tuple(load_der_x509_certificate(base64.b64decode(one["rawBytes"], validate=True)) for one in entries)
+    from fair_dagster.trust.certificates import as_strangers
+
+    with as_strangers():
+        return tuple(load_der_x509_certificate(base64.b64decode(one["rawBytes"], validate=True)) for one in entries)
 
 
 def _named(authority: TrustedKey, certificate: "Certificate") -> TrustedKey:

@@ -4,7 +4,8 @@ A certificate counts at the time that it began to hold, as with model-signing: a
 say when it was made, and must outlive the certificate. What a key signs stands in ``bundles``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fair_dagster.trust.keys import TrustedKey
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
     from cryptography.x509.verification import ExtensionPolicy
 
 _LONGEST_CHAIN = 5
+
+
+@contextmanager
+def as_strangers() -> Iterator[None]:
+    """Certificates that are looked into in here may be anything: what the library says of them is a ``ValueError``."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.x509 import DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType
+
+    try:
+        yield
+    except (UnsupportedAlgorithm, DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType) as error:
+        raise ValueError(f"its certificate cannot be read: {error}") from error
 
 
 def issuer_of(chain: "Sequence[Certificate]", keys: Sequence[TrustedKey]) -> TrustedKey:

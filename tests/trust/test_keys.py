@@ -1,5 +1,7 @@
 """Keys and certificates in files, and in bundles: which are taken, and why others are not."""
 
+import base64
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -197,6 +199,29 @@ def test_an_authority_below_another_counts_as_far_as_that_one_allows(
     else:
         with pytest.raises(ValueError, match="issued by nobody trusted"):
             signed.verify(load_trusted([authority.path]))
+
+
+@pytest.mark.parametrize(
+    ("there", "instead"),
+    [
+        ("2a8648ce3d030107", "2a8648ce3d03017f"),
+        ("2a8648ce3d0201", "2a8648ce3d027f"),
+        ("0603551d23", "0603551d13"),
+        ("a003020102", "a003020107"),
+    ],
+    ids=["an unknown curve", "an unknown kind of key", "an extension twice", "an unknown version"],
+)
+def test_a_certificate_that_cannot_be_read_is_a_bundle_that_does_not_count(
+    authority: Authority, key: KeyPair, there: str, instead: str
+) -> None:
+    """Whoever may push could else keep everybody from verifying what is truly signed."""
+    content = x509.load_pem_x509_certificate(authority.issue(key, "odd").read_bytes()).public_bytes(Encoding.DER)
+    assert bytes.fromhex(there) in content
+    odd = base64.b64encode(content.replace(bytes.fromhex(there), bytes.fromhex(instead))).decode()
+    document = json.loads(make_bundle(STATEMENT, key.signing))
+    document["verificationMaterial"] = {"x509CertificateChain": {"certificates": [{"rawBytes": odd}]}}
+    with pytest.raises(ValueError, match="certificate cannot be read"):
+        Bundle.parse(json.dumps(document).encode()).verify(load_trusted([authority.path]))
 
 
 def test_a_signature_outlives_its_certificate(authority: Authority, key: KeyPair) -> None:
