@@ -72,6 +72,8 @@ def register(services: Services, reference: str) -> Registered:
     except NotFoundError as error:
         # The artifact itself was there a moment ago: it is its item that is not.
         return Registered("", f"not registered: {'; '.join(error.problems)}")
+    if item_id := oci_models.stands_here(services, opened):
+        return Registered(item_id, f"{item_id} stands in a folder here, with the same files")
     changes = oci_models.register(services, opened)
     slug = oci_models.slug_of(opened)
     return Registered(slug, f"registered as base model {slug}", changes)

@@ -92,6 +92,20 @@ def is_known(services: Services, reference: Reference) -> str | None:
     return None
 
 
+def stands_here(services: Services, opened: Opened) -> str | None:
+    """The id of the base model with a folder here whose model files these are: we push it beside what is made of it."""
+    brought = _model_checksums(opened.item)
+    for item in services.catalog.family(items.BASE_MODELS, slug_of(opened)):
+        if not came_as_artifact(item) and brought and brought <= _model_checksums(item):
+            return str(item["id"])
+    return None
+
+
+def _model_checksums(item: Item) -> set[str]:
+    found = (items.onnx_asset(item), items.weights_asset(item))
+    return {str(one[1]["file:checksum"]) for one in found if one is not None and "file:checksum" in one[1]}
+
+
 def register(services: Services, opened: Opened) -> ChangeSet:
     """Make a pushed model the active version of a base model of its name. The same artifact again changes nothing.
 

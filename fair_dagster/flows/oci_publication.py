@@ -19,6 +19,7 @@ from fair_dagster.domain.requests import OCI_KEY
 from fair_dagster.domain.versions import named_version
 from fair_dagster.flows import local_models
 from fair_dagster.flows.model_artifacts import push_item
+from fair_dagster.flows.oci_lineage import base_of, link_to_base
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.references import Reference
 
@@ -74,12 +75,21 @@ def push_version(services: Services, version_id: str, progress: "Progress | None
     target, there = target_of(services, item), _recorded(services, item)
     if there is not None:
         _name_in_item(services, item, there)
-        return Outcome(there, f"{there} holds everything already")
+        return Outcome(there, f"{there} holds everything already{_linked(services, item, there)}")
     if not items.is_active(item) and oci_href(item) is None:
         return Outcome(None, f"{version_id} is in use no more, and was never pushed")
     pushed = push_item(services, version_id, target, progress=progress)
     _record(services, item, pushed.pinned)
-    return Outcome(pushed.pinned, f"pushed {pushed.pinned}", pushed.uploaded)
+    return Outcome(pushed.pinned, f"pushed {pushed.pinned}{_linked(services, item, pushed.pinned)}", pushed.uploaded)
+
+
+def _linked(services: Services, item: Item, artifact: Reference) -> str:
+    """Let the base model's artifact be referred to; what is to be said of it where that cannot be."""
+    base = base_of(services, item)
+    if base is None:
+        return ""
+    problem = link_to_base(services, base, target_of(services, base), str(item["id"]), artifact)
+    return f"; {problem}" if problem else ""
 
 
 def _recorded(services: Services, item: Item) -> Reference | None:

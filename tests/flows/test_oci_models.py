@@ -166,6 +166,22 @@ def test_a_base_model_with_a_folder_is_not_taken_over(exchange: Exchange) -> Non
         oci_models.register(exchange.sender.services, oci_models.open_model(exchange.sender.services, pinned))
 
 
+def test_the_base_model_that_we_push_beside_its_finetunes_is_no_stranger(exchange: Exchange, tmp_path: Path) -> None:
+    sender = exchange.sender.services
+    assert oci_arrivals.register(sender, str(exchange.push(MODEL))).item_id == MODEL
+    assert [item["id"] for item in sender.catalog.family(items.BASE_MODELS, MODEL)] == [MODEL]
+
+    def other_model(item: dict[str, Any]) -> None:
+        (path,) = tmp_path.glob("changed/*.onnx")
+        path.write_bytes(path.read_bytes() + b" ")
+        for asset in item["assets"].values():
+            asset.pop("file:checksum", None)
+            asset.pop("file:size", None)
+
+    with pytest.raises(RefusedError, match="with a folder here"):
+        oci_arrivals.register(sender, str(exchange.push_changed(tmp_path / "changed", other_model, MODEL)))
+
+
 def absolute(item: dict[str, Any]) -> None:
     item["assets"]["model"]["href"] = "/etc/passwd"
 

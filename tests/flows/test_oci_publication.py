@@ -8,11 +8,12 @@ from uuid import uuid4
 import pytest
 
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import UnreachableError
+from fair_dagster.domain.errors import RefusedError, UnreachableError
 from fair_dagster.domain.oci_assets import oci_href
 from fair_dagster.domain.requests import OCI_KEY
 from fair_dagster.flows import items as item_flow
-from fair_dagster.flows import local_models, reconciliation, repair
+from fair_dagster.flows import local_models, oci_lineage, reconciliation, repair
+from fair_dagster.flows.oci_lineage import ARTIFACT, FINETUNE_TYPE, MODEL, base_of
 from fair_dagster.flows.oci_publication import push_version, target_of
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.artifacts import look
@@ -69,6 +70,42 @@ def test_what_users_write_and_later_promotions_push_nothing_anew(pushing: Instal
     item = item_flow.find(pushing.services, first.id)
     assert oci_href(item) == f"oci://{pushed.reference}"
     assert not items.is_active(item)
+
+
+def test_who_asks_for_the_referrers_of_a_base_model_finds_what_was_made_from_it(pushing: Installation) -> None:
+    registries = pushing.services.registries
+    versions = [pushing.trained(), pushing.trained()]
+    for version in versions:
+        pushing.promote(version)
+        push_version(pushing.services, version.id)
+        push_version(pushing.services, version.id)
+    pushed = [f"{oci_href(item_flow.find(pushing.services, version.id))}" for version in versions]
+
+    base = base_of(pushing.services, item_flow.find(pushing.services, versions[0].id))
+    assert base is not None
+    found = registries.referrers(target_of(pushing.services, base))
+    told = sorted((one.artifact_type, one.annotations[MODEL], one.annotations[ARTIFACT]) for one in found)
+    assert told == [(FINETUNE_TYPE, version.id, href) for version, href in zip(versions, pushed, strict=True)]
+    registries.delete_manifest(target_of(pushing.services, base).at(found[0].digest))
+    push_version(pushing.services, versions[0].id)
+    push_version(pushing.services, versions[1].id)
+    assert len(registries.referrers(target_of(pushing.services, base))) == 2
+
+
+def test_a_base_model_that_cannot_be_pushed_keeps_no_model_back(
+    pushing: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = pushing.trained()
+    pushing.promote(version)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RefusedError("push of ramp", ["its weights are gone"])
+
+    monkeypatch.setattr(oci_lineage, "push_item", refuse)
+    outcome = push_version(pushing.services, version.id)
+    assert outcome.reference is not None
+    assert "its base model is not in the registry" in outcome.note
+    assert "its weights are gone" in outcome.note
 
 
 def test_docker_hub_is_one_place_however_it_is_spelled(pushing: Installation) -> None:
