@@ -63,7 +63,7 @@ def pull(
     """
     manifest = registries.image_manifest(reference)
     layers = [layer for layer in manifest.layers if not media_types or layer.media_type in media_types]
-    targets = _targets(reference, folder, layers)
+    targets = _targets(reference, folder, layers, is_narrowed=len(layers) < len(manifest.layers))
     there = _there(reference, targets, overwrite)
     wanted = {path: layer for path, layer in targets.items() if path not in there}
     try:
@@ -80,13 +80,15 @@ def pull(
     return Pulled(Artifact(reference, manifest), tuple(targets), tuple(there))
 
 
-def _targets(reference: Reference, folder: Path, layers: Sequence[Descriptor]) -> dict[Path, Descriptor]:
+def _targets(
+    reference: Reference, folder: Path, layers: Sequence[Descriptor], *, is_narrowed: bool
+) -> dict[Path, Descriptor]:
     """Where each layer goes. Equal layers of one name are one file."""
     distinct = {(file_title(layer), layer.digest): layer for layer in layers}
     titles = [title for title, _ in distinct]
     problems = title_problems(titles)
     if not layers:
-        problems.append("it holds no files of these media types" if layers else "it holds no files")
+        problems.append("it holds no files of these media types" if is_narrowed else "it holds no files")
     root = folder.resolve()
     targets = {folder / title: layer for (title, _), layer in distinct.items()}
     problems += [

@@ -148,6 +148,8 @@ def test_only_some_media_types_are_pulled(
 ) -> None:
     push(registries, place, parts_of([model]), METADATA)
     pull(registries, place, tmp_path / "out", media_types=["application/x-mlmodel"])
+    with pytest.raises(RefusedError, match="no files of these media types"):
+        pull(registries, place, tmp_path / "none", media_types=["application/x-other"])
     assert list(contents(tmp_path / "out")) == ["model.onnx"]
 
 
