@@ -6,6 +6,7 @@ The shipped ones stand in ``rego/`` and deny what they do not know. What verifie
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -117,7 +118,7 @@ def read_resources(content: bytes, where: str) -> list[Resource]:
         raise RefusedError(where, [f"has {len(content):,} bytes, and at most {_LARGEST:,} are read"])
     try:
         found = [one for one in yaml.load_all(content, Loader=_loader()) if one is not None]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise RefusedError(where, [f"is neither YAML nor JSON: {' '.join(str(error).split())}"]) from error
     problems: list[str] = []
     resources = []
@@ -218,9 +219,11 @@ def _loader() -> Any:
     }
 
     def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-        loader.flatten_mapping(node)
-        names = [loader.construct_object(key, deep=True) for key, _ in node.value]
-        twice = sorted({str(name) for name in names if names.count(name) > 1})
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            # A few lines of them grow without end before anybody could count.
+            raise ValueError("fields are merged by <<, which is not followed here: write them out")
+        counted = Counter(loader.construct_object(key, deep=True) for key, _ in node.value)
+        twice = sorted(str(name) for name, count in counted.items() if count > 1)
         if twice:
             # Which of the two counts is another matter for another reader.
             raise ValueError(f"{', '.join(twice)} stands twice in one object")

@@ -112,6 +112,8 @@ def test_a_broken_policy_allows_nothing(tmp_path: Path, source: str, reason: str
         (b"kind: Pod\nspec: {image: good, image: bad}\n", "image stands twice"),
         (b"kind: Pod\nx: " + b"[" * 200 + b"]" * 200, "nested over|neither"),
         (b"kind: Pod\n1: x\n", "names that are no text"),
+        (b"kind: Pod\n? [a, b]\n: x\n", "neither YAML nor JSON"),
+        (b"a: &a {kind: Pod}\n<<: *a\n", "write them out"),
         (b"x" * (5 << 20), "are read"),
         (b"kind: Pod\nx: !!python/object:os.system {}\n", "neither YAML nor JSON"),
     ],
