@@ -56,11 +56,13 @@ class Inbox:
         """
         found: dict[str, Push] = {}
         try:
-            paths = [path for path in self._folder.glob(f"*{_SUFFIX}") if path.is_file()]
-            times = {path: path.stat().st_mtime for path in paths}
-            for path in sorted(paths, key=lambda one: times[one]):
+            times = self._times()
+            for path in sorted(times, key=lambda one: times[one]):
+                # What a killed process has left half-written is forgotten with the rest.
                 if time.time() - times[path] > _KEPT_SECONDS:
                     path.unlink(missing_ok=True)
+                    continue
+                if path.suffix != _SUFFIX:
                     continue
                 with contextlib.suppress(ValueError, KeyError, TypeError):
                     told = json.loads(path.read_bytes())
@@ -69,6 +71,14 @@ class Inbox:
         except OSError as error:
             raise StorageError(f"{self._folder} cannot be read: {error.strerror or error}") from error
         return found
+
+    def _times(self) -> dict[Path, float]:
+        """When each file was written, as seconds since 1970."""
+        times: dict[Path, float] = {}
+        for path in self._folder.glob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                times[path] = path.stat().st_mtime
+        return times
 
     def remove(self, names: tuple[str, ...]) -> None:
         """Forget notifications that were answered; one that cannot be removed is answered again, which does nothing."""

@@ -103,7 +103,7 @@ def test_what_an_earlier_pull_left_damaged_is_fetched_anew(
 def test_a_tampered_blob_is_never_laid_down(faulty: Faulty, pushed: Pushed, tmp_path: Path) -> None:
     registries, place, faults = faulty
     blob = f"GET /v2/{place.repository}{model_blob(pushed)}"
-    faults.orders = [Order(blob, alter=lambda body: b"x" + body[1:], times=9)]
+    faults.orders = [Order(blob, alter=lambda body: bytes([body[0] ^ 1]) + body[1:], times=9)]
     with pytest.raises(ServiceError, match="arrived damaged: it is sha256:") as raised:
         pull(registries, place, tmp_path / "out")
     assert place.registry in str(raised.value)
@@ -318,7 +318,11 @@ def test_a_copy_goes_on_where_either_side_fails(
     assert done.uploaded == pushed.uploaded
 
     faults.orders = [
-        Order(f"GET /v2/{source.repository}{model_blob(pushed)}", alter=lambda body: b"x" + body[1:], times=9)
+        Order(
+            f"GET /v2/{source.repository}{model_blob(pushed)}",
+            alter=lambda body: bytes([body[0] ^ 1]) + body[1:],
+            times=9,
+        )
     ]
     other = Reference.parse(f"{place.registry}/{place.repository}-other:v9")
     with pytest.raises(UnreachableError, match=f"registry {source.registry} cannot be asked .* arrived damaged"):

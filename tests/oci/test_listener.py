@@ -103,9 +103,13 @@ def test_what_nobody_could_answer_for_a_day_is_forgotten(inbox: Inbox, tmp_path:
     for name in ("fair/old", "fair/new"):
         inbox.put(Push(name, DIGEST))
     (old,) = [name for name, push in inbox.waiting().items() if push.repository == "fair/old"]
-    os.utime(tmp_path / "inbox" / old, (1, 1))
+    partial = tmp_path / "inbox" / ".of-a-killed-process"
+    partial.write_text("{")
+    for name in (old, partial.name):
+        os.utime(tmp_path / "inbox" / name, (1, 1))
     assert [push.repository for push in inbox.waiting().values()] == ["fair/new"]
     assert not (tmp_path / "inbox" / old).exists()
+    assert not partial.exists()
 
 
 def test_names_in_a_cursor_lead_out_of_no_folder(inbox: Inbox, tmp_path: Path) -> None:
