@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli.oci_session import reference_of, registries_for, size_text, transferring
+from fair_dagster.cli.oci_session import reference_of, registries_for, size_text
 from fair_dagster.cli.session import Session, reports
+from fair_dagster.cli.watching import transferring
 
 if TYPE_CHECKING:
     from fair_dagster.oci.image_building import Built

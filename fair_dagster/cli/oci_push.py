@@ -10,10 +10,10 @@ from fair_dagster.cli.oci_session import (
     reference_of,
     registries_for,
     size_text,
-    transferring,
 )
 from fair_dagster.cli.session import Session, reports
 from fair_dagster.cli.values import set_option
+from fair_dagster.cli.watching import transferring
 
 if TYPE_CHECKING:
     from fair_dagster.oci.forms import Form

@@ -1,12 +1,10 @@
-"""What the commands of ``oci`` share: references that people type, the registries they trust by it, bars of bytes."""
+"""What the commands of ``oci`` share: references that people type, the registries they trust by it, sizes."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fair_dagster.cli.output import Output
 from fair_dagster.cli.session import Session
 
 if TYPE_CHECKING:
@@ -74,27 +72,3 @@ def size_text(size: int) -> str:
 def pairs_of(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Names and values for ``Output.pairs``."""
     return list(values.items())
-
-
-@contextmanager
-def transferring(out: Output, title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar of bytes on a terminal, which the work calls with bytes done, in all, and of what."""
-    if not out.stderr_is_terminal:
-        yield lambda done, total, what: None
-        return
-    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-    )
-    with Progress(*columns, console=out.stderr_console, transient=True) as bar:
-        task = bar.add_task(title, total=None)
-
-        def show(done: int, total: int, what: str) -> None:
-            bar.update(task, description=f"{title}: {what[:40]}", completed=done, total=total)
-
-        yield show

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from fair_dagster.cli.oci_session import reference_of, registries_for, size_text, transferring
+from fair_dagster.cli.oci_session import reference_of, registries_for, size_text
 from fair_dagster.cli.session import Session, reports
+from fair_dagster.cli.watching import transferring
 
 
 @click.command("pull", short_help="Lay the files of an artifact below a folder, verified.")

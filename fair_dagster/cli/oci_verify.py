@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli.oci_session import reference_of, registries_for, transferring
+from fair_dagster.cli.oci_session import reference_of, registries_for
 from fair_dagster.cli.output import Column
 from fair_dagster.cli.session import Session, reports
+from fair_dagster.cli.watching import transferring
 
 if TYPE_CHECKING:
     from fair_dagster.trust.verifying import Verification
