@@ -166,7 +166,7 @@ class _Walk:
     def _listings(self, target: Target) -> Iterator[_Tags | Failure]:
         if target.reference is not None:
             return iter([self._tags(str(target))])
-        return ahead(self._tags, self._names(target.registry), _REPOSITORIES, 2 * _REPOSITORIES)
+        return ahead(self._listed, self._names(target.registry), _REPOSITORIES, 2 * _REPOSITORIES)
 
     def _names(self, registry: str) -> Iterator[str | Failure]:
         try:
@@ -175,17 +175,27 @@ class _Walk:
         except FairError as error:
             yield _failure(registry, error)
 
-    def _tags(self, where: str | Failure) -> _Tags | Failure:
-        if isinstance(where, Failure):
-            return where
+    def _listed(self, where: str | Failure) -> _Tags | Failure:
+        return where if isinstance(where, Failure) else self._tags(where, is_listed=True)
+
+    def _tags(self, where: str, *, is_listed: bool = False) -> _Tags | Failure:
         try:
             reference = replace(Reference.parse(where), tag=None)
-            tags = list(self.registries.tags(reference, hidden=self.hidden))
+            tags = self._names_of_tags(reference, is_listed)
             for tag in tags:
                 reference.with_tag(tag)
         except FairError as error:
             return _failure(where, error)
         return _Tags(reference, tags)
+
+    def _names_of_tags(self, reference: Reference, is_listed: bool) -> list[str]:
+        try:
+            return list(self.registries.tags(reference, hidden=self.hidden))
+        except NotFoundError:
+            # Registries list repositories that have no tag, or none any more, and then do not know them.
+            if is_listed:
+                return []
+            raise
 
     def _done(self, job: _Tagged | Failure | Walked) -> Event | None:
         if isinstance(job, Failure | Walked):

@@ -91,7 +91,19 @@ def test_a_registry_is_walked_through_all_repositories(registries: Registries, p
     events = run(registries, place.registry)
     walked = {str(one.reference.repository) for one in events if isinstance(one, Walked)}
     assert {place.repository, other.repository} <= walked
-    assert not [one for one in events if isinstance(one, Failure)]
+    own = repository(place)
+    assert not [one for one in events if isinstance(one, Failure) and one.where.startswith(own)]
+
+
+def test_a_repository_that_is_listed_and_has_no_tag_is_no_failure(registries: Registries, place: Reference) -> None:
+    registries.upload(place, Descriptor.of(b"a blob", "application/x-mlmodel"), b"a blob")
+    events = run(registries, place.registry)
+    own = repository(place)
+    assert not [one for one in events if isinstance(one, Failure) and one.where.startswith(own)]
+    assert place.repository in {str(one.reference.repository) for one in events if isinstance(one, Walked)}
+    (typed,) = run(registries, own)
+    assert isinstance(typed, Failure)
+    assert "no such repository" in typed.problem
 
 
 def test_what_cannot_be_read_hinders_nothing_else(registries: Registries, place: Reference, faulty: Faulty) -> None:
