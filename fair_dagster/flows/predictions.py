@@ -24,9 +24,8 @@ from fair_dagster.flows import items as item_flow
 from fair_dagster.flows import oci_models
 from fair_dagster.flows.code import code_problems
 from fair_dagster.flows.fetching import href_problems, local_config
-from fair_dagster.flows.finetunes import read_result
 from fair_dagster.flows.oci_files import local_file
-from fair_dagster.flows.run_files import OUTPUT_FILE
+from fair_dagster.flows.run_files import OUTPUT_FILE, read_result
 from fair_dagster.flows.services import Services
 from fair_dagster.flows.trust import require_trusted
 from fair_dagster.imagery.chips import inspect_chips

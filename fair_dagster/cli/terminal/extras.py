@@ -13,9 +13,8 @@ _PACKAGES = {
         "dagster_webserver",
         "boto3",
         "botocore",
-        "sqlalchemy",
     ),
-    "zenml": ("matplotlib", "mlflow", "onnx", "pandas", "sklearn", "skops", "zenml"),
+    "zenml": ("matplotlib", "mlflow", "onnx", "pandas", "sklearn", "skops", "sqlalchemy", "zenml"),
     "oci": ("cql2", "cryptography", "regopy"),
     "team": (
         "celery",
