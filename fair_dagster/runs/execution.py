@@ -2,6 +2,8 @@
 
 Every execution is a Dagster run in the instance under ``FAIR_HOME``, so that the UI shows it. ``python -m
 fair_dagster.runs.execution <launch file>`` is the process that a launch starts.
+
+See docs/decisions/0005.
 """
 
 import json

@@ -2,6 +2,8 @@
 
 Libraries are imported inside the functions that use them, so that a missing one is an ``ImportError`` in the midst of a
 command. ``missing_extra`` turns it into what to install.
+
+See docs/decisions/0050.
 """
 
 _PACKAGES = {
