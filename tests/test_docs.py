@@ -40,8 +40,8 @@ def test_the_table_of_settings_has_every_setting_and_its_default() -> None:
     }
     fields = {f"FAIR_{name.upper()}": field.default for name, field in Settings.model_fields.items()}
     assert table.keys() == fields.keys()
-    for name, told in table.items():
-        if found := re.fullmatch(r"`((?!FAIR_)[^`/]+)`", told):
+    for name, stated in table.items():
+        if found := re.fullmatch(r"`((?!FAIR_)[^`/]+)`", stated):
             assert found[1] == _spelled(fields[name]), name
 
 
@@ -101,7 +101,7 @@ def test_the_page_of_the_schemas_has_every_field_and_says_whether_it_is_required
     assert {name: table[name] for name in fields} == {
         name: "required" if needed else "optional" for name, needed in fields.items()
     }
-    assert {name for name, told in table.items() if told == "required"} == {name for name in fields if fields[name]}
+    assert {name for name, stated in table.items() if stated == "required"} == {name for name in fields if fields[name]}
 
 
 def test_the_example_of_the_schemas_is_valid(schema_cache: Path, tmp_path: Path) -> None:
