@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from fair_dagster.catalog.validation import Validator
+from fair_dagster.catalog.validation.validator import Validator
 from fair_dagster.settings import PROJECT_ROOT, Settings
 
 DOCS = PROJECT_ROOT / "docs"

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from fair_dagster.cli.terminal.extras import EXTRAS, missing_extra
-from fair_dagster.flows import base_models
+from fair_dagster.flows.base_models import registration
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.synthesize import synthesize
 from fair_dagster.settings import PROJECT_ROOT, Settings
@@ -40,7 +40,7 @@ def light(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Light:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An installation with one base model."""
     home = tmp_path_factory.mktemp("registered") / "home"
-    base_models.register(Services(Settings(home=home, models=MODELS, offline=True)), MODELS / "texture_segmentation")
+    registration.register(Services(Settings(home=home, models=MODELS, offline=True)), MODELS / "texture_segmentation")
     return home
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from fair_dagster.domain.versions import TrainingRecord
-from fair_dagster.flows.base_models import Validation
+from fair_dagster.flows.base_models.registration import Validation
 from fair_dagster.flows.catalog import Checked
-from fair_dagster.flows.finetunes import Ask
-from fair_dagster.pipelines.run_records import LogLine
+from fair_dagster.flows.finetunes.training import Ask
+from fair_dagster.pipelines.zenml.run_records import LogLine
 from tests.cli.conftest import Call
 from tests.cli.fakes import FakeFair, FakeRun
 from tests.factories import EPOCH, version
@@ -81,7 +81,7 @@ def test_a_prediction_that_is_no_run_cannot_be_left_to_itself(call: Call, fair: 
 def test_without_definitions_a_prediction_is_no_run(
     call: Call, fair: FakeFair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fair_dagster.runs.launches.can_launch", lambda: False)
+    monkeypatch.setattr("fair_dagster.orchestration.runs.launches.can_launch", lambda: False)
     assert call("predict", "ramp-nepal", "--images", "chips", "--json").exit_code == 0
     assert fair.asked[-1] == ("without a run",)
 

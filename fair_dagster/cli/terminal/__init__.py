@@ -1,1 +1,1 @@
-"""What commands print on a terminal and read from it."""
+"""What the commands share: output, progress, values that people type, signals, errors."""
