@@ -3,12 +3,14 @@
 import ast
 import json
 import re
+import shutil
 import sys
 import tomllib
 import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import grimp
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -48,8 +50,29 @@ def test_the_wheel_contains_the_library_its_types_and_the_schemas_and_no_definit
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {name.partition("/")[0] for name in names} == {"fair_dagster", "fair_dagster-0.1.0.dist-info"}
     assert "fair_dagster/definitions.py" not in names
+    assert not any(name.startswith("fair_dagster/orchestration/ops") for name in names)
     assert {"fair_dagster/py.typed", "fair_dagster/schemas/base-model/v1.1.0/schema.json"} <= names
     assert "fair_dagster/schemas/keywords.json" in names
+
+
+def test_what_the_wheel_leaves_out_is_asked_for_only_where_runs_are_executed(wheel: Path) -> None:
+    """Behind ``can_launch``, which says no without it."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+    left_out = {
+        ".".join(path.relative_to(PROJECT_ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in (PROJECT_ROOT / "fair_dagster").rglob("*.py")
+        if path.relative_to(PROJECT_ROOT).as_posix() not in names
+    }
+    graph = grimp.build_graph("fair_dagster")
+    importers = {found for module in left_out for found in graph.find_modules_that_directly_import(module)} - left_out
+    runs = "fair_dagster.orchestration.runs"
+    assert importers == {f"{runs}.execution", f"{runs}.elsewhere"}
+
+
+def test_the_public_names_are_there(light: Light, home: Path) -> None:
+    program = "import fair_dagster as f; print(*[getattr(f, name) for name in f.__all__], sep='\\n')"
+    ended = light.run("-c", program, home=home)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_the_light_environment_has_neither_dagster_nor_zenml(light: Light, home: Path) -> None:
@@ -78,13 +101,14 @@ def test_a_prediction_needs_neither_dagster_nor_zenml(light: Light, home: Path, 
     assert json.loads(output.read_text())["type"] == "FeatureCollection"
 
 
-def test_a_folder_that_contributors_wrote_predicts_without_zenml(light: Light, home: Path) -> None:
+def test_a_folder_that_contributors_wrote_predicts_without_zenml(light: Light, home: Path, tmp_path: Path) -> None:
     """Its steps have decorators with arguments, annotations and materializers of ZenML."""
+    models = shutil.copytree(CONTRIBUTED, tmp_path / "models")
     program = (
         "from pathlib import Path; from fair_dagster.pipelines.compat import install_fair_package as fair\n"
         "from fair_dagster.pipelines.compat.absent_zenml import allow_absent_zenml\n"
         "from fair_dagster.pipelines.entrypoints import load_entrypoint, offer_models\n"
-        f"offer_models(Path({str(CONTRIBUTED)!r})); fair(); assert allow_absent_zenml() and allow_absent_zenml()\n"
+        f"offer_models(Path({str(models)!r})); fair(); assert allow_absent_zenml() and allow_absent_zenml()\n"
         "print(load_entrypoint('models.contributed_model.pipeline:predict', ['models.']).__name__)"
     )
     ended = light.run("-c", program, home=home)
