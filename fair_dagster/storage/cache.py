@@ -21,7 +21,8 @@ from fair_dagster.domain.errors import StorageError
 from fair_dagster.domain.urls import redacted
 from fair_dagster.settings import Settings
 from fair_dagster.storage.local import look_at, size_of
-from fair_dagster.storage.store import ArtifactStore, Seen, open_foreign_bucket, split_s3
+from fair_dagster.storage.opening import open_foreign_bucket
+from fair_dagster.storage.store import ArtifactStore, Seen, split_s3
 from fair_dagster.storage.web import Limits, download
 
 _PARTIAL = ".partial-"

@@ -17,8 +17,8 @@ from fair_dagster.domain.errors import StorageError
 from fair_dagster.settings import Settings
 from fair_dagster.storage import s3_client, s3_transfer
 from fair_dagster.storage.local import describe
+from fair_dagster.storage.opening import open_artifacts
 from fair_dagster.storage.parts import PART
-from fair_dagster.storage.store import open_artifacts
 from tests.storage.conftest import Bucket
 from tests.storage.faulty import FaultyProxy
 
@@ -320,7 +320,7 @@ _CHILD = """
 import sys
 from pathlib import Path
 from fair_dagster.settings import Settings
-from fair_dagster.storage.store import open_artifacts
+from fair_dagster.storage.opening import open_artifacts
 store = open_artifacts(Settings())
 print("ready", flush=True)
 store.publish(Path(sys.argv[1]), sys.argv[2])
