@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from fair_dagster.domain.errors import NotFoundError, RefusedError, ServiceError, StorageError, UnreachableError
+from fair_dagster.net.pinned import Stream
 from fair_dagster.oci.client import Client, refusal
 from fair_dagster.oci.connections import MAX_BYTES, TRIES, Answer
 from fair_dagster.oci.descriptors import Descriptor
 from fair_dagster.oci.references import Reference
-from fair_dagster.oci.transport import Stream
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and of what."""

@@ -14,11 +14,11 @@ from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
 from fair_dagster.domain.errors import NotFoundError, ServiceError, UnreachableError
+from fair_dagster.net.pinned import Body, PipeBody, Stream
 from fair_dagster.oci.authorization import Token, challenges, fetch_token
 from fair_dagster.oci.connections import TRIES, Answer, Connections, is_busy
 from fair_dagster.oci.credentials import Credentials, find_credentials
 from fair_dagster.oci.references import Reference
-from fair_dagster.oci.transport import Body, PipeBody, Stream
 
 Actions = Literal["pull", "pull,push", "delete"]
 _UNKNOWN = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"})
