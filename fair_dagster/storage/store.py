@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import quote, unquote
 
-from fair_dagster.domain.artifacts import PublishedArtifact
 from fair_dagster.domain.errors import StorageError
+from fair_dagster.domain.items.artifacts import PublishedArtifact
 
 
 @dataclass(frozen=True)

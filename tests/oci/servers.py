@@ -13,10 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-from fair_dagster.oci.descriptors import Manifest
-from fair_dagster.oci.forms import Packed
+from fair_dagster.oci.artifacts.descriptors import Manifest
+from fair_dagster.oci.artifacts.forms import Packed
 from fair_dagster.oci.references import Reference
-from fair_dagster.oci.registry import Registries
+from fair_dagster.oci.registry.registries import Registries
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
