@@ -1,1 +1,1 @@
-"""The network and the disk below everything else: guarded requests, addresses, and small files written in one step."""
+"""What reaches outside of the process: guarded fetching, addresses, small files, processes. Knows no format."""
