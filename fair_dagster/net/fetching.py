@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 from fair_dagster.domain.errors import ServiceError, StorageError, UnreachableError
 from fair_dagster.domain.urls import has_credentials, redacted
-from fair_dagster.net.addresses import public_address, resolved
+from fair_dagster.net.addresses import PrivateAddressError, public_address, resolved
 from fair_dagster.net.pinned import Answered, Pools, Request, Server
 
 DOCUMENT_BYTES = 5 * 1024 * 1024
@@ -86,6 +86,9 @@ def fetch_file(url: str, target: Path, limits: Limits, known_etag: str = "") -> 
                 if answer.status != 200:
                     raise ServiceError(f"the server answered {answer.status}")
                 return _written(url, answer, target, limits, deadline)
+    except PrivateAddressError as error:
+        advice = "FAIR_FETCH_PRIVATE=true allows private addresses"
+        raise StorageError(f"{redacted(url)} cannot be fetched: {error}; {advice}") from error
     except ServiceError as error:
         raise StorageError(f"{redacted(url)} cannot be fetched: {redacted(str(error))}") from error
     raise StorageError(f"{redacted(url)} cannot be fetched: it is redirected more than {_REDIRECTS} times")

@@ -6,6 +6,7 @@ checked and at a private one when it is used. Which servers may be asked belongs
 ``connections``. Bodies are streamed; nothing is retried and no redirect followed.
 """
 
+import http.client
 import os
 import ssl
 import threading
@@ -268,7 +269,9 @@ def _errors(server: Server) -> Iterator[None]:
         yield
     except UnreachableError:
         raise
-    except urllib3.exceptions.IncompleteRead as error:
-        raise UnreachableError(f"{server.netloc} breaks off in the middle of its answer") from error
     except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise UnreachableError(f"{server.netloc} does not answer ({error or type(error).__name__})") from error
+        # urllib3's own words name its objects; what it was raised for says it shorter.
+        cause = error.__cause__ or error.__context__ or error
+        if isinstance(cause, http.client.IncompleteRead):
+            raise UnreachableError(f"{server.netloc} breaks off in the middle of its answer") from error
+        raise UnreachableError(f"{server.netloc} does not answer ({cause or type(cause).__name__})") from error

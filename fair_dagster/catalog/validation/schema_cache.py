@@ -15,8 +15,8 @@ from urllib.parse import urldefrag, urlsplit
 import orjson
 
 from fair_dagster.catalog.validation.schemas import is_own, own_schemas
-from fair_dagster.domain.errors import ServiceError
-from fair_dagster.net.documents import fetch
+from fair_dagster.domain.errors import ServiceError, UnreachableError
+from fair_dagster.net.fetching import fetch_document
 
 Schema = dict[str, Any]
 STAC_HOST = "stac-extensions.github.io"
@@ -35,7 +35,9 @@ class SchemaCache:
         fetcher: for tests.
     """
 
-    def __init__(self, folder: Path, *, offline: bool = False, fetcher: Callable[[str], bytes] = fetch) -> None:
+    def __init__(
+        self, folder: Path, *, offline: bool = False, fetcher: Callable[[str], bytes] = fetch_document
+    ) -> None:
         self._folder = folder
         self._offline = offline
         self._fetcher = fetcher
@@ -103,7 +105,7 @@ class SchemaCache:
         try:
             text = self._fetcher(uri)
         except ServiceError as error:
-            if "answered" not in str(error):
+            if isinstance(error, UnreachableError):
                 self._silent_hosts.add(host)
             raise MissingSchemaError(f"not in the cache {self._folder}, and {error}") from error
         schema = _parsed(text, uri)

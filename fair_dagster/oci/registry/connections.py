@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 from fair_dagster.domain.errors import ServiceError, UnreachableError
-from fair_dagster.net.addresses import is_loopback, public_address, resolved
+from fair_dagster.net.addresses import PrivateAddressError, is_loopback, public_address, resolved
 from fair_dagster.net.pinned import Answered, Body, Pools, Request, Server, Stream
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -141,10 +141,8 @@ class Connections:
             return resolved(server.host, server.port, _ANSWER_SECONDS / 2)[0]
         try:
             return public_address(server.host, server.port, _ANSWER_SECONDS / 2)
-        except ServiceError as error:
-            if "not a public address" in str(error):
-                raise ServiceError(f"{error}: name it in FAIR_REGISTRIES if it is yours") from error
-            raise
+        except PrivateAddressError as error:
+            raise ServiceError(f"{error}: name it in FAIR_REGISTRIES if it is yours") from error
 
 
 def is_busy(status: int) -> bool:
