@@ -120,7 +120,7 @@ class Answered:
 
     def readinto(self, buffer: memoryview) -> int:
         with _errors(self._server):
-            return self._response.readinto(buffer)  # type: ignore[arg-type]
+            return self._response.readinto(buffer)
 
     def arriving(self, size: int = _BLOCK) -> Iterator[bytes]:
         """The body in blocks as they come: a server that drips is noticed at each drop. Errors as ``readinto``."""
@@ -252,7 +252,7 @@ def _ask(pool: urllib3.HTTPConnectionPool, request: Request) -> urllib3.BaseHTTP
         return pool.urlopen(
             request.method,
             request.target,
-            body,
+            body,  # type: ignore[arg-type] - any iterable of buffers is sent block by block
             headers,
             retries=False,
             timeout=request.seconds,

@@ -5,8 +5,6 @@ The folder is laid out as ``<extension>/<version>/schema.json`` for ``stac-exten
 validates.
 """
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,6 +15,7 @@ import orjson
 from fair_dagster.catalog.validation.schemas import is_own, own_schemas
 from fair_dagster.domain.errors import ServiceError, UnreachableError
 from fair_dagster.net.fetching import fetch_document
+from fair_dagster.net.files import replace
 
 Schema = dict[str, Any]
 STAC_HOST = "stac-extensions.github.io"
@@ -165,10 +164,6 @@ def _parsed(text: bytes, uri: str) -> Schema:
 def _keep(path: Path, text: bytes) -> None:
     """Write into the cache for the next process; a cache that cannot be written is no reason to fail."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".schema-")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-        Path(name).replace(path)
+        replace(path, text)
     except OSError:
         return
