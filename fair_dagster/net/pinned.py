@@ -252,7 +252,7 @@ def _ask(pool: urllib3.HTTPConnectionPool, request: Request) -> urllib3.BaseHTTP
         return pool.urlopen(
             request.method,
             request.target,
-            body,  # type: ignore[arg-type] - any iterable of buffers is sent block by block
+            body,  # type: ignore[arg-type]  # Any iterable of buffers is sent, block by block.
             headers,
             retries=False,
             timeout=request.seconds,
