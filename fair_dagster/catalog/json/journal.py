@@ -23,7 +23,7 @@ from pathlib import Path
 import orjson
 
 from fair_dagster.domain.errors import CatalogError
-from fair_dagster.net.disk_errors import reason_of
+from fair_dagster.net.files import reason_of
 
 Checkpoint = Callable[[str], None]
 """Called with the name of the step that comes next. Tests raise or kill the process here."""

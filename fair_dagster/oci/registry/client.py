@@ -16,11 +16,11 @@ from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
 from fair_dagster.domain.errors import NotFoundError, ServiceError, UnreachableError
+from fair_dagster.net.pinned import Body, PipeBody, Stream
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.authorization import Token, challenges, fetch_token
 from fair_dagster.oci.registry.connections import TRIES, Answer, Connections, is_busy
 from fair_dagster.oci.registry.credentials import Credentials, find_credentials
-from fair_dagster.oci.registry.transport import Body, PipeBody, Stream
 
 Actions = Literal["pull", "pull,push", "delete"]
 _UNKNOWN = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"})
