@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import FairError, RefusedError
+from fair_dagster.domain.errors import FairError, ProblemsError
 from fair_dagster.domain.publication.changes import ItemKey
 from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.domain.requests import FinetuneRequest
@@ -45,7 +45,7 @@ def sync_base_models(services: Services, found: merges.Look) -> list[merges.Foll
         launch = Launch(keys.SYNC_JOB, config=keys.sync_config(merge.folder), tags=tags)
         try:
             execute(services.settings, launch)
-        except RefusedError as error:
+        except ProblemsError as error:
             followed.append(merges.Followed(merge, "refused", error.problems))
         else:
             followed.append(merges.Followed(merge, merges.standing(services, merge.slug)))

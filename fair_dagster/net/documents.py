@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from fair_dagster.domain.errors import ServiceError
+from fair_dagster.domain.errors import ServiceError, UnreachableError
 from fair_dagster.net.addresses import public_address
 
 MAX_BYTES = 5 * 1024 * 1024
@@ -18,7 +18,8 @@ def fetch(url: str, *, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECO
     public address when it is checked and at a private one when it is used.
 
     Raises:
-        ServiceError: with the reason in one clause.
+        UnreachableError: the server does not answer, or not in time.
+        ServiceError: it answers otherwise; each with the reason in one clause.
     """
     import httpx
 
@@ -39,7 +40,7 @@ def fetch(url: str, *, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECO
                 raise ServiceError(f"{url}: the server answered {response.status_code}")
             return _body(url, response.iter_raw(), max_bytes, deadline)
     except httpx.HTTPError as error:
-        raise ServiceError(f"{url}: {error or type(error).__name__}") from error
+        raise UnreachableError(f"{url}: {error or type(error).__name__}") from error
 
 
 def _body(url: str, chunks: Iterable[bytes], max_bytes: int, deadline: float) -> bytes:
@@ -49,5 +50,5 @@ def _body(url: str, chunks: Iterable[bytes], max_bytes: int, deadline: float) ->
         if len(body) > max_bytes:
             raise ServiceError(f"{url}: larger than {max_bytes} bytes")
         if time.monotonic() > deadline:
-            raise ServiceError(f"{url}: took too long")
+            raise UnreachableError(f"{url}: took too long")
     return bytes(body)

@@ -57,6 +57,9 @@ TAG_REFUSED = "fair/refused"
 """On a run that failed because of what it was given: trying it again would end the same."""
 
 
+_FINETUNE = "finetune"
+
+
 def base_model(slug: str) -> dg.AssetKey:
     return dg.AssetKey(["base_models", slug])
 
@@ -107,7 +110,16 @@ def finetunes(slug: str) -> dg.DynamicPartitionsDefinition:
 
 def finetune_job(slug: str) -> str:
     """Dagster allows no hyphens in job names."""
-    return f"finetune__{slug.replace('-', '_')}"
+    return f"{_FINETUNE}__{slug.replace('-', '_')}"
+
+
+def is_finetune_job(name: str) -> bool:
+    return name.startswith(f"{_FINETUNE}__")
+
+
+def activity_of_job(name: str) -> str:
+    """What a job does, for people: ``finetune``, ``publish``, ``recompute family``. Of what, its partition says."""
+    return name.partition("__")[0].replace("_", " ")
 
 
 def publish_job(slug: str) -> str:

@@ -7,8 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from fair_dagster.domain.causes import SEE_LOG
-from fair_dagster.domain.errors import PipelineError, ServiceError
+from fair_dagster.domain.errors import SEE_LOG, ServiceError, UnexplainedError
 from fair_dagster.orchestration.runs import causes
 from fair_dagster.orchestration.runs.causes import failure_cause, log_tail
 from fair_dagster.settings import PROJECT_ROOT, Settings
@@ -47,7 +46,7 @@ def _failed(instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str]) -> 
         import sys
 
         subprocess.run([sys.executable, "-c", "print('epoch 1 of 3')"], check=False)
-        raise PipelineError(f"training of 'town-v1' was killed before it could say why; {SEE_LOG}")
+        raise UnexplainedError("training of 'town-v1' was killed before it could say why")
 
     @dg.job
     def work() -> None:

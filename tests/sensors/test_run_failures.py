@@ -15,8 +15,7 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from pydantic import SecretStr
 
-from fair_dagster.domain.causes import SEE_LOG
-from fair_dagster.domain.errors import ServiceError
+from fair_dagster.domain.errors import SEE_LOG, ServiceError, UnexplainedError
 from fair_dagster.domain.failures import FULL, OVERLAP, FailureEvent, Queue, Telling, telling
 from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import alerts, keys
@@ -101,13 +100,15 @@ def make(
     return sensor
 
 
-def fail(instance: dg.DagsterInstance, cause: str = "no space left", printed: str = "epoch 1 of 3", **tags: str) -> str:
+def fail(
+    instance: dg.DagsterInstance, cause: str | Exception = "no space left", printed: str = "epoch 1 of 3", **tags: str
+) -> str:
     """A real run that fails in its only step; its id."""
 
     @dg.op
     def train() -> None:
         sys.stderr.write(f"{printed}\n")
-        raise ValueError(cause)
+        raise cause if isinstance(cause, Exception) else ValueError(cause)
 
     @dg.job(name=FINETUNE)
     def finetune() -> None:
@@ -295,7 +296,7 @@ def test_a_log_that_cannot_be_read_keeps_nobody_from_hearing(
     sensor = make()
     monkeypatch.setattr(type(instance.compute_log_manager), "get_log_data", away)
     fail(instance, "no space left")
-    fail(instance, f"it ended; {SEE_LOG}")
+    fail(instance, UnexplainedError("it ended"))
     assert sensor.tick() == "told of 2 failed runs"
     assert [alert["cause"] for alert in receiver.taken] == ["no space left", f"it ended; {SEE_LOG}"]
     assert [alert["log"] for alert in receiver.taken] == [[], []]

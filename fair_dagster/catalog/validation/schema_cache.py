@@ -15,7 +15,7 @@ from urllib.parse import urldefrag, urlsplit
 import orjson
 
 from fair_dagster.catalog.validation.schemas import is_own, own_schemas
-from fair_dagster.domain.errors import ServiceError
+from fair_dagster.domain.errors import AwayError, ServiceError
 from fair_dagster.net.documents import fetch
 
 Schema = dict[str, Any]
@@ -103,7 +103,7 @@ class SchemaCache:
         try:
             text = self._fetcher(uri)
         except ServiceError as error:
-            if "answered" not in str(error):
+            if isinstance(error, AwayError):
                 self._silent_hosts.add(host)
             raise MissingSchemaError(f"not in the cache {self._folder}, and {error}") from error
         schema = _parsed(text, uri)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fair_dagster.domain.errors import FairError, RefusedError
+from fair_dagster.domain.errors import FairError, ProblemsError
 
 _HINTS = {
     errno.ENOSPC: "free some space and try again",
@@ -36,7 +36,7 @@ def explain(error: BaseException) -> Failure | None:
     """
     chain = list(_causes(error))
     for cause in chain:
-        if isinstance(cause, RefusedError):
+        if isinstance(cause, ProblemsError):
             return Failure(str(cause), f"{cause.subject} {cause.verdict}", cause.problems)
         if isinstance(cause, FairError):
             return Failure(str(cause), str(cause))

@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
-from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, UnreachableError
+from fair_dagster.domain.errors import (
+    AwayError,
+    FairError,
+    NotFoundError,
+    ProblemsError,
+    RefusedError,
+)
 from fair_dagster.oci.artifacts.listing import Artifact, look
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.registries import Registries
@@ -225,5 +231,5 @@ def _found(artifact: Artifact) -> Found:
 
 
 def _failure(where: str, error: FairError, reference: Reference | None = None) -> Failure:
-    problem = "; ".join(error.problems) if isinstance(error, RefusedError) else str(error)
-    return Failure(where, " ".join(problem.split()), reference, isinstance(error, UnreachableError))
+    problem = "; ".join(error.problems) if isinstance(error, ProblemsError) else str(error)
+    return Failure(where, " ".join(problem.split()), reference, isinstance(error, AwayError))

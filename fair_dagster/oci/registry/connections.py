@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
-from fair_dagster.domain.errors import ServiceError, UnreachableError
+from fair_dagster.domain.errors import PrivateAddressError, ServiceError, UnreachableError
 from fair_dagster.net.addresses import is_loopback, public_address, resolved
 from fair_dagster.oci.registry.transport import Body, Pool, Request, Server, Stream
 
@@ -141,10 +141,8 @@ class Connections:
             return resolved(server.host, server.port, _ANSWER_SECONDS / 2)[0]
         try:
             return public_address(server.host, server.port, _ANSWER_SECONDS / 2)
-        except ServiceError as error:
-            if "not a public address" in str(error):
-                raise ServiceError(f"{error}: name it in FAIR_REGISTRIES if it is yours") from error
-            raise
+        except PrivateAddressError as error:
+            raise PrivateAddressError(f"{error}: name it in FAIR_REGISTRIES if it is yours") from error
 
 
 def is_busy(status: int) -> bool:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fair_dagster.domain.errors import RefusedError, ServiceError
+from fair_dagster.domain.errors import ProblemsError, RefusedError, ServiceError
 from fair_dagster.oci.artifacts.descriptors import (
     DIGEST,
     DOCKER_LIST,
@@ -213,7 +213,7 @@ class Registries:
             yield from (str(name) for name in names)
 
 
-def deletion_refusal(reference: Reference, answer: Answer) -> ServiceError | RefusedError:
+def deletion_refusal(reference: Reference, answer: Answer) -> ServiceError | ProblemsError:
     """What an answer to a deletion means."""
     if answer.status == 405:
         problem = f"registry {reference.registry} deletes nothing: its operator has to allow it"

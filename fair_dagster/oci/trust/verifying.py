@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fair_dagster.domain.errors import NotFoundError, RefusedError, ServiceError, UnreachableError
+from fair_dagster.domain.errors import NotFoundError, ProblemsError, RefusedError, ServiceError, UnreachableError
 from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.blobs import Progress, file_digest
@@ -152,7 +152,7 @@ def _looking(
             raise
         except ServiceError as error:
             return error
-        except (ValueError, RefusedError) as error:
+        except (ValueError, ProblemsError) as error:
             # What is none hinders no other.
             return f"{name}: {' '.join(str(error).split())}"
         return f"{name}, signed by {key}: {'; '.join(problems)}" if problems else Found(key, referrer.digest, statement)

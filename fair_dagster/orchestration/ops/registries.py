@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from fair_dagster.domain.errors import FairError, PartialError, RefusedError, UnreachableError
+from fair_dagster.domain.errors import AwayError, FairError, PartialError, ProblemsError
 from fair_dagster.flows.registries import arrivals, publication
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.metadata import Metadata, changes_metadata
@@ -56,12 +56,12 @@ class PushedConfig(dg.Config):
 
 @contextmanager
 def _patiently(context: dg.OpExecutionContext) -> Iterator[None]:
-    """Let the step be tried again while a registry is away; what is refused is noted on the run, and stays so."""
+    """Let the step be tried again while a server is away; what is refused is noted on the run, and stays so."""
     try:
         yield
-    except UnreachableError as error:
+    except AwayError as error:
         raise dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=_PATIENCE_SECONDS) from error
-    except RefusedError as error:
+    except ProblemsError as error:
         context.instance.add_run_tags(context.run_id, {keys.TAG_REFUSED: error.subject})
         raise
 

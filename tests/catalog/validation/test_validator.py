@@ -7,7 +7,7 @@ import pytest
 
 from fair_dagster.catalog.validation.schema_cache import SchemaCache
 from fair_dagster.catalog.validation.validator import Validator
-from fair_dagster.domain.errors import ServiceError
+from fair_dagster.domain.errors import ServiceError, UnreachableError
 from fair_dagster.settings import Settings
 from tests.catalog import wild
 
@@ -134,18 +134,22 @@ def test_a_private_extension_is_remarked_and_does_not_refuse(tmp_path: Path) -> 
     assert "'colour' is missing (says https://example.org/colour/schema.json)" in report.warnings
 
 
-def test_without_network_each_host_is_asked_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "is_asked_again"),
+    [(UnreachableError("the name cannot be resolved"), False), (ServiceError("the server answered 404"), True)],
+)
+def test_only_a_host_that_answers_is_asked_again(tmp_path: Path, error: ServiceError, is_asked_again: bool) -> None:
     asked = []
 
     def fail(uri: str) -> bytes:
         asked.append(uri)
-        raise ServiceError(f"{uri}: the name cannot be resolved")
+        raise error
 
     validator = Validator(Settings(schema_cache=tmp_path), cache=SchemaCache(tmp_path, fetcher=fail))
     for _ in range(3):
         report = validator.validate(wild.base_model(), kind="base-model")
     assert len(report.not_checked) == 4
-    assert len(asked) == 1
+    assert (len(asked) > 1) == is_asked_again
 
 
 def test_datasets_and_local_models_are_accepted(validator: Validator) -> None:
