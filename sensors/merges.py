@@ -11,7 +11,7 @@ from fair_dagster.domain.errors import ServiceError
 from fair_dagster.domain.merges import Cursor, Outcome
 from fair_dagster.flows.base_models import merges
 from fair_dagster.flows.base_models.branch import Repository
-from fair_dagster.orchestration import keys
+from fair_dagster.orchestration import keys, run_config
 from fair_dagster.orchestration.reload import ask_for_reload
 from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
@@ -63,7 +63,7 @@ def _requests(found: merges.Look) -> list[dg.RunRequest]:
         dg.RunRequest(
             run_key=merge.key,
             job_name=keys.SYNC_JOB,
-            run_config=keys.sync_config(merge.folder),
+            run_config=run_config.configure_sync(merge.folder),
             tags={keys.TAG_MODEL: merge.slug, **keys.commit_tags(merge.commit.sha, merge.commit.subject)},
         )
         for merge in found.merges

@@ -9,7 +9,7 @@ import dagster as dg
 
 from fair_dagster.domain.publication.stage_changes import Cursor
 from fair_dagster.flows.publication.stages import Limits, Look, Recompute, look
-from fair_dagster.orchestration import keys
+from fair_dagster.orchestration import keys, run_config
 from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
 
@@ -67,7 +67,7 @@ def _run_request(request: Recompute) -> dg.RunRequest:
     if request.partition:
         job = keys.publish_job(request.base_model)
         return dg.RunRequest(request.key, job_name=job, partition_key=request.partition, tags=tags)
-    config = {"ops": {"configured_family": {"config": {"family": request.family}}}}
+    config = run_config.configure_recompute(request.family)
     return dg.RunRequest(request.key, job_name=keys.RECOMPUTE_JOB, run_config=config, tags=tags)
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.flows.registries.pushes import Look, Pushed, look
 from fair_dagster.oci.notifications.pushes import Cursor
-from fair_dagster.orchestration import keys
+from fair_dagster.orchestration import keys, run_config
 from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
 
@@ -55,6 +55,6 @@ def _run_request(pushed: Pushed) -> dg.RunRequest:
     return dg.RunRequest(
         pushed.key,
         job_name=keys.PUSHED_JOB,
-        run_config=keys.pushed_config(str(pushed.reference)),
+        run_config=run_config.configure_pushed(str(pushed.reference)),
         tags={keys.TAG_ARTIFACT: str(pushed.reference), keys.TAG_CAUSE: pushed.cause},
     )

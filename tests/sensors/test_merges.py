@@ -21,6 +21,7 @@ from fair_dagster.flows.base_models import git, merges
 from fair_dagster.flows.base_models.branch import Repository, current_checkout
 from fair_dagster.orchestration import keys, reload
 from fair_dagster.orchestration.resources import FairResource
+from fair_dagster.orchestration.run_config import QUIET, config_of
 from fair_dagster.settings import Settings
 from sensors import merges as sensor_module
 from tests.sensors.repositories import Scratch
@@ -62,8 +63,7 @@ class Watched:
         settings = self.fresh()
         overrides = {"fair": FairResource(values=settings.plain())}
         job = build_defs(settings=settings, resource_overrides=overrides).resolve_job_def(str(request.job_name))
-        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        config = {**request.run_config, **quiet}
+        config = {**request.run_config, **QUIET}
         return job.execute_in_process(config, instance=self.instance, tags=tags, raise_on_error=False).success
 
     def follow(self) -> dict[str, bool]:
@@ -88,7 +88,7 @@ def syncs(result: dg.SensorResult) -> list[dg.RunRequest]:
 
 
 def folder_of(request: dg.RunRequest) -> str:
-    return str(request.run_config["ops"]["sync_folder"]["config"]["folder"])
+    return str(config_of(request.run_config, keys.SYNC_OP)["folder"])
 
 
 def folders(result: dg.SensorResult) -> list[str]:

@@ -21,6 +21,7 @@ from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import alerts, keys
 from fair_dagster.orchestration.instance import open_instance
 from fair_dagster.orchestration.resources import FairResource
+from fair_dagster.orchestration.run_config import QUIET
 from fair_dagster.pipelines.zenml.run_records import RunRecord
 from fair_dagster.settings import Settings
 from sensors.run_failures import failure_sensors
@@ -115,9 +116,8 @@ def fail(
         train()
 
     run_id = str(uuid4())
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     finetune.execute_in_process(
-        instance=instance, raise_on_error=False, run_config=quiet, run_id=run_id, tags={"fair/model": "m"} | tags
+        instance=instance, raise_on_error=False, run_config=dict(QUIET), run_id=run_id, tags={"fair/model": "m"} | tags
     )
     return run_id
 

@@ -16,6 +16,7 @@ from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.publication.changes import ChangeSet, ItemKey
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.flows.publication import batches
+from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.metadata import Metadata, changes_metadata, item_metadata
 from fair_dagster.orchestration.resources import FairResource
 
@@ -58,13 +59,13 @@ def require_partitions(
         raise RefusedError(f"{what} of {context.run.tags.get('dagster/partition', 'a range')!r}", [reason]) from error
 
 
-@dg.op(tags={"dagster/kind": "stac"})
+@dg.op(name=keys.FAMILY_OP, tags={"dagster/kind": "stac"})
 def configured_family(config: FamilyConfig) -> list[str]:
     """The finetuned model named by the run's configuration."""
     return [config.family]
 
 
-@dg.op(tags={"dagster/kind": "zenml"})
+@dg.op(name=keys.GATHER_OP, tags={"dagster/kind": "zenml"})
 def gather_family(
     context: dg.OpExecutionContext, config: GatherConfig, fair: FairResource, families: list[str]
 ) -> batches.Batch:

@@ -134,7 +134,7 @@ def _end(ended: DagsterPipesExecutionError | None) -> str:
     return f"could not begin (exit code {code[1]})"
 
 
-@dg.op(tags={"dagster/kind": "stac"})
+@dg.op(name=keys.SYNC_OP, tags={"dagster/kind": "stac"})
 def sync_folder(context: dg.OpExecutionContext, config: SyncConfig, fair: FairResource) -> None:
     """Register a folder of the branch's head, or retire its base model when the folder is gone."""
     try:
@@ -154,7 +154,7 @@ def sync_folder(context: dg.OpExecutionContext, config: SyncConfig, fair: FairRe
     context.log_event(dg.AssetMaterialization(keys.base_model(synced.slug), metadata=metadata, tags=tags))
 
 
-@dg.op(tags={"dagster/kind": "onnx"})
+@dg.op(name=keys.PREDICT_OP, tags={"dagster/kind": "onnx"})
 def predict_images(
     context: dg.OpExecutionContext,
     config: PredictionConfig,
