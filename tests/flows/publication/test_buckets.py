@@ -92,7 +92,8 @@ def test_bytes_altered_in_the_bucket_are_found_and_put_back(
     installation.promote(version)
     for key, path in _objects(s3_server, s3_bucket).items():
         if key.endswith(("/model.onnx", "/pipeline.py")) and "/." not in key:
-            path.write_bytes(path.read_bytes()[:-1] + b"?")
+            content = path.read_bytes()
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
     for checksums in (True, False):
         found = {(finding.collection, finding.kind) for finding in report(services, Ask(checksums=checksums))}

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
+from uuid import uuid4
 
 from click.testing import CliRunner
 
@@ -112,7 +113,7 @@ def versions(settings: Settings) -> None:
     client.delete("served", 3)
     names = [f"served-{n:03}" + "x" * 50 for n in range(120)]
     listed = client.list_many(["served", "absent", *names])
-    gone = Stages(settings).gone([one.uuid for one in made] + [made[0].uuid[:-4] + f"{n:04x}" for n in range(150)])
+    gone = Stages(settings).gone([one.uuid for one in made] + [str(uuid4()) for _ in range(150)])
     say(
         stages=[one.stage for one in listed["served"]],
         metrics=dict(client.get("served", 1).training.metrics),
