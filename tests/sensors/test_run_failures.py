@@ -380,7 +380,7 @@ def test_one_message_is_not_tried_for_as_long_as_a_tick_lasts(
     make: Callable[..., Sensor], instance: dg.DagsterInstance, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sensor = make()
-    monkeypatch.setattr(alerts, "_TRYING_SECONDS", -1.0)
+    monkeypatch.setattr(alerts, "TRYING_SECONDS", -1.0)
     receiver.down = True
     fail(instance)
     sensor.tick()

@@ -29,11 +29,11 @@ from fair_dagster.domain.urls import redacted
 from fair_dagster.settings import Settings
 
 T = TypeVar("T")
-_BATCH = 100
+BATCH = 100
 """Items a request: some hundred kilobytes, which servers take without being told to."""
 _MAY_HAVE_PASSED = frozenset({500, 502, 503, 504})
 _AGAIN = "The same command again writes the rest"
-_NO_BATCHES = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+NO_BATCHES = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 
 
 class ApiPlace:
@@ -165,7 +165,7 @@ class ApiCatalog:
                 self._reader.http.send(url, "POST", parameters=body)
                 return
             except StacApiError as error:
-                if error.status not in _NO_BATCHES:
+                if error.status not in NO_BATCHES:
                     raise
                 self._takes_batches = False
         changes = tuple(
@@ -212,5 +212,5 @@ def _read(one: Stored) -> Item | DamagedItem:
 
 
 def _batches(every: Iterator[T]) -> Iterator[list[T]]:
-    while batch := list(islice(every, _BATCH)):
+    while batch := list(islice(every, BATCH)):
         yield batch

@@ -25,7 +25,7 @@ from fair_dagster.oci.registry.streams import ahead, merged
 _TARGETS = 4
 _REPOSITORIES = 4
 _THREADS = 8
-_AHEAD = 64
+AHEAD = 64
 _SILENT = 3
 """After so many artifacts in a row without an answer, a registry is not asked for the rest."""
 
@@ -147,7 +147,7 @@ class _Walk:
     def run(self, target: Target) -> Generator[Event]:
         """Everything of one target, in the order of the registry."""
         silent = 0
-        for event in ahead(self._done, self._jobs(target), _THREADS, _AHEAD):
+        for event in ahead(self._done, self._jobs(target), _THREADS, AHEAD):
             if event is None:
                 continue
             silent = silent + 1 if isinstance(event, Failure) and event.is_silence else 0

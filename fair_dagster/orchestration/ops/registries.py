@@ -37,7 +37,7 @@ def push_artifacts(
     yield dg.Output(None)
 
 
-_RETRIES, _PATIENCE_SECONDS = 3, 20
+_RETRIES, PATIENCE_SECONDS = 3, 20
 
 
 def _pushed_metadata(key: str, outcome: publication.Outcome) -> Metadata:
@@ -60,7 +60,7 @@ def _patiently(context: dg.OpExecutionContext) -> Iterator[None]:
     try:
         yield
     except AwayError as error:
-        raise dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=_PATIENCE_SECONDS) from error
+        raise dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=PATIENCE_SECONDS) from error
     except ProblemsError as error:
         context.instance.add_run_tags(context.run_id, {keys.TAG_REFUSED: error.subject})
         raise

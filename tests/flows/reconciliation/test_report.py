@@ -412,8 +412,10 @@ def test_a_removal_reads_only_what_has_changed(promoted: Installation, monkeypat
     families.recompute(promoted.services, NAME)
     promoted.versions.delete(NAME, 2)
     read: list[bytes] = []
-    parsed = index._parsed
-    monkeypatch.setattr(index, "_parsed", lambda content, folder: (read.append(content), parsed(content, folder))[1])
+    parsed = index.parse_entry
+    monkeypatch.setattr(
+        index, "parse_entry", lambda content, folder: (read.append(content), parsed(content, folder))[1]
+    )
     families.recompute(promoted.services, NAME)
     assert promoted.artifacts(items.LOCAL_MODELS) == {f"v3-{third.uuid[:8]}"}
     assert len(read) == 1, "the item that lost its predecessor, and neither base model nor dataset"
