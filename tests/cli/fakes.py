@@ -164,6 +164,11 @@ class FakeFair:
         path.write_text('{"type": "FeatureCollection", "features": [{}, {}]}')
         return FakeStarted(str(path))
 
+    def predict_here(self, model: str, images: Path, *, output: Path | None = None, **_: Any) -> Path:
+        path = Path(self.predict(model, images, output=output).subject)
+        self.asked.append(("without a run",))
+        return path
+
     def register_artifact(self, reference: str) -> Item | None:
         self._ask("register_artifact", reference)
         return None if "plain" in reference else base_model("ramp", 3)

@@ -9,6 +9,8 @@ the first move, so that nothing has to be taken back.
 A write waits for the disk twice: contents and journal are flushed side by side, and so are the folders.
 
 Knows files, not STAC. The caller holds a lock around ``commit`` and ``recover``.
+
+See docs/decisions/0009.
 """
 
 import hashlib

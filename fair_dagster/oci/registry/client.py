@@ -3,6 +3,8 @@
 The Distribution API (https://github.com/opencontainers/distribution-spec), with the ways of authorization that
 registries have. Credentials never leave for another server than their registry and the token service that it names.
 What is asked stands in ``registry``, ``blobs`` and ``referrers``.
+
+See docs/decisions/0033.
 """
 
 import json

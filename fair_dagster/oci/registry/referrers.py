@@ -3,6 +3,8 @@
 https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#listing-referrers and
 #referrers-tag-schema. A tag cannot be written under a condition, so the index is read again before and after each
 write. What a referrer is good for stands with those who make it.
+
+See docs/decisions/0035.
 """
 
 import random
