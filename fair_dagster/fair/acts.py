@@ -37,7 +37,7 @@ def register_base_model(services: Services, slug: str) -> None:
     _execute(services, keys.BASE_MODELS_JOB, assets=[keys.base_model(slug).path])
 
 
-def sync_base_models(services: Services, found: merges.Look) -> list[merges.Followed]:
+def sync_base_models(services: Services, found: merges.MergesLook) -> list[merges.Followed]:
     """Bring each folder that a look at the branch found in step with it, a run each; one refusal stops no other."""
     followed = []
     for merge in found.merges:

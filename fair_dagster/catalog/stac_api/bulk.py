@@ -121,7 +121,7 @@ class ApiCatalog:
         present = {name: self._reader.collection(self._layout, name) for name in load.documents or {}}
         damaged = items_at(self._reader, self._layout, by_collection(load.damaged))
         self._aside.keep([*document_copies(present.items()), *item_copies(damaged.values())])
-        done = _Done(load)
+        done = _BulkDone(load)
         try:
             for name, document in (load.documents or {}).items():
                 self._put_document(name, document, str((present[name] or {}).get(documents.CATALOG_UID, "")))
@@ -176,7 +176,7 @@ class ApiCatalog:
 
 
 @dataclass
-class _Done:
+class _BulkDone:
     """What of ``load`` is in effect already."""
 
     load: Load

@@ -40,7 +40,7 @@ class Lists(Protocol):
     def entries(self, collection: str) -> list[Entry]: ...
 
 
-class Writer(Protocol):
+class BackendWriter(Protocol):
     """Writes of one kind."""
 
     def apply(self, changes: ChangeSet, stored: dict[ItemKey, Item]) -> None:
@@ -61,7 +61,7 @@ class StacStore:
         writer: how changes are written.
     """
 
-    def __init__(self, reader: StacReader, layout: StacLayout, lists: Lists, writer: Writer) -> None:
+    def __init__(self, reader: StacReader, layout: StacLayout, lists: Lists, writer: BackendWriter) -> None:
         self._reader = reader
         self._layout = layout
         self._lists = lists

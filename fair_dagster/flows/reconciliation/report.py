@@ -58,7 +58,7 @@ def no_progress(done: int, total: int, what: str) -> None:
 
 
 @dataclass(frozen=True)
-class Ask:
+class DriftRequest:
     """What to report on.
 
     Args:
@@ -89,13 +89,13 @@ class _Read:
         return found
 
 
-def report(services: Services, ask: Ask | None = None, progress: Progress = no_progress) -> list[Finding]:
+def report(services: Services, ask: DriftRequest | None = None, progress: Progress = no_progress) -> list[Finding]:
     """Everything that is not as it should be, by collection.
 
     Raises:
         CatalogError: the catalog cannot be read at all.
     """
-    ask = ask or Ask()
+    ask = ask or DriftRequest()
     progress(0, 0, "the catalog")
     # The catalog is read before ZenML: what is promoted in between is then missing here, and looked at again below.
     read = _Read({collection: services.catalog.scan(collection) for collection in items.COLLECTIONS})
@@ -207,7 +207,7 @@ def _told(error: Exception) -> str:
     return f"an item that it is computed from has a field of another form than it should: {error!r}"
 
 
-def _local_findings(services: Services, read: _Read, ask: Ask, progress: Progress) -> list[Finding]:
+def _local_findings(services: Services, read: _Read, ask: DriftRequest, progress: Progress) -> list[Finding]:
     families = read.families(items.LOCAL_MODELS)
     try:
         names = sorted({*services.versions.families(), *families})

@@ -40,7 +40,7 @@ def push_artifacts(
 _RETRIES, PATIENCE_SECONDS = 3, 20
 
 
-def _pushed_metadata(key: str, outcome: publication.Outcome) -> Metadata:
+def _pushed_metadata(key: str, outcome: publication.PushOutcome) -> Metadata:
     metadata: Metadata = {keys.TAG_VERSION: key, "note": outcome.note, "uploaded bytes": outcome.uploaded}
     if outcome.reference is not None:
         lineage = f"- `local-models` **{key}** is pushed as `{outcome.reference}`"

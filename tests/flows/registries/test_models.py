@@ -118,7 +118,7 @@ def test_a_lost_file_of_it_is_fetched_again_by_a_repair(promoted: Exchange) -> N
     model = Path(promoted.taker.catalog.family(items.BASE_MODELS, NAME)[0]["assets"]["model"]["href"])
     content = model.read_bytes()
     model.write_bytes(b"damaged")
-    ask = report.Ask((items.BASE_MODELS,))
+    ask = report.DriftRequest((items.BASE_MODELS,))
     findings = report.report(promoted.taker, ask)
     assert [(finding.item, finding.kind) for finding in findings] == [(NAME, "changed artifact")]
     assert [one.action for one in repair.repair(promoted.taker, findings)] == ["copied"]
