@@ -98,7 +98,7 @@ class WalkFailure:
 
 @dataclass(frozen=True)
 class Walked:
-    """All tags of a repository were listed: a ``FoundArtifact`` or ``WalkFailure`` came before for each that is there."""
+    """All tags of a repository were listed: a ``FoundArtifact`` or ``WalkFailure`` came before for each of them."""
 
     reference: Reference
 
