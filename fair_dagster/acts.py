@@ -134,7 +134,7 @@ def delete_version(services: Services, name: str, number: int) -> None:
         raise
     if request := FinetuneRequest.of(version):
         delete_partition(services.settings, keys.finetunes_name(request.base_model), version.id)
-        tracking.forget(services, version.id, version.uuid)
+        tracking.forget(services, version.uuid)
         allocations.forget(services, version.id, version.uuid)
     allocations.delete_empty_model(services, name)
 

@@ -7,7 +7,7 @@ import dagster as dg
 
 from fair_dagster import keys
 from fair_dagster.oci_ops import build_pushed_image, check_pushed, register_pushed
-from fair_dagster.ops import predict_images, sync_folder
+from fair_dagster.ops import deliver_tracked, predict_images, sync_folder
 from fair_dagster.publishing import apply_publication, configured_family, gather_family, publish_artifacts
 
 if TYPE_CHECKING:
@@ -50,6 +50,15 @@ def register_pushed_model() -> None:
     build_pushed_image(register_pushed(check_pushed()))
 
 
+@dg.job(
+    name=keys.TRACKING_JOB,
+    executor_def=_HERE,
+    description="Copy tracked trainings that have ended to the experiment tracker.",
+)
+def deliver_tracking() -> None:
+    deliver_tracked()
+
+
 def asset_jobs(slugs: Sequence[str]) -> "list[dg.JobDefinition | UnresolvedAssetJobDefinition]":
     """The jobs over the assets of a code location with the base models ``slugs``."""
     jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
@@ -88,4 +97,4 @@ def asset_jobs(slugs: Sequence[str]) -> "list[dg.JobDefinition | UnresolvedAsset
                 description=f"Push promoted finetunes of {slug} to the registry that FAIR_OCI_REPOSITORY names.",
             ),
         ]
-    return [*jobs, recompute_family, predict, sync_base_model, register_pushed_model]
+    return [*jobs, recompute_family, predict, sync_base_model, register_pushed_model, deliver_tracking]

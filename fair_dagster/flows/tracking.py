@@ -1,36 +1,37 @@
-"""Trainings in the experiment tracker: put into the outbox, closed there, and what people are told of it.
+"""Trainings in the experiment tracker: noted before they begin, and what of them is not complete yet.
 
-Nothing here waits for a tracker for long, and nothing raises because of one: what cannot be sent now is sent later.
+Nothing here waits for a tracker, and nothing raises because of one, but what somebody asked to be sent now.
 """
 
 import contextlib
+import json
 import os
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
-from fair_dagster.domain.errors import FairError
+from fair_dagster.domain.errors import FairError, StorageError
 from fair_dagster.domain.slugs import version_id
 from fair_dagster.flows.allocations import CONFIG_FILE, Allocation, run_folder
 from fair_dagster.flows.services import Services
+from fair_dagster.pipelines.files import write_bytes
 from fair_dagster.pipelines.metadata import TRACKING_VARIABLE
+from fair_dagster.pipelines.tracking.mlflow_runs import local_uri, quiet_environment
+from fair_dagster.pipelines.tracking.trainings import (
+    KEY_TAG,
+    Ending,
+    TrackedTraining,
+    deletions_folder,
+    open_trainings,
+)
 from fair_dagster.processes import Process
-from fair_dagster.settings import Settings
-from fair_dagster.tracking import outbox
-from fair_dagster.tracking.environment import sender_environment, training_environment
-from fair_dagster.tracking.outbox import Amendment, Ending, Entry, Note, TrackedRun
 
-NOTE_FILE = "tracked.json"
-# The shell is gone at once, and nobody has to wait for what it leaves behind.
-_IN_BACKGROUND = ("/bin/sh", "-c", '"$@" &', "sh")
-_PATIENCE_SECONDS = 15.0
-_POLL_SECONDS = 0.05
+if TYPE_CHECKING:
+    from fair_dagster.pipelines.tracking.delivery import Delivery
 
 
 @dataclass
@@ -39,29 +40,12 @@ class Tracked:
 
     Attributes:
         environment: variables for the process that trains.
-        problem: why it is not, or not yet.
+        problem: why it is not.
     """
 
-    entry: Entry | None = None
-    note_path: Path | None = None
+    training: TrackedTraining | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     problem: str | None = None
-
-    def wait(self) -> Note | None:
-        """The note of a training that has ended, once it is sent; ``problem`` is set when that takes too long."""
-        if self.entry is None or self.note_path is None:
-            return None
-        until = time.monotonic() + _PATIENCE_SECONDS
-        note = Note.of(self.note_path, self.entry.folder.name)
-        while (note is None or note.status == outbox.RUNNING) and time.monotonic() < until:
-            if self.entry.sent().get("problem"):
-                break
-            time.sleep(_POLL_SECONDS)
-            note = Note.of(self.note_path, self.entry.folder.name)
-        if note is None or note.status == outbox.RUNNING:
-            reason = self.entry.sent().get("problem") or f"the tracker took more than {_PATIENCE_SECONDS:g} s"
-            self.problem = f"not sent yet: {reason}. It is kept in {self.entry.folder} and sent later"
-        return note
 
 
 @contextlib.contextmanager
@@ -70,56 +54,27 @@ def tracked(services: Services, owner: Allocation, dagster_run: str, result: Pat
 
     Args:
         dagster_run: id of Dagster's run.
-        result: the runner's result file, which says how a training ended that did not end well.
+        result: the runner's result file.
     """
-    found = _begin(services, owner, dagster_run)
+    found = _begin(services, owner, dagster_run, result)
     try:
         yield found
     except BaseException:
-        _end(found, _ending(result))
+        _end(services, found, failed=True)
         raise
-    _end(found, "FINISHED")
+    _end(services, found, failed=False)
 
 
-def close(services: Services, partition: str, uuid: str | None) -> None:
-    """Close what is tracked of a version whose training was killed, wherever that was.
-
-    Costs nothing when its sender has done so, or nothing was tracked from here and there is no server to ask.
-
-    Args:
-        uuid: the version's; None, of a run that the UI started, closes nothing: its sender does.
-    """
-    settings = services.settings
-    if settings.tracking == "none" or uuid is None:
-        return
-    with contextlib.suppress(FairError, OSError, subprocess.SubprocessError):
-        mine = [entry for entry in outbox.entries(_outbox(services)) if _is_of(entry, uuid)]
-        note = Note.newest(note_path(services, partition, uuid))
-        for entry in mine:
-            entry.end("KILLED")
-        if mine:
-            _start_sender(services, None)
-        elif settings.tracking_uri and (note is None or note.status == outbox.RUNNING):
-            # Sent by a process of another machine, which had an outbox of its own.
-            _amend(services, "killed", Amendment(uuid, ending="KILLED"))
-
-
-def forget(services: Services, partition: str, uuid: str) -> None:
-    """Mark what is tracked of a version that is being deleted: it stays as a record, and its number may come again."""
-    if services.settings.tracking == "none" or Note.newest(note_path(services, partition, uuid)) is None:
-        return
-    with contextlib.suppress(FairError, OSError, subprocess.SubprocessError):
-        _amend(services, "deleted", Amendment(uuid, tags={"fair.deleted": datetime.now(UTC).isoformat()}))
-
-
-def note_path(services: Services, partition: str, uuid: str) -> Path:
-    """The file that says where the trainings of a version are tracked."""
-    return run_folder(services, partition, uuid) / NOTE_FILE
+def forget(services: Services, uuid: str) -> None:
+    """Let the runs of a version that is being deleted say so: they stay as a record, and its number may come again."""
+    if services.settings.tracking == "mlflow":
+        with contextlib.suppress(StorageError):
+            write_bytes(deletions_folder(services.settings) / uuid, datetime.now(UTC).isoformat().encode())
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A training, or a word about one, that is not wholly sent yet.
+    """A training whose run is not complete, or not in the tracker yet.
 
     ``state`` is ``running`` while the training goes on, ``waiting`` afterwards.
     """
@@ -130,58 +85,71 @@ class Waiting:
 
 
 def waiting(services: Services) -> list[Waiting]:
-    """What is in the outbox, the oldest first."""
+    """What is not complete yet, the oldest first."""
     return [
-        Waiting(
-            entry.folder.name,
-            "running" if entry.run() is not None and entry.ending() is None else "waiting",
-            entry.sent().get("problem"),
-        )
-        for entry in outbox.entries(_outbox(services))
+        Waiting(one.key, "running" if one.ending is None else "waiting", one.problem)
+        for one in open_trainings(services.settings)
     ]
 
 
+def due(services: Services) -> list[str]:
+    """What a delivery would do something about: keys of trainings that have ended, and deleted versions."""
+    deleted = [path.name for path in deletions_folder(services.settings).glob("*")]
+    return [one.key for one in open_trainings(services.settings) if one.ending is not None] + deleted
+
+
+def deliver_waiting(services: Services) -> "Delivery":
+    """Complete the runs of trainings that have ended, and copy them to the tracker. Never raises."""
+    from fair_dagster.pipelines.tracking.delivery import deliver
+
+    return deliver(services.settings, open_trainings(services.settings))
+
+
 def send_waiting(services: Services) -> list[Waiting]:
-    """Send what waits, now; returns what is left. Of what others are sending nothing is taken away."""
-    _run_sender(services, (), None)
-    return [entry for entry in waiting(services) if entry.state == "waiting"]
+    """Send what waits, now; returns what is left."""
+    if due(services):
+        deliver_waiting(services)
+    return [one for one in waiting(services) if one.state == "waiting"]
 
 
-def _begin(services: Services, owner: Allocation, dagster_run: str) -> Tracked:
-    if services.settings.tracking == "none":
+def _begin(services: Services, owner: Allocation, dagster_run: str, result: Path) -> Tracked:
+    settings = services.settings
+    if settings.tracking == "none":
         return Tracked()
     try:
-        run = _run(services, owner, dagster_run)
-        entry = outbox.add_run(_outbox(services), run)
-        _start_sender(services, entry)
-    except (FairError, OSError, subprocess.SubprocessError) as error:
+        training = _training(services, owner, dagster_run, result)
+        path = training.write(settings)
+    except (FairError, OSError) as error:
         return Tracked(problem=f"this training is not tracked: {error}")
-    environment = {**training_environment(services.settings, entry), TRACKING_VARIABLE: str(entry.events_path)}
-    return Tracked(entry, Path(run.note), environment)
+    environment = {
+        **quiet_environment(settings),
+        TRACKING_VARIABLE: str(path),
+        # What a pipeline logs beside the run that ZenML begins.
+        "MLFLOW_RUN_CONTEXT": json.dumps({KEY_TAG: training.key, "zenml": "fair-dagster"}),
+        "MLFLOW_TRACKING_URI": local_uri(settings),
+        "MLFLOW_REGISTRY_URI": local_uri(settings),
+        "WANDB_MODE": "offline",
+        "WANDB_DIR": str(settings.tracking_path),
+    }
+    return Tracked(training, environment)
 
 
-def _run(services: Services, owner: Allocation, dagster_run: str) -> TrackedRun:
-    settings, request = services.settings, owner.request
-    folder = run_folder(services, owner.partition, owner.uuid)
-    config = yaml.safe_load((folder / CONFIG_FILE).read_text())
+def _training(services: Services, owner: Allocation, dagster_run: str, result: Path) -> TrackedTraining:
+    request, settings = owner.request, services.settings
+    config = yaml.safe_load((run_folder(services, owner.partition, owner.uuid) / CONFIG_FILE).read_text())
     begun = datetime.now(UTC)
-    return TrackedRun(
+    return TrackedTraining(
         key=f"{owner.partition}-{owner.uuid[:8]}-{dagster_run[:8]}-{begun:%H%M%S}",
         experiment=request.base_model,
         name=owner.partition,
         version_uuid=owner.uuid,
-        note=str(note_path(services, owner.partition, owner.uuid)),
         params={name: str(value) for name, value in config["parameters"]["hyperparameters"].items()},
         tags=_tags(owner, dagster_run),
         begun=begun.isoformat(),
-        adopt=f"{owner.partition}-" if _zenml_tracks_there_too(settings) else "",
+        result=str(result),
+        elsewhere=bool(settings.tracking_uri) or settings.tracking == "wandb",
         owner=str(Process.of(os.getpid())),
     )
-
-
-def _zenml_tracks_there_too(settings: Settings) -> bool:
-    """Whether ZenML's experiment tracker opens a run that is to be the only one."""
-    return bool(settings.experiment_tracker and settings.tracking == "mlflow" and settings.tracking_uri)
 
 
 def _tags(owner: Allocation, dagster_run: str) -> dict[str, str]:
@@ -198,55 +166,14 @@ def _tags(owner: Allocation, dagster_run: str) -> dict[str, str]:
     }
 
 
-def _ending(result: Path) -> Ending:
-    """How a training ended that raised. Without a result it was killed, or stopped before it could say so."""
-    try:
-        status = yaml.safe_load(result.read_text()).get("status")
-    except (OSError, yaml.YAMLError, AttributeError):
-        return "KILLED"
-    return "FAILED" if status in ("failed", "completed") else "KILLED"
-
-
-def _end(found: Tracked, ending: Ending) -> None:
-    if found.entry is None:
+def _end(services: Services, found: Tracked, *, failed: bool) -> None:
+    if found.training is None:
         return
-    try:
-        found.entry.end(ending)
-    except (FairError, OSError) as error:
-        # The sender closes it as killed once this process is gone.
-        found.problem = f"how this training ended cannot be tracked: {error}"
-
-
-def _amend(services: Services, what: str, amendment: Amendment) -> None:
-    outbox.add_amendment(_outbox(services), f"{amendment.version_uuid}-{what}", amendment)
-    _start_sender(services, None)
-
-
-def _is_of(entry: Entry, uuid: str) -> bool:
-    run = entry.run()
-    return run is not None and run.version_uuid == uuid
-
-
-def _outbox(services: Services) -> Path:
-    return services.settings.tracking_path / "outbox"
-
-
-def _start_sender(services: Services, entry: Entry | None) -> None:
-    """In a session of its own, and no child of ours: neither Ctrl-C nor the end of this run's processes is for it."""
-    _run_sender(services, _IN_BACKGROUND, entry).check_returncode()
-
-
-def _run_sender(services: Services, before: Sequence[str], entry: Entry | None) -> "subprocess.CompletedProcess[bytes]":
-    log = _outbox(services) / "sender.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    following = [str(entry.folder)] if entry else []
-    with log.open("ab") as output:
-        return subprocess.run(
-            [*before, sys.executable, "-m", "fair_dagster.tracking.sender", *following],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            env={**os.environ, **sender_environment(services.settings, os.environ)},
-        )
+    ending: Ending = "FINISHED"
+    if failed:
+        # Without a result it was killed, or stopped before it could say so.
+        ending = "FAILED" if found.training.outcome().get("status") in ("failed", "completed") else "KILLED"
+    ended = found.training.ended_as(ending)
+    # When its file cannot be written, it counts as killed once this process is gone.
+    with contextlib.suppress(FairError, OSError):
+        found.training.amend(services.settings, ending=ended.ending, ended=ended.ended)

@@ -23,7 +23,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from fair_dagster import keys
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.flows import allocations, tracking
+from fair_dagster.flows import allocations
 from fair_dagster.flows.run_files import STOPPED_FILE, Progress, launch_folder, progress_of
 from fair_dagster.flows.services import Services
 from fair_dagster.instance import open_instance
@@ -262,7 +262,6 @@ def _settle(services: Services, instance: dg.DagsterInstance, run: dg.DagsterRun
     if partition and run.job_name.startswith("finetune__"):
         version = run.tags.get(keys.TAG_ZENML_VERSION)
         allocations.end_runs(services, partition, version, "its process was killed")
-        tracking.close(services, partition, version)
     return True
 
 
