@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
-_GRACE_SECONDS = 60.0
 _STATE, _STARTED = 0, 19
 """Places in ``/proc/<pid>/stat`` after the command's name: proc(5), fields 3 and 22."""
 
@@ -97,13 +96,13 @@ def end_with_parent(signum: signal.Signals = signal.SIGTERM) -> None:
             os.kill(os.getpid(), signum)
 
 
-def leave(code: int) -> NoReturn:
+def leave(code: int, *, grace: float = 60.0) -> NoReturn:
     """End this process: threads and exit handlers first, but without taking the interpreter apart.
 
     With ZenML and scikit-learn loaded that takes two seconds, with Dagster one, in which somebody waits for nothing.
-    What a thread or a handler waits for without end is not waited for: by then all that was asked for is done.
+    A thread or a handler that takes longer than ``grace`` seconds is not waited for: what was asked for is done.
     """
-    last_resort = threading.Timer(_GRACE_SECONDS, os._exit, (code,))
+    last_resort = threading.Timer(grace, os._exit, (code,))
     last_resort.daemon = True
     last_resort.start()
     # As the interpreter does it. To join threads alone would wait for those of an idle ThreadPoolExecutor for ever.

@@ -4,7 +4,6 @@ Nothing here waits for a tracker, and nothing raises because of one, but what so
 """
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,14 +19,8 @@ from fair_dagster.flows.allocations import CONFIG_FILE, Allocation, run_folder
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.files import write_bytes
 from fair_dagster.pipelines.metadata import TRACKING_VARIABLE
-from fair_dagster.pipelines.tracking.mlflow_runs import local_uri, quiet_environment
-from fair_dagster.pipelines.tracking.trainings import (
-    KEY_TAG,
-    Ending,
-    TrackedTraining,
-    deletions_folder,
-    open_trainings,
-)
+from fair_dagster.pipelines.tracking.mlflow_runs import training_environment
+from fair_dagster.pipelines.tracking.trainings import Ending, TrackedTraining, deletions_folder, open_trainings
 from fair_dagster.processes import Process
 
 if TYPE_CHECKING:
@@ -121,17 +114,7 @@ def _begin(services: Services, owner: Allocation, dagster_run: str, result: Path
         path = training.write(settings)
     except (FairError, OSError) as error:
         return Tracked(problem=f"this training is not tracked: {error}")
-    environment = {
-        **quiet_environment(settings),
-        TRACKING_VARIABLE: str(path),
-        # What a pipeline logs beside the run that ZenML begins.
-        "MLFLOW_RUN_CONTEXT": json.dumps({KEY_TAG: training.key, "zenml": "fair-dagster"}),
-        "MLFLOW_TRACKING_URI": local_uri(settings),
-        "MLFLOW_REGISTRY_URI": local_uri(settings),
-        "WANDB_MODE": "offline",
-        "WANDB_DIR": str(settings.tracking_path),
-    }
-    return Tracked(training, environment)
+    return Tracked(training, training_environment(settings, training) | {TRACKING_VARIABLE: str(path)})
 
 
 def _training(services: Services, owner: Allocation, dagster_run: str, result: Path) -> TrackedTraining:

@@ -5,6 +5,7 @@ tried. Which trainings there are is not known here.
 """
 
 import contextlib
+import json
 import os
 import re
 import time
@@ -55,12 +56,24 @@ def client_environment(settings: Settings) -> dict[str, str]:
     return {
         **{name: os.environ.get(name, value) for name, value in patience.items()},
         **(secrets if uri and user_info else {}),
-        **quiet_environment(settings),
+        **_quiet(settings),
     }
 
 
-def quiet_environment(settings: Settings) -> dict[str, str]:
-    """Those that hold nothing secret: for the process that trains as well."""
+def training_environment(settings: Settings, training: TrackedTraining) -> dict[str, str]:
+    """Variables under which whatever a process logs by MLflow belongs to ``training``, and to this home."""
+    return {
+        # The tags of every run that is begun beside ZenML's.
+        "MLFLOW_RUN_CONTEXT": json.dumps({KEY_TAG: training.key, "zenml": "fair-dagster"}),
+        "MLFLOW_TRACKING_URI": local_uri(settings),
+        "MLFLOW_REGISTRY_URI": local_uri(settings),
+        "WANDB_MODE": "offline",
+        "WANDB_DIR": str(settings.tracking_path),
+        **_quiet(settings),
+    }
+
+
+def _quiet(settings: Settings) -> dict[str, str]:
     return {
         "_MLFLOW_SERVER_ARTIFACT_ROOT": (settings.tracking_path / "artifacts").as_uri(),
         "MLFLOW_ALLOW_FILE_STORE": "true",
