@@ -102,13 +102,17 @@ def leave(code: int, *, grace: float = 60.0) -> NoReturn:
     With ZenML and scikit-learn loaded that takes two seconds, with Dagster one, in which somebody waits for nothing.
     A thread or a handler that takes longer than ``grace`` seconds is not waited for: what was asked for is done.
     """
-    last_resort = threading.Timer(grace, os._exit, (code,))
+    last_resort = threading.Timer(grace, _exit, (code,))
     last_resort.daemon = True
     last_resort.start()
     # As the interpreter does it. To join threads alone would wait for those of an idle ThreadPoolExecutor for ever.
     threading._shutdown()  # type: ignore[attr-defined]
     logging.shutdown()
     atexit._run_exitfuncs()
+    _exit(code)
+
+
+def _exit(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
