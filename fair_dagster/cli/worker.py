@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli.output import Column
-from fair_dagster.cli.session import Session, reports
+from fair_dagster.cli.terminal.output import Column
+from fair_dagster.cli.terminal.session import Session, reports
 from fair_dagster.domain.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ def start(session: Session, queues: Sequence[str], concurrency: int | None, name
 
 def worker_command(queues: Sequence[str], concurrency: int | None, name: str | None) -> list[str]:
     """Celery's command line of a worker."""
-    from fair_dagster.scaling.app import QUEUES
+    from fair_dagster.orchestration.workers.app import QUEUES
 
     node = f"{name or f'fair-{uuid.uuid4().hex[:6]}'}@{socket.gethostname()}"
     options = ["--queues", ",".join(queues or QUEUES), "--hostname", node, "--loglevel", "INFO"]
     # They gossip over the broker about what nobody here asks for.
     options += ["--without-gossip", "--without-mingle"]
     options += ["--concurrency", str(concurrency)] if concurrency else []
-    return [sys.executable, "-m", "celery", "--app", "fair_dagster.scaling.app", "worker", *options]
+    return [sys.executable, "-m", "celery", "--app", "fair_dagster.orchestration.workers.app", "worker", *options]
 
 
 @worker.command("list")
@@ -59,7 +59,7 @@ def worker_command(queues: Sequence[str], concurrency: int | None, name: str | N
 def list_workers(session: Session, name: str | None, timeout: float) -> None:
     """The workers that answer now, with the steps each has at hand. Exit code 1 when none does."""
     url = _require(session.fair.settings)
-    from fair_dagster.scaling.workers import answering
+    from fair_dagster.orchestration.workers.workers import answering
 
     found = answering(url, timeout, name)
     rows = [(one.name, ", ".join(one.queues), one.steps) for one in found]
@@ -76,7 +76,7 @@ def _require(settings: "Settings") -> str:
     Raises:
         RefusedError: it is not set, or Celery is not installed.
     """
-    from fair_dagster.scaling.broker import require_broker
+    from fair_dagster.orchestration.workers.broker import require_broker
 
     try:
         import celery  # noqa: F401

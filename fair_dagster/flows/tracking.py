@@ -15,13 +15,13 @@ import yaml
 
 from fair_dagster.domain.errors import FairError, StorageError
 from fair_dagster.domain.slugs import version_id
-from fair_dagster.flows.allocations import CONFIG_FILE, Allocation, run_folder
+from fair_dagster.flows.finetunes.allocations import CONFIG_FILE, Allocation, run_folder
 from fair_dagster.flows.services import Services
-from fair_dagster.pipelines.files import write_bytes
+from fair_dagster.net.files import write_bytes
+from fair_dagster.net.processes import Process
 from fair_dagster.pipelines.metadata import TRACKING_VARIABLE
 from fair_dagster.pipelines.tracking.mlflow_runs import training_environment
 from fair_dagster.pipelines.tracking.trainings import Ending, TrackedTraining, deletions_folder, open_trainings
-from fair_dagster.processes import Process
 
 if TYPE_CHECKING:
     from fair_dagster.pipelines.tracking.delivery import Delivery

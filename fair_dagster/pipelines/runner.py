@@ -17,13 +17,13 @@ from types import FrameType
 from typing import Any
 
 from fair_dagster.domain.errors import FairError
+from fair_dagster.net.files import write_json
+from fair_dagster.net.processes import collect_rarely, end_with_parent, leave
 from fair_dagster.pipelines.compat import install_fair_package
 from fair_dagster.pipelines.entrypoints import offer_models
-from fair_dagster.pipelines.environment import prepare
-from fair_dagster.pipelines.files import write_json
 from fair_dagster.pipelines.metadata import TRACKING_VARIABLE
-from fair_dagster.pipelines.run_records import describe_error
-from fair_dagster.processes import collect_rarely, end_with_parent, leave
+from fair_dagster.pipelines.zenml.environment import prepare
+from fair_dagster.pipelines.zenml.run_records import describe_error
 from fair_dagster.settings import Settings
 
 PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"

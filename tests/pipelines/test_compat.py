@@ -14,10 +14,10 @@ from fair_dagster.domain.errors import StorageError
 from fair_dagster.pipelines.compat.data import count_chips, list_files, resolve_directory, resolve_path
 from fair_dagster.pipelines.contract import check_folder
 from fair_dagster.pipelines.metadata import TRACKING_VARIABLE
-from fair_dagster.pipelines.model_versions import ModelVersions
-from fair_dagster.pipelines.runs import Runs
 from fair_dagster.pipelines.tracking.mlflow_runs import local_uri, training_environment
 from fair_dagster.pipelines.tracking.trainings import TrackedTraining, open_trainings
+from fair_dagster.pipelines.zenml.model_versions import ModelVersions
+from fair_dagster.pipelines.zenml.runs import Runs
 from tests.pipelines.conftest import DATA, Runner
 
 CONTRIBUTED = "models.contributed_model.pipeline"

@@ -112,7 +112,7 @@ def _model(settings: Settings, training: TrackedTraining) -> Path | None:
     uri = (training.outcome().get("artifacts") or {}).get(ONNX_ARTIFACT)
     with contextlib.suppress(FairError, OSError):
         if uri:
-            from fair_dagster.pipelines.artifacts import artifact_file
+            from fair_dagster.pipelines.zenml.artifacts import artifact_file
 
             return artifact_file(settings, uri, Path(training.result).parent / "tracked")
     return None

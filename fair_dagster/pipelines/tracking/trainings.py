@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from fair_dagster.pipelines.files import write_json
-from fair_dagster.processes import Process
+from fair_dagster.net.files import write_json
+from fair_dagster.net.processes import Process
 from fair_dagster.settings import Settings
 
 KEY_TAG = "fair.tracking_key"

@@ -7,15 +7,16 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from fair_dagster import keys
 from fair_dagster.domain.versions import VersionRecord
-from fair_dagster.flows import allocations, tracking
+from fair_dagster.flows import tracking
+from fair_dagster.flows.finetunes import allocations
 from fair_dagster.flows.services import Services
-from fair_dagster.ops import deliver_tracked
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.ops.training import deliver_tracked
+from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.pipelines.metadata import TRACKING_VARIABLE
 from fair_dagster.pipelines.tracking.delivery import Delivered, Delivery
 from fair_dagster.pipelines.tracking.trainings import TrackedTraining, deletions_folder, open_trainings
-from fair_dagster.resources import FairResource
 from fair_dagster.settings import Settings
 from sensors.tracking import tracking_sensors
 from tests.flows.conftest import Installation
@@ -144,7 +145,7 @@ def test_the_sensor_asks_once_an_hour_for_what_waits(
     installation: Installation, version: VersionRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services = installation.services
-    monkeypatch.setattr("fair_dagster.resources.shared_services", lambda _: services)
+    monkeypatch.setattr("fair_dagster.orchestration.resources.shared_services", lambda _: services)
     (sensor,) = tracking_sensors(services.settings, [])
     with dg.DagsterInstance.ephemeral() as instance:
 
@@ -173,7 +174,7 @@ def test_the_job_is_tried_again_and_says_where_a_training_is_tracked(
     sent = Delivered(noted(services), "https://mlflow.example.org/#/runs/1", "1")
     answers = [Delivery((sent,), "nobody answers"), Delivery()]
     monkeypatch.setattr(tracking, "deliver_waiting", lambda _: answers.pop(0))
-    monkeypatch.setattr("fair_dagster.resources.shared_services", lambda _: services)
+    monkeypatch.setattr("fair_dagster.orchestration.resources.shared_services", lambda _: services)
     assert deliver_tracked.retry_policy is not None
     assert deliver_tracked.retry_policy.max_retries >= 3
 

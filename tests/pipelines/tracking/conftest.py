@@ -18,9 +18,9 @@ from urllib.request import urlopen
 
 import pytest
 
+from fair_dagster.net.processes import Process
 from fair_dagster.pipelines.tracking.mlflow_runs import MlflowRuns, local_uri
 from fair_dagster.pipelines.tracking.trainings import Ending, TrackedTraining
-from fair_dagster.processes import Process
 from fair_dagster.settings import Settings
 
 UUID = "8d2f0a54-0000-4000-8000-000000000001"

@@ -21,7 +21,7 @@ from fair_dagster.pipelines.tracking.trainings import (
 )
 from fair_dagster.settings import Settings
 from tests.pipelines.tracking.conftest import UUID, Home, MlflowServer
-from tests.storage.faulty import faulty_proxy
+from tests.storage.s3.faulty import faulty_proxy
 
 
 def run_of(runs: MlflowRuns, training: TrackedTraining) -> Any:
