@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from fair_dagster.flows import tracking
+from fair_dagster.flows.finetunes import tracking
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings

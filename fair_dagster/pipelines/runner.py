@@ -20,6 +20,7 @@ from fair_dagster.domain.errors import FairError
 from fair_dagster.net.files import write_json
 from fair_dagster.net.processes import collect_rarely, end_with_parent, leave
 from fair_dagster.pipelines.compat import install_fair_package
+from fair_dagster.pipelines.compat.absent_zenml import allow_absent_zenml
 from fair_dagster.pipelines.entrypoints import offer_models
 from fair_dagster.pipelines.metadata import TRACKING_VARIABLE
 from fair_dagster.pipelines.zenml.environment import prepare
@@ -137,6 +138,7 @@ def _deliver(settings: Settings, *, completed: bool) -> dict[str, Any]:
 def _predict(settings: Settings, options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     from fair_dagster.pipelines.prediction import predict
 
+    allow_absent_zenml()
     return 0, {"status": "completed", "error": None, **predict(settings, options.config)}
 
 

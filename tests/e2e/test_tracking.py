@@ -10,7 +10,7 @@ import pytest
 
 from fair_dagster.domain.errors import PipelineError
 from fair_dagster.fair import Fair
-from fair_dagster.flows import tracking
+from fair_dagster.flows.finetunes import tracking
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.instance import open_instance
 from fair_dagster.orchestration.runs.started import Started

@@ -22,8 +22,6 @@ _CHATTY = {
     "zenml.orchestrators.step_run_utils": logging.WARNING,
     "zenml.zen_stores.base_zen_store": logging.ERROR,
     "zenml.stack.utils": logging.ERROR,
-    # It turns the autologging of libraries off that are not installed.
-    "zenml.integrations.mlflow.experiment_trackers.mlflow_experiment_tracker": logging.ERROR,
 }
 Verbosity = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 

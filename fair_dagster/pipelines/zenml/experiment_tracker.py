@@ -50,6 +50,7 @@ def track_steps(
         if isinstance(step, BaseStep):
             step.configure(experiment_tracker=component)
     _join_runs()
+    _keep_autologging()
     return {**options, "steps": {step: {"experiment_tracker": component} for step in named}}
 
 
@@ -97,3 +98,11 @@ def _join_runs() -> None:
         return Joined(active) if joins else begin(*args, **options)  # type: ignore[no-untyped-call]
 
     mlflow.start_run = start_run
+
+
+def _keep_autologging() -> None:
+    """Let a step turn on what the one before it has left: libraries turned off by name stay so."""
+    import mlflow
+    from zenml.integrations.mlflow.experiment_trackers import MLFlowExperimentTracker
+
+    MLFlowExperimentTracker.disable_autologging = lambda _: mlflow.autolog(disable=True, silent=True)

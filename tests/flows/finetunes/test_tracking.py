@@ -8,8 +8,7 @@ import dagster as dg
 import pytest
 
 from fair_dagster.domain.versions import VersionRecord
-from fair_dagster.flows import tracking
-from fair_dagster.flows.finetunes import allocations
+from fair_dagster.flows.finetunes import allocations, tracking
 from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.ops.training import deliver_tracked
