@@ -10,7 +10,7 @@ from fair_dagster.net.processes import Process
 
 CHILD = """
 import time
-from fair_dagster.processes import end_with_parent
+from fair_dagster.net.processes import end_with_parent
 end_with_parent()
 print("ready", flush=True)
 time.sleep(600)
@@ -51,7 +51,7 @@ def test_a_child_ends_with_a_parent_that_is_killed(inherited: list[str]) -> None
 LEAVING = """
 import sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
-from fair_dagster.processes import leave
+from fair_dagster.net.processes import leave
 pool = ThreadPoolExecutor()
 pool.submit(lambda: (time.sleep(0.5), print("done", flush=True)))
 if "hangs" in sys.argv:
