@@ -98,9 +98,11 @@ class Settings(BaseSettings):
         default={"requests": {"cpu": "1", "memory": "4Gi"}, "limits": {"memory": "8Gi"}},
         description="What a pod that trains gets on Kubernetes, as JSON.",
     )
-    experiment_tracker: str | None = Field(default=None, description="ZenML experiment tracker of a finetune.")
+    experiment_tracker: str | None = Field(
+        default=None, description="ZenML experiment tracker of steps on other machines."
+    )
     tracking: Literal["mlflow", "wandb", "none"] = Field(default="mlflow", description="Where training is tracked.")
-    tracking_uri: str = Field(default="", description="Server of the tracker; without it a folder under the home.")
+    tracking_uri: str = Field(default="", description="Server of the tracker; without it under the home.")
     models_repo: str = Field(default="", description="Git repository whose branch holds models/: a path or URL.")
     models_branch: str = Field(default="main", description="The branch of that repository.")
     sensor_interval: int = Field(default=30, ge=1, description="Seconds between two ticks of a sensor.")
@@ -204,7 +206,7 @@ class Settings(BaseSettings):
 
     @property
     def tracking_path(self) -> Path:
-        """What is tracked without a server."""
+        """What trainings have logged, and which of it the tracker has not got yet."""
         return self.home / "tracking"
 
     @property

@@ -16,9 +16,8 @@ from fair_dagster.domain.publication.changes import ItemKey
 from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import Stage, VersionRecord
-from fair_dagster.flows import tracking
 from fair_dagster.flows.base_models import merges, registration
-from fair_dagster.flows.finetunes import allocations, parcels
+from fair_dagster.flows.finetunes import allocations, parcels, tracking
 from fair_dagster.flows.predictions import Prediction
 from fair_dagster.flows.publication import families
 from fair_dagster.flows.reconciliation.report import Progress, no_progress
@@ -138,7 +137,7 @@ def delete_version(services: Services, name: str, number: int) -> None:
         raise
     if request := FinetuneRequest.of(version):
         delete_partition(services.settings, keys.finetunes_name(request.base_model), version.id)
-        tracking.forget(services, version.id, version.uuid)
+        tracking.forget(services, version.uuid)
         allocations.forget(services, version.id, version.uuid)
     allocations.delete_empty_model(services, name)
 

@@ -13,7 +13,7 @@ from fair_dagster.orchestration.ops.publication import (
     publish_artifacts,
 )
 from fair_dagster.orchestration.ops.registries import build_pushed_image, check_pushed, register_pushed
-from fair_dagster.orchestration.ops.training import predict_images, sync_folder
+from fair_dagster.orchestration.ops.training import deliver_tracked, predict_images, sync_folder
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -55,6 +55,15 @@ def register_pushed_model() -> None:
     build_pushed_image(register_pushed(check_pushed()))
 
 
+@dg.job(
+    name=keys.TRACKING_JOB,
+    executor_def=_HERE,
+    description="Copy tracked trainings that have ended to the experiment tracker.",
+)
+def deliver_tracking() -> None:
+    deliver_tracked()
+
+
 def asset_jobs(slugs: Sequence[str]) -> "list[dg.JobDefinition | UnresolvedAssetJobDefinition]":
     """The jobs over the assets of a code location with the base models ``slugs``."""
     jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
@@ -93,4 +102,4 @@ def asset_jobs(slugs: Sequence[str]) -> "list[dg.JobDefinition | UnresolvedAsset
                 description=f"Push promoted finetunes of {slug} to the registry that FAIR_OCI_REPOSITORY names.",
             ),
         ]
-    return [*jobs, recompute_family, predict, sync_base_model, register_pushed_model]
+    return [*jobs, recompute_family, predict, sync_base_model, register_pushed_model, deliver_tracking]

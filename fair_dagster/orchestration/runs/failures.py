@@ -17,7 +17,6 @@ from fair_dagster.domain.errors import FairError, ProblemsError
 from fair_dagster.domain.failures import OVERLAP, FailureEvent, Queue, Telling, telling
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.urls import redacted, split_credentials
-from fair_dagster.flows import tracking
 from fair_dagster.flows.finetunes import allocations
 from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import keys
@@ -227,7 +226,6 @@ def _end_run(services: Services, instance: dg.DagsterInstance, run_id: str) -> N
         services.zenml_runs.hurry()
         version = run.tags.get(keys.TAG_ZENML_VERSION)
         allocations.end_runs(services, partition, version, "the Dagster run that trained it failed")
-        tracking.close(services, partition, version)
 
 
 def _moment(timestamp: float | None) -> datetime | None:

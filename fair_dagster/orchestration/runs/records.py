@@ -22,7 +22,6 @@ from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.flows import tracking
 from fair_dagster.flows.finetunes import allocations
 from fair_dagster.flows.finetunes.run_files import STOPPED_FILE, Progress, launch_folder, progress_of
 from fair_dagster.flows.services import Services
@@ -272,7 +271,6 @@ def _settle(services: Services, instance: dg.DagsterInstance, run: dg.DagsterRun
     if partition and keys.is_finetune_job(run.job_name):
         version = run.tags.get(keys.TAG_ZENML_VERSION)
         allocations.end_runs(services, partition, version, "its process was killed")
-        tracking.close(services, partition, version)
     return True
 
 
