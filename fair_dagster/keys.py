@@ -1,5 +1,6 @@
 """Every name that Dagster stores or shows: asset keys, partition sets, groups, jobs, tags. Built here only."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
@@ -36,9 +37,14 @@ ARTIFACTS_SENSOR = "oci_artifacts"
 PUSHES_SENSOR = "oci_pushes"
 RECONCILIATION_SCHEDULE = "reconciliation"
 
+CODE_LOCATION = "fair-dagster"
+"""The name of the code location in ``deploy/``: the daemon launches a lost run of the command line again from there."""
+
 TRAINING_QUEUE = "training"
-"""Celery's queue of everything that trains: its workers have the memory, or the GPU, for it."""
-TAG_QUEUE = "dagster-celery/queue"
+"""Celery's queue of runs that train: its workers have the memory, or the GPU, for it."""
+
+_FINETUNE = "finetune__"
+_FINETUNED_MODELS = "finetuned_models"
 
 TRAINING_POOL = "training"
 """Concurrency pool of everything that trains; its limit stands in the instance."""
@@ -81,7 +87,7 @@ def training_config(slug: str) -> dg.AssetKey:
 
 
 def finetuned_model(slug: str) -> dg.AssetKey:
-    return dg.AssetKey(["finetuned_models", slug])
+    return dg.AssetKey([_FINETUNED_MODELS, slug])
 
 
 def local_model(slug: str) -> dg.AssetKey:
@@ -107,7 +113,12 @@ def finetunes(slug: str) -> dg.DynamicPartitionsDefinition:
 
 def finetune_job(slug: str) -> str:
     """Dagster allows no hyphens in job names."""
-    return f"finetune__{slug.replace('-', '_')}"
+    return f"{_FINETUNE}{slug.replace('-', '_')}"
+
+
+def trains(job: str, assets: Iterable[dg.AssetKey]) -> bool:
+    """Whether a run of ``job``, or of a selection of ``assets``, trains a model."""
+    return job.startswith(_FINETUNE) or any(key.path[0] == _FINETUNED_MODELS for key in assets)
 
 
 def publish_job(slug: str) -> str:
