@@ -18,7 +18,7 @@ from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import UserDefinedDagsterK8sConfig, construct_dagster_k8s_job, get_user_defined_k8s_config
 from kubernetes.client import ApiClient
 
-from fair_dagster.scaling.executors import training_tags
+from fair_dagster.orchestration.workers.executors import training_tags
 from fair_dagster.settings import Settings
 from tests.deploy.documents import DEPLOY, ROOT, chart_values, settings_of
 

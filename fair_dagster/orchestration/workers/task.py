@@ -15,6 +15,7 @@ from celery import Task
 from fair_dagster.domain.errors import FairError, ServiceError
 from fair_dagster.domain.urls import redacted
 from fair_dagster.instance import open_instance
+from fair_dagster.orchestration.workers.private import run_of_message
 from fair_dagster.orchestration.workers.watch import Watch
 from fair_dagster.processes import end_with_parent
 from fair_dagster.repository.branch import Repository, current_checkout
@@ -28,7 +29,7 @@ class RunTask(Task):  # type: ignore[misc]  # Celery has no types
     """What is around dagster-celery's task ``execute_job``, whose argument it has."""
 
     def __call__(self, execute_job_args_packed: dict[str, Any]) -> None:
-        run_id = str(execute_job_args_packed["run_id"])
+        run_id = run_of_message(execute_job_args_packed)
         # A worker that was killed would leave the run going on, and Dagster launches it again.
         end_with_parent(signal.SIGKILL)
         settings = Settings()

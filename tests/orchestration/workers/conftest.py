@@ -16,7 +16,7 @@ from fair_dagster.imagery.synthesize import synthesize
 from fair_dagster.settings import PROJECT_ROOT
 from tests.flows.test_instance import postgres  # noqa: F401 - a fixture
 from tests.flows.test_migrations import make_former
-from tests.scaling.cluster import Redis, Team
+from tests.orchestration.workers.cluster import Redis, Team
 from tests.services.servers import StacApis
 
 DATASETS = [f"town-{number:02d}" for number in range(9)]

@@ -13,8 +13,8 @@ from fair_dagster.cli.root import root
 from fair_dagster.cli.worker import worker_command
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.scaling.broker import address
-from fair_dagster.scaling.executors import executor_of, training_tags
+from fair_dagster.orchestration.workers.broker import address
+from fair_dagster.orchestration.workers.executors import executor_of, training_tags
 from fair_dagster.settings import Settings
 
 URL = "redis://user:s3cret@broker.example:7000/1?socket_timeout=5"

@@ -8,9 +8,9 @@ import pytest
 
 redis = pytest.importorskip("redis", reason="the extra `team` is not installed")
 
-from fair_dagster.scaling import watch  # noqa: E402
-from fair_dagster.scaling.broker import LEASE_SECONDS, State, StepNotes  # noqa: E402
-from tests.scaling.cluster import Redis  # noqa: E402
+from fair_dagster.orchestration.workers import watch  # noqa: E402
+from fair_dagster.orchestration.workers.broker import LEASE_SECONDS, State, StepNotes  # noqa: E402
+from tests.orchestration.workers.cluster import Redis  # noqa: E402
 
 PATIENCE = 20
 
