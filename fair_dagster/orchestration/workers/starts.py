@@ -56,7 +56,7 @@ def _tell_that_it_waits(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Non
     events = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
     if not any(event.message.startswith(_UNTAKEN) for event in events):
         advice = "`fair-dagster worker list` shows the workers that answer, and their queues"
-        instance.report_engine_event(f"{_UNTAKEN} {queue_of(run)!r} yet; {advice}.", run, cls=WorkerRunLauncher)
+        instance.report_engine_event(f"{_UNTAKEN} {queue_of(run)!r} yet; {advice}.", run)
 
 
 def _end(instance: dg.DagsterInstance, run_id: str) -> bool:

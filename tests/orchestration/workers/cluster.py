@@ -44,7 +44,7 @@ run_monitoring: {enabled: true, poll_interval_seconds: 5, start_timeout_seconds:
 run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
 """
 _WORKSPACE = """
-load_from: [{python_module: {module_name: fair_dagster.definitions, location_name: fair-dagster}}]
+load_from: [{python_module: {module_name: %s, location_name: fair-dagster}}]
 """
 
 
@@ -156,6 +156,7 @@ class Team:
     members: list[Member] = field(default_factory=list)
     extra: dict[str, str] = field(default_factory=dict)
     celery: dict[str, Any] = field(default_factory=dict)
+    code: str = "fair_dagster.definitions"
 
     @property
     def models(self) -> Path:
@@ -194,7 +195,7 @@ class Team:
 
     def daemon(self) -> Member:
         workspace = self.folder / "workspace.yaml"
-        workspace.write_text(_WORKSPACE)
+        workspace.write_text(_WORKSPACE % self.code)
         return self.member("daemon", sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace))
 
     def run_of(self, worker: Member, instance: dg.DagsterInstance) -> str:
