@@ -108,6 +108,8 @@ class WorkerRunLauncher(CeleryRunLauncher):
 
     @override
     def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        if machine_of(run) is not None:
+            return None
         return f"It was sent to the queue {queue_of(run)!r}; `fair-dagster worker list` shows who takes from it."
 
     def is_missed(self, task: str) -> bool:

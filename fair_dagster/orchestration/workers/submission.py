@@ -7,10 +7,11 @@ import dagster as dg
 from fair_dagster import keys
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.orchestration.workers.private import job_origin
-from fair_dagster.runs.attempts import awaits_retry, last_attempt
+from fair_dagster.runs.attempts import WILL_RETRY, awaits_retry, last_attempt
 from fair_dagster.runs.launches import Launch
 
 _POLL_SECONDS = 1.0
+_UNDECIDED_SECONDS = 30.0
 _DAEMON = "QUEUED_RUN_COORDINATOR"
 _DAEMON_SECONDS = 300.0
 """A daemon that is being replaced is silent for so long."""
@@ -46,13 +47,23 @@ def submit(instance: dg.DagsterInstance, job: dg.JobDefinition, code: object, la
 def follow(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:
     """Wait until a run has ended, or the run that Dagster launched in its place. Interrupted, it stops that run."""
     current = run_id
+    failed_at: dict[str, float] = {}
     try:
         while True:
             current = last_attempt(instance, current)
             run = instance.get_run_by_id(current)
             if run is None:
                 raise ServiceError(f"run {current} was deleted")
-            if run.is_finished and not awaits_retry(run):
+            if (
+                run.status is dg.DagsterRunStatus.FAILURE
+                and instance.run_retries_enabled
+                and WILL_RETRY not in run.tags
+            ):
+                # Dagster says a moment after the failure whether it launches another run.
+                since = failed_at.setdefault(current, time.monotonic())
+                if time.monotonic() - since > _UNDECIDED_SECONDS:
+                    return run
+            elif run.is_finished and not awaits_retry(run):
                 return run
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:

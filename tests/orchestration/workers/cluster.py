@@ -74,6 +74,15 @@ def group_of(pid: int) -> int:
         return 0
 
 
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started, as Linux tells."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(child) for child in path.read_text().split()]
+    return found
+
+
 @dataclass
 class Redis:
     """A Redis that keeps what it was told on the disk, as a broker has to."""
@@ -201,11 +210,14 @@ class Team:
     def run_of(self, worker: Member, instance: dg.DagsterInstance) -> str:
         """The id of a run whose step the worker executes; empty when there is none."""
         for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-            process = process_of(run)
-            steps = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_START)
-            if steps and process is not None and worker.process and group_of(process.pid) == worker.process.pid:
+            if self.has(worker, run) and instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_START):
                 return run.run_id
         return ""
+
+    def has(self, worker: Member, run: dg.DagsterRun) -> bool:
+        """Whether the worker executes the run."""
+        process = process_of(run)
+        return process is not None and worker.process is not None and group_of(process.pid) == worker.process.pid
 
     @contextlib.contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:

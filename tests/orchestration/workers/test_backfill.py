@@ -1,4 +1,4 @@
-"""One backfill over two workers, of which one is killed, and a broker that is away meanwhile: every partition is done."""
+"""One backfill over two workers, of which one is killed on the way: every partition is done."""
 
 import time
 import uuid
@@ -15,8 +15,6 @@ from fair_dagster.domain import items, migrations
 from fair_dagster.flows.services import Services
 from tests.orchestration.workers.cluster import Team, until
 from tests.orchestration.workers.conftest import DATASETS
-
-OUTAGE_SECONDS = 20.0
 
 
 def backfill(team: Team, instance: dg.DagsterInstance) -> str:
@@ -55,7 +53,7 @@ def no_item_written(dsn: str) -> Iterator[None]:
         yield
 
 
-def test_a_worker_killed_and_a_broker_that_is_away_cost_no_partition(pgstac_team: Team) -> None:
+def test_a_worker_that_is_killed_costs_no_partition(pgstac_team: Team) -> None:
     team = pgstac_team
     assert team.pgstac_dsn is not None
     team.extra["FAIR_PARTITIONS_A_RUN"] = "3"
@@ -69,9 +67,6 @@ def test_a_worker_killed_and_a_broker_that_is_away_cost_no_partition(pgstac_team
             until(lambda: team.run_of(first, instance) and team.run_of(second, instance), "a run at each worker")
             lost, kept = team.run_of(first, instance), team.run_of(second, instance)
             first.kill()
-            team.redis.stop()
-            time.sleep(OUTAGE_SECONDS)
-            team.redis.start()
 
         def over() -> bool:
             return all(run.is_finished for run in runs_of(instance, backfill_id)) and not outdated(team)
@@ -79,9 +74,8 @@ def test_a_worker_killed_and_a_broker_that_is_away_cost_no_partition(pgstac_team
         until(over, "the end of the runs")
         done = instance.get_materialized_partitions(keys.DATASETS)
         runs = {run.run_id: run for run in runs_of(instance, backfill_id)}
-        print({run_id: (run.status, dict(run.tags)) for run_id, run in runs.items()})
     assert done == set(DATASETS)
     assert runs.pop(lost).status is dg.DagsterRunStatus.FAILURE
-    assert runs[kept].status is dg.DagsterRunStatus.SUCCESS, "it went on while Redis was away"
+    assert runs[kept].status is dg.DagsterRunStatus.SUCCESS
     assert {run.status for run in runs.values()} == {dg.DagsterRunStatus.SUCCESS}
     assert len(runs) == len(DATASETS) / 3, "nothing was repeated but what was lost"
