@@ -132,12 +132,10 @@ def test_a_run_whose_worker_is_killed_is_launched_again_and_leaves_no_process(ru
     worker.process.kill()
     worker.process.wait()
     worker.process = None
-    killed = time.monotonic()
     (pids,) = runs.begun(run_id)
     until(lambda: ended(*pids), "the end of what the worker had started", 10)
     second = runs.retried_as(run_id)
     runs.await_beginning(second)
-    print(f"begun again {time.monotonic() - killed:.1f} s after the kill")
     runs.let_go()
     assert runs.await_end(second) is dg.DagsterRunStatus.SUCCESS
     assert runs.status(run_id) is dg.DagsterRunStatus.FAILURE
@@ -186,9 +184,7 @@ def test_a_broker_that_is_away_costs_no_run_and_begins_none_twice(runs: Runs) ->
     launched_meanwhile = runs.submit()
     time.sleep(OUTAGE_SECONDS)
     runs.team.redis.start()
-    back = time.monotonic()
     runs.await_beginning(launched_meanwhile)
-    print(f"begun {time.monotonic() - back:.1f} s after Redis was back")
     # The workers connect again in their own time, and count as alive meanwhile.
     time.sleep(2 * VISIBILITY_SECONDS)
     runs.let_go()
