@@ -157,4 +157,4 @@ def test_a_training_whose_worker_is_killed_is_trained(asking: Asking, zenml_serv
     assert asking.statuses(job) == ["FAILURE", "SUCCESS"]
     (version,) = json.loads(asking.run("version", "list", "towns", "--json"))
     assert version["number"] == 1, "the same version was trained, and no other was made"
-    asking.run("promote", "towns", "1")
+    asking.run("version", "promote", "towns-v1")
