@@ -4,18 +4,18 @@ from pathlib import Path
 
 import dagster as dg
 
-from fair_dagster import keys
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import ItemKey
-from fair_dagster.flows import base_models
-from fair_dagster.metadata import changes_metadata, item_metadata
+from fair_dagster.domain.publication.changes import ItemKey
+from fair_dagster.flows.base_models import registration
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.metadata import changes_metadata, item_metadata
+from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.pipelines.contract import folder_digest
-from fair_dagster.resources import FairResource
 
 
 def base_model_asset(folder: Path) -> dg.AssetsDefinition:
     """The asset of one folder. A broken folder has one too; materializing it says what is wrong."""
-    slug = base_models.slug_of_folder(folder)
+    slug = registration.slug_of_folder(folder)
 
     @dg.asset(
         key=keys.base_model(slug),
@@ -28,7 +28,7 @@ def base_model_asset(folder: Path) -> dg.AssetsDefinition:
     def base_model(context: dg.AssetExecutionContext, fair: FairResource) -> dg.MaterializeResult[None]:
         # By name: where base models follow a branch, another checkout may have become current since loading.
         found = fair.services.settings.models / folder.name
-        changes = base_models.register(fair.services, found, warn=context.log.warning)
+        changes = registration.register(fair.services, found, warn=context.log.warning)
         for change in changes.changes:
             context.log.info(f"{change.action} {change.key}: {change.reason}")
         item = fair.services.catalog.get(ItemKey(items.BASE_MODELS, slug))

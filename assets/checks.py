@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from fair_dagster import keys
 from fair_dagster.domain import items
-from fair_dagster.domain.reconciliation import Finding
+from fair_dagster.domain.publication.findings import Finding
 from fair_dagster.flows import catalog
-from fair_dagster.resources import FairResource
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.resources import FairResource
 
 _DRIFT = "drift"
 _SHOWN = 50

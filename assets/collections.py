@@ -9,13 +9,13 @@ from typing import Any
 import dagster as dg
 
 from assets.checks import drift_check, drift_result
-from fair_dagster import keys
 from fair_dagster.domain import items
-from fair_dagster.domain.reconciliation import Finding
+from fair_dagster.domain.publication.findings import Finding
 from fair_dagster.flows.catalog import named_nowhere_else
 from fair_dagster.flows.services import Services
-from fair_dagster.reconciling import drift, reconcile
-from fair_dagster.resources import FairResource
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.reconciliation import drift, reconcile
+from fair_dagster.orchestration.resources import FairResource
 
 
 class CollectionConfig(dg.Config):

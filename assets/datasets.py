@@ -6,14 +6,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from fair_dagster import keys
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import ItemKey
-from fair_dagster.flows import backfills
+from fair_dagster.domain.publication.changes import ItemKey
 from fair_dagster.flows import datasets as flow
-from fair_dagster.metadata import changes_metadata, item_metadata
-from fair_dagster.publishing import tell_partitions
-from fair_dagster.resources import FairResource
+from fair_dagster.flows.publication import batches
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.metadata import changes_metadata, item_metadata
+from fair_dagster.orchestration.ops.publication import tell_partitions
+from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
 
 
@@ -46,9 +46,9 @@ def datasets(
 ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult[None]]:
     services, slugs = fair.services, list(context.partition_keys)
     if config.item:
-        outcome = backfills.Outcome({slugs[0]: flow.register(services, Path(config.item), expected=slugs[0])}, {})
+        outcome = batches.Outcome({slugs[0]: flow.register(services, Path(config.item), expected=slugs[0])}, {})
     else:
-        outcome = backfills.republish(services, items.DATASETS, slugs, context.log.info)
+        outcome = batches.republish(services, items.DATASETS, slugs, context.log.info)
     told = {}
     for slug, changes in outcome.changes.items():
         # A dataset that was retired has no active item.

@@ -5,8 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from fair_dagster import keys
-from fair_dagster.ops import run_training
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.ops.training import run_training
 
 
 def finetuned_model_asset(slug: str, tags: Mapping[str, Any] | None = None) -> dg.AssetsDefinition:

@@ -4,9 +4,9 @@ from typing import Any
 
 import dagster as dg
 
-from fair_dagster import keys
 from fair_dagster.domain import items
-from fair_dagster.publishing import (
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.ops.publication import (
     apply_publication,
     families_of_partitions,
     gather_family,

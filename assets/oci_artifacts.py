@@ -4,8 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from fair_dagster import keys
-from fair_dagster.oci_ops import push_artifacts
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.ops.registries import push_artifacts
 from fair_dagster.settings import Settings
 
 

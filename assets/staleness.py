@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from fair_dagster import keys
 from fair_dagster.domain import items
 from fair_dagster.flows import lineage
-from fair_dagster.resources import FairResource
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.resources import FairResource
 
 _SHOWN = 200
 

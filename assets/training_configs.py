@@ -3,11 +3,11 @@
 import dagster as dg
 import yaml
 
-from fair_dagster import keys
-from fair_dagster.flows import allocations, finetunes
-from fair_dagster.metadata import request_lineage
-from fair_dagster.ops import finetune_partition
-from fair_dagster.resources import FairResource
+from fair_dagster.flows.finetunes import allocations, training
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.metadata import request_lineage
+from fair_dagster.orchestration.ops.training import finetune_partition
+from fair_dagster.orchestration.resources import FairResource
 
 
 def training_config_asset(slug: str) -> dg.AssetsDefinition:
@@ -30,7 +30,7 @@ def training_config_asset(slug: str) -> dg.AssetsDefinition:
     def training_config(context: dg.AssetExecutionContext, fair: FairResource) -> dg.MaterializeResult[None]:
         partition, owner = finetune_partition(context), context.run.tags.get(keys.TAG_ZENML_VERSION)
         request = allocations.require_owner(fair.services, partition, owner).request
-        path, config = finetunes.write_config(fair.services, partition)
+        path, config = training.write_config(fair.services, partition)
         text = yaml.safe_dump(config, sort_keys=False)
         return dg.MaterializeResult(
             metadata={

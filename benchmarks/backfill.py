@@ -22,22 +22,24 @@ from typing import Any
 import click
 
 from benchmarks.report import Budget, Report, Row, Table, note, show
-from fair_dagster import keys
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain import items
-from fair_dagster.domain.artifacts import PublishedArtifact
-from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
-from fair_dagster.domain.coverage import DERIVED
-from fair_dagster.domain.local_items import CHECKPOINT_ASSET, MODEL_ASSET, local_item
-from fair_dagster.domain.publication import Family, Release, desired_items
+from fair_dagster.domain.items.artifacts import PublishedArtifact
+from fair_dagster.domain.items.coverage import DERIVED
+from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.publication.desired import Family, Release, desired_items
+from fair_dagster.domain.publication.local_items import CHECKPOINT_ASSET, MODEL_ASSET, local_item
 from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord
-from fair_dagster.flows import base_models, datasets, local_models
+from fair_dagster.flows import datasets
+from fair_dagster.flows.base_models import registration
+from fair_dagster.flows.publication import families as local_models
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.synthesize import synthesize
-from fair_dagster.instance import open_instance
-from fair_dagster.pipelines.client import open_client
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.instance import open_instance
 from fair_dagster.pipelines.filenames import CHECKPOINT_FILENAME, ONNX_FILENAME
+from fair_dagster.pipelines.zenml.client import open_client
 from fair_dagster.settings import PROJECT_ROOT, Settings
 
 MODEL = "texture-segmentation"
@@ -61,7 +63,7 @@ def prepare(settings: Settings, families: int, versions: int) -> None:
     """An installation with published families as a release before this one left them."""
     services = Services(settings)
     note("registering base model and dataset …")
-    base_models.register(services, settings.models / MODEL.replace("-", "_"))
+    registration.register(services, settings.models / MODEL.replace("-", "_"))
     town = synthesize(settings.home / "data", chips=4, size=64)
     spec = datasets.DatasetSpec(DATASET, town.train_chips, town.labels, synthetic=True)
     path = settings.home / "dataset.json"

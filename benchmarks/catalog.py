@@ -22,10 +22,10 @@ import click
 from benchmarks.items import local_item, local_key
 from benchmarks.peers import PEER, PeerUnavailableError, peer_python
 from benchmarks.report import Budget, Report, Row, Table, note, show
-from fair_dagster.catalog.json_store import JsonStore
-from fair_dagster.domain.changes import Change, ChangeSet
-from fair_dagster.domain.drift import diff
-from fair_dagster.domain.items import LOCAL_MODELS
+from fair_dagster.catalog.json.store import JsonStore
+from fair_dagster.domain.items.fields import LOCAL_MODELS
+from fair_dagster.domain.publication.changes import Change, ChangeSet
+from fair_dagster.domain.publication.drift import diff
 
 SIZES = "100,400,1000,10000"
 STAC_API_SIZES = "1000,10000,100000"

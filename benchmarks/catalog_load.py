@@ -28,10 +28,10 @@ import click
 from benchmarks.items import local_item, local_key
 from benchmarks.report import Budget, Report, Row, Table, note, show
 from fair_dagster.catalog.store import CatalogStore, open_store
-from fair_dagster.domain.changes import ChangeSet, Item
-from fair_dagster.domain.drift import diff
 from fair_dagster.domain.errors import CatalogError, ConflictError
-from fair_dagster.domain.items import LOCAL_MODELS, is_active
+from fair_dagster.domain.items.fields import LOCAL_MODELS, is_active
+from fair_dagster.domain.publication.changes import ChangeSet, Item
+from fair_dagster.domain.publication.drift import diff
 from fair_dagster.settings import PROJECT_ROOT, Settings
 
 VERSIONS = 4

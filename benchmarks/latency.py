@@ -17,12 +17,12 @@ from benchmarks import orchestration
 from benchmarks.daemon import Daemon
 from benchmarks.plain_zenml import PlainZenML
 from benchmarks.report import Budget, Report, Row, Table, note, show
-from fair_dagster.catalog.json_store import JsonStore
+from fair_dagster.catalog.json.store import JsonStore
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import ItemKey
+from fair_dagster.domain.publication.changes import ItemKey
 from fair_dagster.fair import Fair
-from fair_dagster.flows.finetunes import Ask
-from fair_dagster.pipelines.environment import zenml_environment
+from fair_dagster.flows.finetunes.training import Ask
+from fair_dagster.pipelines.zenml.environment import zenml_environment
 
 ALLOWED_SECONDS = 10
 """Above the sensor's interval: tick, run queue, start of a process, publication."""

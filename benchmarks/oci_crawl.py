@@ -23,8 +23,8 @@ from benchmarks.report import Budget, Report, Row, Table, note, show
 from fair_dagster.oci.metadata import ModelMetadata
 from fair_dagster.oci.pushing import Part, push
 from fair_dagster.oci.references import Reference
-from fair_dagster.oci.registry import Registries
-from fair_dagster.oci.transfers import in_parallel
+from fair_dagster.oci.registry.registries import Registries
+from fair_dagster.oci.registry.transfers import in_parallel
 
 _TIMES_FASTER = 4.0
 _OURS = """

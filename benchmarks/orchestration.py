@@ -20,11 +20,11 @@ import click
 
 from benchmarks.report import Budget, Report, Row, Table, note, show
 from fair_dagster.fair import Fair
-from fair_dagster.flows import allocations, finetunes
 from fair_dagster.flows.datasets import DatasetSpec
-from fair_dagster.flows.finetunes import Ask
+from fair_dagster.flows.finetunes import allocations, training
+from fair_dagster.flows.finetunes.training import Ask
 from fair_dagster.imagery.synthesize import synthesize
-from fair_dagster.pipelines.environment import zenml_environment
+from fair_dagster.pipelines.zenml.environment import zenml_environment
 from fair_dagster.settings import Settings
 
 BUDGET = 1.3
@@ -66,8 +66,8 @@ def through_zenml(fair: Fair) -> float:
         RuntimeError: it failed; the message is the end of its output.
     """
     services = fair.services
-    version = allocations.allocate(services, finetunes.check(services, _ask("through-zenml")))
-    path, _ = finetunes.write_config(services, version.id)
+    version = allocations.allocate(services, training.check(services, _ask("through-zenml")))
+    path, _ = training.write_config(services, version.id)
     environment = os.environ | fair.settings.environment() | zenml_environment(fair.settings, verbosity="INFO")
     command = [sys.executable, "-c", _ZENML_ALONE, str(path)]
     start = time.perf_counter()

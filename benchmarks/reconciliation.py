@@ -15,13 +15,13 @@ import click
 
 from benchmarks.report import Budget, Report, Row, Table, note, show
 from fair_dagster.domain import items
-from fair_dagster.domain.artifacts import PublishedArtifact
-from fair_dagster.domain.changes import Item
-from fair_dagster.domain.coverage import Knowledge
-from fair_dagster.domain.drift import diff
-from fair_dagster.domain.local_items import MODEL_ASSET, local_item
-from fair_dagster.domain.publication import desired_items, local_family
-from fair_dagster.domain.reconciliation import Finding, family_findings
+from fair_dagster.domain.items.artifacts import PublishedArtifact
+from fair_dagster.domain.items.coverage import Knowledge
+from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.publication.desired import desired_items, local_family
+from fair_dagster.domain.publication.drift import diff
+from fair_dagster.domain.publication.findings import Finding, family_findings
+from fair_dagster.domain.publication.local_items import MODEL_ASSET, local_item
 from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord
 from tests.factories import KNOWLEDGE, base_model, dataset, version

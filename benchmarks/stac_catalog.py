@@ -24,14 +24,14 @@ from benchmarks.items import local_item, local_key
 from benchmarks.peers import PEER, PeerUnavailableError, peer_python
 from benchmarks.report import Budget, Row, Table, note
 from benchmarks.servers import CatalogServers
-from fair_dagster.catalog.json_store import JsonStore
-from fair_dagster.catalog.pgstac_bulk import PgstacPlace
-from fair_dagster.catalog.stac_layout import StacLayout
+from fair_dagster.catalog.json.store import JsonStore
+from fair_dagster.catalog.pgstac.bulk import PgstacPlace
+from fair_dagster.catalog.stac_api.layout import StacLayout
 from fair_dagster.catalog.store import CatalogStore, open_store
-from fair_dagster.domain.changes import Change, ChangeSet, Item
-from fair_dagster.domain.drift import diff
-from fair_dagster.domain.items import LOCAL_MODELS
+from fair_dagster.domain.items.fields import LOCAL_MODELS
 from fair_dagster.domain.moving import Load
+from fair_dagster.domain.publication.changes import Change, ChangeSet, Item
+from fair_dagster.domain.publication.drift import diff
 from fair_dagster.domain.urls import redacted
 from fair_dagster.settings import Settings
 

@@ -25,11 +25,11 @@ import orjson
 
 from benchmarks.report import Budget, Report, Row, Table, note, show
 from fair_dagster.domain import items
-from fair_dagster.domain.stage_changes import Cursor
+from fair_dagster.domain.publication.stage_changes import Cursor
+from fair_dagster.flows.publication.stages import Look, look
 from fair_dagster.flows.services import Services
-from fair_dagster.flows.stage_changes import Look, look
-from fair_dagster.pipelines.client import open_client
-from fair_dagster.pipelines.model_versions import ModelVersions
+from fair_dagster.pipelines.zenml.client import open_client
+from fair_dagster.pipelines.zenml.model_versions import ModelVersions
 from fair_dagster.settings import Settings
 
 SIZES = (100, 1_000, 10_000)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fair_dagster.fair import Fair
     from fair_dagster.flows.datasets import DatasetSpec
-    from fair_dagster.flows.finetunes import Ask
+    from fair_dagster.flows.finetunes.training import Ask
     from fair_dagster.settings import Settings
 
 __all__ = ["Ask", "DatasetSpec", "Fair", "Settings", "__version__"]

@@ -15,10 +15,10 @@ from assets.local_models import local_model_asset
 from assets.oci_artifacts import oci_artifact_asset
 from assets.staleness import staleness_checks
 from assets.training_configs import training_config_asset
-from fair_dagster.flows.base_models import slug_of_folder, usable_folders
-from fair_dagster.jobs import asset_jobs
+from fair_dagster.flows.base_models.registration import slug_of_folder, usable_folders
+from fair_dagster.orchestration.jobs import asset_jobs
+from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.orchestration.workers.executors import executor_of, training_tags
-from fair_dagster.resources import FairResource
 from fair_dagster.settings import Settings
 from sensors.merges import merge_sensors
 from sensors.model_stages import stage_sensors

@@ -1,1 +1,1 @@
-"""Our JSON schemas, versioned, and the keyword vocabulary. Data only: ``fair_dagster.catalog.schemas`` loads it."""
+"""Our JSON schemas, versioned, and the keyword vocabulary. Data only: ``fair_dagster.catalog.validation.schemas`` loads it."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from fair_dagster import keys
-from fair_dagster.code_location import ask_for_reload
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.domain.merges import Cursor, Outcome
-from fair_dagster.flows import merges
-from fair_dagster.repository.branch import Repository
-from fair_dagster.resources import FairResource
+from fair_dagster.flows.base_models import merges
+from fair_dagster.flows.base_models.branch import Repository
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.reload import ask_for_reload
+from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from fair_dagster import keys
-from fair_dagster.domain.stage_changes import Cursor
-from fair_dagster.flows.stage_changes import Limits, Look, Recompute, look
-from fair_dagster.resources import FairResource
+from fair_dagster.domain.publication.stage_changes import Cursor
+from fair_dagster.flows.publication.stages import Limits, Look, Recompute, look
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:

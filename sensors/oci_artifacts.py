@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from fair_dagster import keys
-from fair_dagster.domain.entries import Entry
-from fair_dagster.flows.oci_publication import UNSET, unpushed
-from fair_dagster.resources import FairResource
+from fair_dagster.domain.items.entries import Entry
+from fair_dagster.flows.registries.publication import UNSET, unpushed
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:

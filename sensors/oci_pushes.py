@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from fair_dagster import keys
 from fair_dagster.domain.errors import ServiceError
-from fair_dagster.domain.oci_pushes import Cursor
-from fair_dagster.flows.oci_pushes import Look, Pushed, look
-from fair_dagster.resources import FairResource
+from fair_dagster.flows.registries.pushes import Look, Pushed, look
+from fair_dagster.oci.notifications.pushes import Cursor
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:

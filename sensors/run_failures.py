@@ -2,12 +2,12 @@
 
 import dagster as dg
 
-from fair_dagster import keys
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.domain.failures import Queue
-from fair_dagster.resources import FairResource
-from fair_dagster.runs.failures import read_failures, start_queue, webhook, work_off
-from fair_dagster.runs.lost import end_lost_runs
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.resources import FairResource
+from fair_dagster.orchestration.runs.failures import read_failures, start_queue, webhook, work_off
+from fair_dagster.orchestration.runs.lost import end_lost_runs
 from fair_dagster.settings import Settings
 
 

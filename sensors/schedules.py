@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from fair_dagster import keys
 from fair_dagster.domain import items
+from fair_dagster.orchestration import keys
 from fair_dagster.settings import Settings
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urldefrag, urlsplit
 import pytest
 import requests
 
-from fair_dagster.catalog.schema_cache import MissingSchemaError, SchemaCache
+from fair_dagster.catalog.validation.schema_cache import MissingSchemaError, SchemaCache
 
 
 @pytest.fixture

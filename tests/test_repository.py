@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fair_dagster.domain.errors import RefusedError, ServiceError
+from fair_dagster.flows.base_models.branch import Repository, current_checkout
+from fair_dagster.flows.base_models.git import redacted
 from fair_dagster.pipelines.contract import check_folder
-from fair_dagster.repository.branch import Repository, current_checkout
-from fair_dagster.repository.git import redacted
 from fair_dagster.settings import Settings
 from tests.sensors.repositories import Scratch
 

@@ -9,11 +9,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from fair_dagster.catalog.layout import CATALOG_FILE, COLLECTION_FILE, JSON, Layout
-from fair_dagster.domain.changes import Change, Item, ItemKey
-from fair_dagster.domain.damage import collection_problem
-from fair_dagster.domain.items import BASE_MODELS, COLLECTIONS, DATASETS, LOCAL_MODELS
-from fair_dagster.domain.links import STRUCTURAL
+from fair_dagster.catalog.json.layout import CATALOG_FILE, COLLECTION_FILE, JSON, Layout
+from fair_dagster.domain.items.damage import collection_problem
+from fair_dagster.domain.items.fields import BASE_MODELS, COLLECTIONS, DATASETS, LOCAL_MODELS
+from fair_dagster.domain.items.links import STRUCTURAL
+from fair_dagster.domain.publication.changes import Change, Item, ItemKey
 
 Document = dict[str, Any]
 

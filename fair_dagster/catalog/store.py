@@ -7,9 +7,9 @@ stand in modules of their own.
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
-from fair_dagster.domain.damage import Scan
-from fair_dagster.domain.entries import Entry
+from fair_dagster.domain.items.damage import Scan
+from fair_dagster.domain.items.entries import Entry
+from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
 from fair_dagster.settings import Settings
 
 
@@ -73,10 +73,10 @@ def open_store(settings: Settings) -> CatalogStore:
     Raises:
         RefusedError: for a URL that is not http, and for a DSN without what it needs.
     """
-    from fair_dagster.catalog.json_store import JsonStore
+    from fair_dagster.catalog.json.store import JsonStore
 
     if "://" not in settings.catalog:
         return JsonStore(settings.catalog_path)
-    from fair_dagster.catalog.stac_opening import stac_store
+    from fair_dagster.catalog.stac_api.opening import stac_store
 
     return stac_store(settings)

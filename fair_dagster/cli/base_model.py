@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli import views
-from fair_dagster.cli.session import Session, reports
+from fair_dagster.cli.terminal import views
+from fair_dagster.cli.terminal.session import Session, reports
 
 if TYPE_CHECKING:
-    from fair_dagster.flows.base_models import Validation
+    from fair_dagster.flows.base_models.registration import Validation
 
 
 @click.group("base-model")
@@ -58,7 +58,7 @@ def register(session: Session, names: tuple[str, ...], everything: bool, strict:
     With several, those that are valid are registered, and the others are refused together at the end.
     """
     from fair_dagster.domain.errors import RefusedError
-    from fair_dagster.domain.images import unpinned_images
+    from fair_dagster.domain.items.images import unpinned_images
 
     if bool(names) == everything:
         raise click.UsageError("name base models, or give --all")
@@ -117,7 +117,7 @@ def sync(session: Session) -> None:
 
 def _known_folders(session: Session) -> list[str]:
     from fair_dagster.domain.errors import NotFoundError
-    from fair_dagster.flows.base_models import folders
+    from fair_dagster.flows.base_models.registration import folders
 
     settings = session.fair.settings
     found = [str(folder) for folder in folders(settings.models)]

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli import views
-from fair_dagster.cli.output import Column
-from fair_dagster.cli.session import Session, reports
-from fair_dagster.cli.watching import watched
+from fair_dagster.cli.terminal import views
+from fair_dagster.cli.terminal.output import Column
+from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.watching import watched
 from fair_dagster.domain import items
 
 if TYPE_CHECKING:
-    from fair_dagster.domain.changes import Item
     from fair_dagster.domain.moving import LocalFile, Mode
+    from fair_dagster.domain.publication.changes import Item
     from fair_dagster.flows.catalog import Checked
     from fair_dagster.flows.moving import Moved
 

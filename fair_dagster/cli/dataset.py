@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from fair_dagster.cli import views
-from fair_dagster.cli.session import Session, reports
+from fair_dagster.cli.terminal import views
+from fair_dagster.cli.terminal.session import Session, reports
 
 ITEM_FILE = "stac-item.json"
 

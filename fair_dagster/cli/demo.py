@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fair_dagster.cli.finetune import count_features
-from fair_dagster.cli.output import Output
-from fair_dagster.cli.session import Session, reports
-from fair_dagster.cli.views import duration
-from fair_dagster.cli.waiting import wait
+from fair_dagster.cli.terminal.output import Output
+from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.views import duration
+from fair_dagster.cli.terminal.waiting import wait
 
 if TYPE_CHECKING:
-    from fair_dagster.domain.changes import Item
+    from fair_dagster.domain.publication.changes import Item
     from fair_dagster.domain.versions import VersionRecord
     from fair_dagster.fair import Fair
 
@@ -89,7 +89,7 @@ def tell(fair: "Fair", steps: Steps, folder: Path | None, overrides: dict[str, A
     Raises:
         FairError: of the step that failed.
     """
-    from fair_dagster.flows.finetunes import Ask
+    from fair_dagster.flows.finetunes.training import Ask
 
     given = None if folder is None else data_in(folder)
     with steps.step(f"make the home folder {fair.settings.home}"):

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fair_dagster.cli import views
-from fair_dagster.cli.output import Column
-from fair_dagster.cli.session import Session, reports
-from fair_dagster.cli.values import set_option
-from fair_dagster.cli.waiting import wait
+from fair_dagster.cli.terminal import views
+from fair_dagster.cli.terminal.output import Column
+from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.values import set_option
+from fair_dagster.cli.terminal.waiting import wait
 
 if TYPE_CHECKING:
     from fair_dagster.domain.versions import VersionRecord
-    from fair_dagster.runs.started import Started
+    from fair_dagster.orchestration.runs.started import Started
 
 _DETACH_HELP = "Return the run's id at once; `run show` and `run logs` tell the rest."
 
@@ -42,7 +42,7 @@ def finetune(
     detach: bool,
 ) -> None:
     """Finetune a base model on a dataset, as a new version of a model. Ctrl-C stops the run."""
-    from fair_dagster.flows.finetunes import Ask
+    from fair_dagster.flows.finetunes.training import Ask
 
     started = session.fair.finetune(Ask(base_model, dataset, name, overrides, title, description, user))
     if detach:
@@ -121,7 +121,7 @@ def predict(
     """
     registries = None
     if model.startswith("oci://"):
-        from fair_dagster.cli.oci_session import reference_of, registries_for
+        from fair_dagster.cli.oci.references import reference_of, registries_for
 
         registries = registries_for(session, reference_of(model))
     started = session.fair.predict(model, images, overrides=overrides, output=output, registries=registries)

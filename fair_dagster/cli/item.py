@@ -4,9 +4,9 @@ from typing import Any, TextIO
 
 import click
 
-from fair_dagster.cli import views
-from fair_dagster.cli.session import Session, reports
-from fair_dagster.cli.values import set_option
+from fair_dagster.cli.terminal import views
+from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.values import set_option
 
 
 @click.group("item")

@@ -2,9 +2,9 @@
 
 import click
 
-from fair_dagster.cli.session import Session, reports
-from fair_dagster.domain import lineage_views
-from fair_dagster.domain.damage import REPAIR
+from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.domain.items.damage import REPAIR
+from fair_dagster.domain.lineage import views
 
 
 @click.command("lineage")
@@ -21,11 +21,11 @@ def lineage(session: Session, name: str, mermaid: bool, everything: bool, publis
     if mermaid and session.as_json:
         raise click.UsageError("give --mermaid or --json")
     found = session.fair.lineage(name, published_only=published)
-    limit = None if everything else lineage_views.SHOWN
+    limit = None if everything else views.SHOWN
 
     def text() -> None:
         if mermaid:
-            session.out.line(lineage_views.mermaid(found.graph, found.roots, limit).rstrip("\n"))
+            session.out.line(views.mermaid(found.graph, found.roots, limit).rstrip("\n"))
             return
         roots = found.roots[-limit:] if limit else found.roots
         if len(roots) < len(found.roots):
@@ -34,14 +34,14 @@ def lineage(session: Session, name: str, mermaid: bool, everything: bool, publis
         for index, root in enumerate(roots):
             if index:
                 session.out.line()
-            for line in lineage_views.tree(found.graph, root, limit):
+            for line in views.tree(found.graph, root, limit):
                 session.out.line(line)
         if found.others:
             session.out.line("other versions")
             for other in found.others:
                 session.out.line(f"   {other}")
 
-    document = lineage_views.document(found.graph, found.roots) | {"unread": list(found.unread)}
+    document = views.document(found.graph, found.roots) | {"unread": list(found.unread)}
     session.out.show(document, text)
     for path in found.unread:
         session.out.remark(f"not in the graph: the prediction that {path} tells of cannot be read")

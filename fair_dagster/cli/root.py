@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from fair_dagster import __version__
-from fair_dagster.cli.failures import explain
-from fair_dagster.cli.nouns import LazyGroup, Noun
-from fair_dagster.cli.session import Session
-from fair_dagster.cli.signals import Terminated
+from fair_dagster.cli.terminal.failures import explain
+from fair_dagster.cli.terminal.nouns import LazyGroup, Noun
+from fair_dagster.cli.terminal.session import Session
+from fair_dagster.cli.terminal.signals import Terminated
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -32,7 +32,7 @@ NOUNS: Mapping[str, Noun] = {
     "item": Noun("item", "item", "Show and patch a STAC item."),
     "lineage": Noun("lineage", "lineage", "Where a model comes from and what came of it."),
     "catalog": Noun("catalog", "catalog", "Validate, show, reconcile and move the catalog."),
-    "oci": Noun("oci", "oci", "Models as artifacts of container registries."),
+    "oci": Noun("oci.group", "oci", "Models as artifacts of container registries."),
     "demo": Noun("demo", "demo", "The whole story, from a base model to a drawn map."),
     "worker": Noun("worker", "worker", "Execute steps of other machines' runs (FAIR_EXECUTOR=celery)."),
     "stack": Noun("stack", "stack", "Apply, list and choose ZenML stacks, on which trainings run."),

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli import views
-from fair_dagster.cli.session import Session, reports
-from fair_dagster.cli.values import since_option
+from fair_dagster.cli.terminal import views
+from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.values import since_option
 
 if TYPE_CHECKING:
-    from fair_dagster.pipelines.run_records import LogLine
+    from fair_dagster.pipelines.zenml.run_records import LogLine
 
 
 @click.group("run")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli.output import Column
-from fair_dagster.cli.session import Session, reports
+from fair_dagster.cli.terminal.output import Column
+from fair_dagster.cli.terminal.session import Session, reports
 
 if TYPE_CHECKING:
-    from fair_dagster.pipelines.stacks import Stacks
+    from fair_dagster.pipelines.zenml.stacks import Stacks
 
 
 @click.group("stack")
@@ -28,7 +28,7 @@ def apply(session: Session, path: Path, use: bool) -> None:
 
     FILE is like those in deploy/zenml. Secrets come from the environment and go to ZenML's server; none stands in FILE.
     """
-    from fair_dagster.pipelines.stack_files import read_stack_file
+    from fair_dagster.pipelines.zenml.stack_files import read_stack_file
 
     found = read_stack_file(path, os.environ)
     stacks = _stacks(session)
@@ -72,6 +72,6 @@ def use_stack(session: Session, name: str) -> None:
 
 
 def _stacks(session: Session) -> "Stacks":
-    from fair_dagster.pipelines.stacks import Stacks
+    from fair_dagster.pipelines.zenml.stacks import Stacks
 
     return Stacks(session.fair.settings)

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from fair_dagster.cli.session import Session, reports
+from fair_dagster.cli.terminal.session import Session, reports
 
 _HOST = "127.0.0.1"
 _PORT = 3000

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli.output import Column
-from fair_dagster.cli.session import Session, reports
+from fair_dagster.cli.terminal.output import Column
+from fair_dagster.cli.terminal.session import Session, reports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

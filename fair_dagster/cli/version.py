@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fair_dagster.cli import views
-from fair_dagster.cli.output import Column, cell
-from fair_dagster.cli.session import Session, reports
+from fair_dagster.cli.terminal import views
+from fair_dagster.cli.terminal.output import Column, cell
+from fair_dagster.cli.terminal.session import Session, reports
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli.output import Column
-from fair_dagster.cli.session import Session, reports
+from fair_dagster.cli.terminal.output import Column
+from fair_dagster.cli.terminal.session import Session, reports
 from fair_dagster.domain.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def start(session: Session, queues: Sequence[str], concurrency: int | None, name
 
 def worker_command(queues: Sequence[str], concurrency: int | None, name: str | None) -> list[str]:
     """Celery's command line of a worker."""
-    from fair_dagster import keys
+    from fair_dagster.orchestration import keys
     from fair_dagster.orchestration.workers.broker import DEFAULT_QUEUE
 
     node = f"{name or f'fair-{uuid.uuid4().hex[:6]}'}@{socket.gethostname()}"

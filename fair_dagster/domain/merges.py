@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from fair_dagster.domain.changes import Item
-from fair_dagster.domain.publication import RANK
+from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.publication.desired import RANK
 from fair_dagster.domain.slugs import folder_slug
 
 _HIDDEN = (".", "_")

@@ -7,11 +7,12 @@ stands under ``extra``. Nothing here reads or writes files.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fair_dagster.domain import hyperparameters, items
-from fair_dagster.domain.artifacts import told_by_href
-from fair_dagster.domain.changes import Item
+from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.domain.images import image_of, is_image
+from fair_dagster.domain.items import hyperparameter_spec
+from fair_dagster.domain.items.artifacts import told_by_href
+from fair_dagster.domain.items.images import image_of, is_image
+from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import version_id
 
@@ -62,7 +63,7 @@ def training_config(
             "dataset_chips": chips["href"],
             "dataset_labels": labels["href"],
             "num_classes": len(class_names),
-            "hyperparameters": hyperparameters.resolve(base_model, request.overrides, items.TRAINING),
+            "hyperparameters": hyperparameter_spec.resolve(base_model, request.overrides, items.TRAINING),
         },
         "model": {"name": request.model_name, "version": number},
         "steps": _steps(request, class_names, step_parameters, experiment_tracker),
@@ -133,7 +134,7 @@ def prediction_config(model: Item, images: str, overrides: Mapping[str, Any], ou
         RefusedError: the item lacks an ONNX model or an entrypoint, or an override does not fit its spec.
     """
     onnx, module = items.onnx_asset(model), items.pipeline_module(model)
-    problems = hyperparameters.override_problems(model, overrides, items.INFERENCE)
+    problems = hyperparameter_spec.override_problems(model, overrides, items.INFERENCE)
     problems += [] if onnx else [f"{model['id']!r} has no ONNX model asset"]
     problems += [] if module else [f"{model['id']!r} has no code asset with mlm:entrypoint"]
     if problems or onnx is None:
@@ -143,6 +144,6 @@ def prediction_config(model: Item, images: str, overrides: Mapping[str, Any], ou
         "model_uri": onnx[1]["href"],
         "model_checksum": onnx[1].get("file:checksum"),
         "input_images": images,
-        "inference_params": hyperparameters.resolve(model, overrides, items.INFERENCE),
+        "inference_params": hyperparameter_spec.resolve(model, overrides, items.INFERENCE),
         "output": output,
     }

@@ -10,17 +10,17 @@ from typing import Any
 
 import orjson
 
-from fair_dagster.catalog.schemas import vocabulary
+from fair_dagster.catalog.validation.schemas import vocabulary
 from fair_dagster.domain import items
-from fair_dagster.domain.artifacts import PublishedArtifact
-from fair_dagster.domain.changes import ChangeSet, Item
-from fair_dagster.domain.coverage import DERIVED
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.domain.migrations import current, declared_as
+from fair_dagster.domain.items.artifacts import PublishedArtifact
+from fair_dagster.domain.items.coverage import DERIVED
+from fair_dagster.domain.items.migrations import current, declared_as
+from fair_dagster.domain.items.vocabulary import label_task
+from fair_dagster.domain.publication.changes import ChangeSet, Item
 from fair_dagster.domain.slugs import slug_problems
-from fair_dagster.domain.vocabulary import label_task
-from fair_dagster.flows.base_models import read_item
-from fair_dagster.flows.releases import Incoming, publish, release_folder
+from fair_dagster.flows.base_models.registration import read_item
+from fair_dagster.flows.publication.releases import Incoming, publish, release_folder
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.chips import ChipsSummary, inspect_chips
 from fair_dagster.imagery.labels import check_labels, find_labels, read_labels

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from fair_dagster.domain.artifacts import Told, told_by_href
-from fair_dagster.domain.changes import Item
-from fair_dagster.domain.oci_assets import SCHEME
+from fair_dagster.domain.items.artifacts import Told, told_by_href
+from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.registries.assets import SCHEME
 from fair_dagster.domain.urls import has_credentials, redacted
-from fair_dagster.flows import oci_files
+from fair_dagster.flows.registries import files
 from fair_dagster.flows.services import Services
-from fair_dagster.pipelines.files import write_bytes
+from fair_dagster.net.files import write_bytes
 
 if TYPE_CHECKING:
     from fair_dagster.storage.store import ArtifactStore
@@ -38,7 +38,7 @@ def href_problems(services: Services, href: str, what: str, *, folder: bool = Fa
         return _absence(services.artifacts, key, href, what)
     scheme = urlsplit(href).scheme if "://" in href else "file"
     if scheme == "oci" and not folder:
-        return oci_files.href_problems(href, what)
+        return files.href_problems(href, what)
     allowed = _SCHEMES | ({"http"} if services.settings.fetch_private else frozenset())
     if has_credentials(href):
         return [f"{what} is behind a URL with a user name or password ({redacted(href)}); take them out"]
@@ -77,7 +77,7 @@ def local_path(services: Services, href: str, told: Mapping[str, Told]) -> str:
     if "://" not in href:
         return href
     if href.startswith(SCHEME):
-        return str(oci_files.local_file(services, href, told.get(href, Told()).checksum))
+        return str(files.local_file(services, href, told.get(href, Told()).checksum))
     from fair_dagster.storage.cache import local_copy
 
     return str(local_copy(services.settings, services.artifacts, href, told.get(href, Told())))

@@ -4,10 +4,11 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fair_dagster.domain import items, patches
-from fair_dagster.domain.changes import ChangeSet, Item, ItemKey
-from fair_dagster.domain.drift import edited
+from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError
+from fair_dagster.domain.items import patches
+from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.publication.drift import edited
 from fair_dagster.flows.services import Services
 
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import yaml
 
-from fair_dagster.domain import items, lineage_views
-from fair_dagster.domain import lineage as graphs
-from fair_dagster.domain.changes import Item, ItemKey
-from fair_dagster.domain.entries import Entry
+from fair_dagster.domain import items
 from fair_dagster.domain.errors import CatalogError, NotFoundError, RefusedError
-from fair_dagster.domain.lineage import Lineage, Node, Prediction
+from fair_dagster.domain.items.entries import Entry
+from fair_dagster.domain.lineage import graph as graphs
+from fair_dagster.domain.lineage import views
+from fair_dagster.domain.lineage.graph import Lineage, Node, Prediction
+from fair_dagster.domain.lineage.staleness import Stale, parents_of, stale_models
+from fair_dagster.domain.publication.changes import Item, ItemKey
 from fair_dagster.domain.slugs import slug_problems, split_version_id
-from fair_dagster.domain.staleness import Stale, parents_of, stale_models
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.predictions import CONFIG_FILE, RESULT_FILE
@@ -90,9 +91,9 @@ def item_markdown(services: Services, item: Item) -> str:
     """
     key = str(ItemKey(item["collection"], item["id"]))
     try:
-        return lineage_views.markdown(graphs.lineage(_near(services, item)), key)
+        return views.markdown(graphs.lineage(_near(services, item)), key)
     except CatalogError as error:
-        return f"{lineage_views.markdown(graphs.lineage([item]), key)}\n- relatives are not told: {error}"
+        return f"{views.markdown(graphs.lineage([item]), key)}\n- relatives are not told: {error}"
 
 
 def _near(services: Services, item: Item) -> list[Item]:

@@ -4,8 +4,8 @@ What a migration is stands in ``domain.migrations``; a migration here is a recom
 """
 
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import ChangeSet
-from fair_dagster.flows import local_models, releases
+from fair_dagster.domain.publication.changes import ChangeSet
+from fair_dagster.flows.publication import families, releases
 from fair_dagster.flows.services import Services
 
 
@@ -19,5 +19,5 @@ def migrate_family(services: Services, collection: str, slug: str) -> ChangeSet:
         RefusedError: an item cannot be migrated, or would not be valid; the family is as it was.
     """
     if collection == items.LOCAL_MODELS:
-        return local_models.recompute(services, slug, keep_gone=True)
+        return families.recompute(services, slug, keep_gone=True)
     return releases.republish(services, collection, slug)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from fair_dagster.catalog.bulk import Place, Reader, Writer, open_folder, open_place
+from fair_dagster.catalog.moving import Place, Reader, Writer, open_folder, open_place
 from fair_dagster.domain import moving
-from fair_dagster.domain.changes import Item, ItemKey
-from fair_dagster.domain.damage import REPAIR, DamagedItem
-from fair_dagster.domain.digests import digest_of
 from fair_dagster.domain.errors import CatalogError, ConflictError, NotFoundError, RefusedError
-from fair_dagster.domain.items import COLLECTIONS
+from fair_dagster.domain.items.damage import REPAIR, DamagedItem
+from fair_dagster.domain.items.digests import digest_of
+from fair_dagster.domain.items.fields import COLLECTIONS
 from fair_dagster.domain.moving import Comparison, Inventory, Load, LocalFile, Mode
+from fair_dagster.domain.publication.changes import Item, ItemKey
 from fair_dagster.settings import Settings
 
 Progress = Callable[[int, int, str], None]

@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from fair_dagster.domain import items
-from fair_dagster.domain.artifacts import Told, multihash
-from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import NotFoundError, RefusedError, StorageError
+from fair_dagster.domain.items.artifacts import Told, multihash
+from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.training_config import prediction_config
 from fair_dagster.flows import items as item_flow
-from fair_dagster.flows import oci_models
-from fair_dagster.flows.code import code_problems
+from fair_dagster.flows.base_models.code import code_problems
 from fair_dagster.flows.fetching import href_problems, local_config
-from fair_dagster.flows.oci_files import local_file
+from fair_dagster.flows.registries import models
+from fair_dagster.flows.registries.files import local_file
 from fair_dagster.flows.services import Services
-from fair_dagster.flows.trust import require_trusted
+from fair_dagster.flows.trust.acceptance import require_trusted
 from fair_dagster.imagery.chips import inspect_chips
+from fair_dagster.net.files import write_bytes
 from fair_dagster.oci.references import Reference
-from fair_dagster.pipelines.files import write_bytes
 
 if TYPE_CHECKING:
-    from fair_dagster.oci.registry import Registries
+    from fair_dagster.oci.registry.registries import Registries
 
 CONFIG_FILE = "prediction.yaml"
 RESULT_FILE = "result.json"
@@ -56,7 +56,7 @@ class Prediction:
 
 def default_output(services: Services, model: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    name = Reference.parse(model).repository.rpartition("/")[2] if oci_models.is_artifact(model) else model
+    name = Reference.parse(model).repository.rpartition("/")[2] if models.is_artifact(model) else model
     return services.settings.predictions_path / f"{name}-{stamp}-{uuid.uuid4().hex[:6]}.geojson"
 
 
@@ -87,7 +87,7 @@ def check(
         problems += code_problems(services.settings, item)
         config = prediction_config(item, str(images.resolve()), overrides, str(output.resolve())) | _used(item)
         problems += _model_problems(services, config)
-        if not oci_models.is_artifact(model):
+        if not models.is_artifact(model):
             # An artifact was verified before it was opened.
             require_trusted(services, item)
     except RefusedError as error:
@@ -107,8 +107,8 @@ def check(
 
 
 def _model(services: Services, name: str, registries: "Registries | None") -> Item:
-    if oci_models.is_artifact(name):
-        return oci_models.open_model(services, Reference.parse(name), registries).item
+    if models.is_artifact(name):
+        return models.open_model(services, Reference.parse(name), registries).item
     return item_flow.find(services, name, (items.LOCAL_MODELS, items.BASE_MODELS))
 
 
@@ -146,7 +146,7 @@ def prepare(
     """Check a prediction and write its configuration; refusals as in ``check``."""
     target = output or default_output(services, model)
     config = check(services, model, images, overrides, target, registries=registries)
-    if oci_models.is_artifact(model):
+    if models.is_artifact(model):
         # Whoever runs it on this machine finds it in the cache, and needs not trust the registry that was typed.
         local_file(services, str(config["model_uri"]), str(config["model_checksum"]), registries)
     folder = services.settings.runs_path / f"predict-{uuid.uuid4().hex[:12]}"

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 from fair_dagster.catalog.store import CatalogStore, open_store
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import ChangeSet, Item
-from fair_dagster.domain.coverage import Knowledge
 from fair_dagster.domain.errors import ConflictError, RefusedError
+from fair_dagster.domain.items.coverage import Knowledge
+from fair_dagster.domain.publication.changes import ChangeSet, Item
 from fair_dagster.settings import Settings
 from fair_dagster.storage.store import ArtifactStore, open_artifacts
 
 if TYPE_CHECKING:
-    from fair_dagster.catalog.schemas import Kind
-    from fair_dagster.catalog.validation import Validator
-    from fair_dagster.oci.registry import Registries
-    from fair_dagster.pipelines.model_versions import ModelVersions
-    from fair_dagster.pipelines.runs import Runs
-    from fair_dagster.pipelines.stacks import Stacks
-    from fair_dagster.pipelines.stages import Stages
+    from fair_dagster.catalog.validation.schemas import Kind
+    from fair_dagster.catalog.validation.validator import Validator
+    from fair_dagster.oci.registry.registries import Registries
+    from fair_dagster.pipelines.zenml.model_versions import ModelVersions
+    from fair_dagster.pipelines.zenml.runs import Runs
+    from fair_dagster.pipelines.zenml.stacks import Stacks
+    from fair_dagster.pipelines.zenml.stages import Stages
 
 KINDS: dict[str, "Kind"] = {
     items.BASE_MODELS: "base-model",
@@ -47,45 +47,45 @@ class Services:
 
     @cached_property
     def validator(self) -> "Validator":
-        from fair_dagster.catalog.validation import Validator
+        from fair_dagster.catalog.validation.validator import Validator
 
         return Validator(self.settings)
 
     @cached_property
     def knowledge(self) -> Knowledge:
         """What properties are derived from beside the item: the vocabulary, and countries."""
-        from fair_dagster.catalog.schemas import vocabulary
+        from fair_dagster.catalog.validation.schemas import vocabulary
         from fair_dagster.imagery.countries import country_of
 
         return Knowledge(vocabulary(), country_of)
 
     @cached_property
     def versions(self) -> "ModelVersions":
-        from fair_dagster.pipelines.model_versions import ModelVersions
+        from fair_dagster.pipelines.zenml.model_versions import ModelVersions
 
         return ModelVersions(self.settings)
 
     @cached_property
     def stages(self) -> "Stages":
-        from fair_dagster.pipelines.stages import Stages
+        from fair_dagster.pipelines.zenml.stages import Stages
 
         return Stages(self.settings)
 
     @cached_property
     def stacks(self) -> "Stacks":
-        from fair_dagster.pipelines.stacks import Stacks
+        from fair_dagster.pipelines.zenml.stacks import Stacks
 
         return Stacks(self.settings)
 
     @cached_property
     def zenml_runs(self) -> "Runs":
-        from fair_dagster.pipelines.runs import Runs
+        from fair_dagster.pipelines.zenml.runs import Runs
 
         return Runs(self.settings)
 
     @cached_property
     def registries(self) -> "Registries":
-        from fair_dagster.oci.registry import Registries
+        from fair_dagster.oci.registry.registries import Registries
 
         return Registries(self.settings.trusted_registries, locks=self.settings.cache_path / "locks")
 

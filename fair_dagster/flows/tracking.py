@@ -17,10 +17,10 @@ import yaml
 
 from fair_dagster.domain.errors import FairError
 from fair_dagster.domain.slugs import version_id
-from fair_dagster.flows.allocations import CONFIG_FILE, Allocation, run_folder
+from fair_dagster.flows.finetunes.allocations import CONFIG_FILE, Allocation, run_folder
 from fair_dagster.flows.services import Services
+from fair_dagster.net.processes import Process
 from fair_dagster.pipelines.metadata import TRACKING_VARIABLE
-from fair_dagster.processes import Process
 from fair_dagster.settings import Settings
 from fair_dagster.tracking import outbox
 from fair_dagster.tracking.environment import sender_environment, training_environment

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fair_dagster.domain.errors import RefusedError, StorageError
-from fair_dagster.oci.artifacts import Artifact, file_title
-from fair_dagster.oci.blobs import Progress, disk_reason, is_content
-from fair_dagster.oci.descriptors import Descriptor
+from fair_dagster.oci.artifacts.descriptors import Descriptor
+from fair_dagster.oci.artifacts.listing import Artifact, file_title
+from fair_dagster.oci.artifacts.titles import STAGING, title_problems
+from fair_dagster.oci.artifacts.unpacking import is_archive
+from fair_dagster.oci.artifacts.unpacking import unpack as unpack_archive
 from fair_dagster.oci.references import Reference
-from fair_dagster.oci.registry import Registries
-from fair_dagster.oci.titles import STAGING, title_problems
-from fair_dagster.oci.transfers import in_parallel
-from fair_dagster.oci.unpacking import is_archive
-from fair_dagster.oci.unpacking import unpack as unpack_archive
+from fair_dagster.oci.registry.blobs import Progress, disk_reason, is_content
+from fair_dagster.oci.registry.registries import Registries
+from fair_dagster.oci.registry.transfers import in_parallel
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.oci.blobs import Progress, file_digest
-from fair_dagster.oci.descriptors import TITLE, Descriptor, Manifest
-from fair_dagster.oci.forms import (
+from fair_dagster.oci.artifacts.descriptors import TITLE, Descriptor, Manifest
+from fair_dagster.oci.artifacts.forms import (
     METADATA_JSON,
     METADATA_TITLES,
     METADATA_YAML,
@@ -23,11 +22,12 @@ from fair_dagster.oci.forms import (
     pack,
     pack_referrer,
 )
+from fair_dagster.oci.artifacts.titles import title_problems
 from fair_dagster.oci.metadata import ModelMetadata
 from fair_dagster.oci.references import Reference
-from fair_dagster.oci.registry import Registries
-from fair_dagster.oci.titles import title_problems
-from fair_dagster.oci.transfers import in_parallel
+from fair_dagster.oci.registry.blobs import Progress, file_digest
+from fair_dagster.oci.registry.registries import Registries
+from fair_dagster.oci.registry.transfers import in_parallel
 
 _OWN_TITLES = frozenset({METADATA_JSON, METADATA_YAML, *METADATA_TITLES, OLD_METADATA_YAML})
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from fair_dagster.domain.artifacts import Told
 from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.items.artifacts import Told
 from fair_dagster.domain.training_config import EXTRA, INPUTS
 from fair_dagster.settings import Settings
 

@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from fair_dagster.domain.errors import PipelineError, RefusedError
+from fair_dagster.net.files import write_json
 from fair_dagster.pipelines.entrypoints import load_entrypoint
-from fair_dagster.pipelines.files import write_json
-from fair_dagster.pipelines.run_records import describe_error
 from fair_dagster.pipelines.sessions import open_session
+from fair_dagster.pipelines.zenml.run_records import describe_error
 from fair_dagster.settings import Settings
 
 _REQUIRED = ("entrypoint", "model_uri", "input_images", "output")

@@ -14,9 +14,9 @@ from fair_dagster.domain.versions import ONNX_ARTIFACT
 from fair_dagster.imagery.chips import find_chips
 from fair_dagster.imagery.labels import read_labels
 from fair_dagster.imagery.pictures import prediction_picture
+from fair_dagster.net.files import write_bytes
 from fair_dagster.pipelines.entrypoints import load_entrypoint
 from fair_dagster.pipelines.filenames import PREVIEW_FILE
-from fair_dagster.pipelines.files import write_bytes
 from fair_dagster.pipelines.prediction import read_mapping
 from fair_dagster.pipelines.sessions import open_session
 from fair_dagster.settings import Settings

@@ -17,13 +17,13 @@ from typing import Any
 
 from fair_dagster.domain.errors import FairError
 from fair_dagster.domain.versions import ONNX_ARTIFACT
+from fair_dagster.net.files import write_json
+from fair_dagster.net.processes import collect_rarely, end_with_parent, leave
 from fair_dagster.pipelines.compat import install_fair_package
 from fair_dagster.pipelines.entrypoints import offer_models
-from fair_dagster.pipelines.environment import prepare
-from fair_dagster.pipelines.files import write_json
 from fair_dagster.pipelines.metadata import TRACKING_VARIABLE, tell_tracking
-from fair_dagster.pipelines.run_records import describe_error
-from fair_dagster.processes import collect_rarely, end_with_parent, leave
+from fair_dagster.pipelines.zenml.environment import prepare
+from fair_dagster.pipelines.zenml.run_records import describe_error
 from fair_dagster.settings import Settings
 
 PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
@@ -111,7 +111,7 @@ def _tell_tracking(settings: Settings, config: Path, result: dict[str, Any]) -> 
         return
     event: dict[str, Any] = {"result": result}
     if uri := result["artifacts"].get(ONNX_ARTIFACT):
-        from fair_dagster.pipelines.artifacts import artifact_file
+        from fair_dagster.pipelines.zenml.artifacts import artifact_file
 
         with contextlib.suppress(FairError, OSError):
             event["model"] = str(artifact_file(settings, uri, config.parent / "tracked"))

@@ -24,14 +24,14 @@ from fair_dagster.domain.versions import (
     VersionRecord,
     read_training,
 )
-from fair_dagster.pipelines.client import open_client, outlast
 from fair_dagster.pipelines.entrypoints import load_entrypoint
 from fair_dagster.pipelines.inputs import HERE, require_reachable, step_environment
 from fair_dagster.pipelines.metadata import RUN_VARIABLE
-from fair_dagster.pipelines.model_versions import ModelVersions
 from fair_dagster.pipelines.prediction import read_mapping
-from fair_dagster.pipelines.run_records import RunRecord, describe_error, first_cause, logged_cause
-from fair_dagster.pipelines.runs import Runs
+from fair_dagster.pipelines.zenml.client import open_client, outlast
+from fair_dagster.pipelines.zenml.model_versions import ModelVersions
+from fair_dagster.pipelines.zenml.run_records import RunRecord, describe_error, first_cause, logged_cause
+from fair_dagster.pipelines.zenml.runs import Runs
 from fair_dagster.settings import Settings
 
 _FOLLOW_SECONDS = 5.0

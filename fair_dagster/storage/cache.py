@@ -16,13 +16,13 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from fair_dagster.domain.artifacts import Told, multihash
 from fair_dagster.domain.errors import StorageError
+from fair_dagster.domain.items.artifacts import Told, multihash
 from fair_dagster.domain.urls import redacted
+from fair_dagster.net.downloads import Limits, download
 from fair_dagster.settings import Settings
 from fair_dagster.storage.local import look_at, size_of
 from fair_dagster.storage.store import ArtifactStore, Seen, open_foreign_bucket, split_s3
-from fair_dagster.storage.web import Limits, download
 
 _PARTIAL = ".partial-"
 _NOTE = "note.json"

@@ -11,8 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from fair_dagster.domain.artifacts import PublishedArtifact, multihash
 from fair_dagster.domain.errors import StorageError
+from fair_dagster.domain.items.artifacts import PublishedArtifact, multihash
 from fair_dagster.storage.store import Seen, Unfinished, checked_key, key_below, url_of
 
 _BLOCK = 1 << 20

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
 
-from fair_dagster.domain.artifacts import PublishedArtifact
 from fair_dagster.domain.errors import StorageError
+from fair_dagster.domain.items.artifacts import PublishedArtifact
 from fair_dagster.domain.urls import has_credentials
 from fair_dagster.settings import Settings
 
@@ -136,16 +136,16 @@ def open_artifacts(settings: Settings) -> ArtifactStore:
 
 def open_bucket(settings: Settings, bucket: str, prefix: str = "", base: str = "") -> ArtifactStore:
     """A bucket of the S3 server that the settings name."""
-    from fair_dagster.storage.s3 import S3Artifacts
-    from fair_dagster.storage.s3_client import open_client
+    from fair_dagster.storage.s3.client import open_client
+    from fair_dagster.storage.s3.store import S3Artifacts
 
     return S3Artifacts(open_client(settings), bucket, prefix, base)
 
 
 def open_foreign_bucket(settings: Settings, bucket: str) -> ArtifactStore:
     """A bucket of that server which somebody else keeps, to be read; without credentials, as everybody may."""
-    from fair_dagster.storage.s3 import S3Artifacts
-    from fair_dagster.storage.s3_client import open_client
+    from fair_dagster.storage.s3.client import open_client
+    from fair_dagster.storage.s3.store import S3Artifacts
 
     return S3Artifacts(open_client(settings, is_foreign=True), bucket, is_foreign=True)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from fair_dagster.domain.errors import StorageError
-from fair_dagster.processes import Process
+from fair_dagster.net.processes import Process
 
 RUNNING = "RUNNING"
 Ending = Literal["FINISHED", "FAILED", "KILLED"]

@@ -190,6 +190,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    from fair_dagster.processes import leave
+    from fair_dagster.net.processes import leave
 
     leave(main(sys.argv[1:]))

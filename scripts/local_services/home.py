@@ -20,7 +20,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fair_dagster.domain.errors import ServiceError
-from fair_dagster.processes import Process
+from fair_dagster.net.processes import Process
 
 HOST = "127.0.0.1"
 _PORTS = range(20_000, 32_000)

@@ -12,7 +12,7 @@ from pathlib import Path
 from pwd import struct_passwd
 
 from fair_dagster.domain.errors import ServiceError
-from fair_dagster.processes import Process
+from fair_dagster.net.processes import Process
 
 _LOOK = 0.05
 """Seconds between two looks."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from fair_dagster.domain.errors import ServiceError
-from fair_dagster.processes import Process
+from fair_dagster.net.processes import Process
 from scripts.local_services import processes
 from scripts.local_services.home import Home, is_free
 from scripts.local_services.machine import Machine

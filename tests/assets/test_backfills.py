@@ -14,13 +14,14 @@ from dagster._core.storage.tags import (
     BACKFILL_ID_TAG,
 )
 
-from fair_dagster import keys
 from fair_dagster.definitions import build_defs
-from fair_dagster.domain import items, migrations
-from fair_dagster.domain.changes import ChangeSet
+from fair_dagster.domain import items
 from fair_dagster.domain.errors import CatalogError
+from fair_dagster.domain.items import migrations
+from fair_dagster.domain.publication.changes import ChangeSet
+from fair_dagster.orchestration import keys
 from tests.flows.conftest import DATASET, MODEL, Installation, bare, installation, make, town  # noqa: F401
-from tests.flows.test_migrations import make_former
+from tests.flows.publication.test_migrations import make_former
 
 ASSET = keys.local_model(MODEL)
 IDS = ["alpha-v1", "alpha-v2", "beta-v1"]

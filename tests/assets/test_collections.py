@@ -6,12 +6,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from fair_dagster import keys
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import ItemKey
-from fair_dagster.flows.released import RELEASE_FILE
-from fair_dagster.resources import FairResource
+from fair_dagster.domain.publication.changes import ItemKey
+from fair_dagster.flows.publication.released import RELEASE_FILE
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
 from sensors.schedules import reconciliation_config
 from tests.flows.conftest import DATASET, MODEL, NAME, Installation, bare, installation, make, town

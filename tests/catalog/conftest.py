@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fair_dagster.catalog.validation import Validator
+from fair_dagster.catalog.validation.validator import Validator
 from fair_dagster.settings import Settings
 
 SHARED_SCHEMAS = Path(__file__).parents[2].parent / "shared" / "schemas"

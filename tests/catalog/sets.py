@@ -3,9 +3,9 @@
 from typing import Any
 
 from fair_dagster.catalog.store import CatalogStore
-from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
-from fair_dagster.domain.digests import digest_of
-from fair_dagster.domain.links import DERIVED_FROM, LATEST, PREDECESSOR, SUCCESSOR, link_to
+from fair_dagster.domain.items.digests import digest_of
+from fair_dagster.domain.items.links import DERIVED_FROM, LATEST, PREDECESSOR, SUCCESSOR, link_to
+from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
 
 LOCAL = "local-models"
 

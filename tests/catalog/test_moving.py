@@ -9,12 +9,12 @@ from pathlib import Path
 import orjson
 import pytest
 
-from fair_dagster.catalog.bulk import Items
-from fair_dagster.catalog.json_bulk import JsonCatalog, JsonPlace
-from fair_dagster.catalog.json_store import JsonStore
-from fair_dagster.domain.changes import Change, ChangeSet
+from fair_dagster.catalog.json.bulk import JsonCatalog, JsonPlace
+from fair_dagster.catalog.json.store import JsonStore
+from fair_dagster.catalog.moving import Items
 from fair_dagster.domain.errors import CatalogError, ConflictError, NotFoundError, RefusedError
 from fair_dagster.domain.moving import Load, same_json
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.flows.moving import Moved, export_catalog, import_catalog, move
 from fair_dagster.settings import Settings
 from tests.catalog.moves import awkward, catalog, content, files

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from fair_dagster.catalog.store import CatalogStore, open_store
-from fair_dagster.domain.changes import Change, ChangeSet, Item, ItemKey
-from fair_dagster.domain.digests import digest_of
-from fair_dagster.domain.drift import diff
-from fair_dagster.domain.entries import entry_of
 from fair_dagster.domain.errors import ConflictError, RefusedError
+from fair_dagster.domain.items.digests import digest_of
+from fair_dagster.domain.items.entries import entry_of
+from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.publication.drift import diff
 from fair_dagster.settings import Settings
 from tests.catalog.sets import LOCAL, active, create, item, key, promotion
 from tests.catalog.wild import local_model

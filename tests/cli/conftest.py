@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fair_dagster.cli.root import root
-from fair_dagster.cli.session import Session
+from fair_dagster.cli.terminal.session import Session
 from fair_dagster.fair import Fair
 from tests.cli.fakes import FakeFair
 

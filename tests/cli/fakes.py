@@ -6,27 +6,27 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import NotFoundError, PipelineError, RefusedError
-from fair_dagster.domain.lineage import lineage
-from fair_dagster.domain.reconciliation import Done, Finding
+from fair_dagster.domain.lineage.graph import lineage
+from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
-from fair_dagster.flows.base_models import Validation
+from fair_dagster.flows.base_models.branch import Commit
+from fair_dagster.flows.base_models.merges import Followed, Merge
+from fair_dagster.flows.base_models.registration import Validation
 from fair_dagster.flows.catalog import Checked
-from fair_dagster.flows.comparison import compare
+from fair_dagster.flows.finetunes.comparison import compare
 from fair_dagster.flows.lineage import Found
-from fair_dagster.flows.merges import Followed, Merge
-from fair_dagster.flows.reconciliation import table
-from fair_dagster.pipelines.run_records import LogLine
-from fair_dagster.repository.branch import Commit
+from fair_dagster.flows.reconciliation.report import table
+from fair_dagster.pipelines.zenml.run_records import LogLine
 from fair_dagster.settings import Settings
 from tests.factories import EPOCH, base_model, dataset, version
 
 
 @dataclass(frozen=True)
 class Reconciled:
-    """As ``fair_dagster.acts.Reconciled``, without importing Dagster."""
+    """As ``fair_dagster.fair.acts.Reconciled``, without importing Dagster."""
 
     done: tuple[Done, ...]
     remaining: tuple[Finding, ...]
@@ -34,7 +34,7 @@ class Reconciled:
 
 @dataclass(frozen=True)
 class FakeRun:
-    """The fields of ``fair_dagster.runs.records.Run``, without importing Dagster."""
+    """The fields of ``fair_dagster.orchestration.runs.records.Run``, without importing Dagster."""
 
     id: str = "0123456789abcdef"
     job: str = "finetune__ramp"

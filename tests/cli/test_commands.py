@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from fair_dagster.domain.versions import TrainingRecord
-from fair_dagster.flows.base_models import Validation
+from fair_dagster.flows.base_models.registration import Validation
 from fair_dagster.flows.catalog import Checked
-from fair_dagster.flows.finetunes import Ask
-from fair_dagster.pipelines.run_records import LogLine
+from fair_dagster.flows.finetunes.training import Ask
+from fair_dagster.pipelines.zenml.run_records import LogLine
 from tests.cli.conftest import Call
 from tests.cli.fakes import FakeFair, FakeRun
 from tests.factories import EPOCH, version

@@ -7,8 +7,8 @@ from typing import cast
 
 import pytest
 
-from fair_dagster.cli.session import Session
 from fair_dagster.cli.start import ui_command, ui_environment
+from fair_dagster.cli.terminal.session import Session
 from fair_dagster.fair import Fair
 from tests.cli.conftest import Call
 from tests.cli.fakes import FakeFair

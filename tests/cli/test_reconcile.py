@@ -2,7 +2,7 @@
 
 import json
 
-from fair_dagster.domain.reconciliation import Finding
+from fair_dagster.domain.publication.findings import Finding
 from tests.cli.conftest import Call
 from tests.cli.fakes import FakeFair
 

@@ -12,12 +12,16 @@ from unittest.mock import patch
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError
-from fair_dagster.domain.local_items import MODEL_ASSET
+from fair_dagster.domain.publication.local_items import MODEL_ASSET
 from fair_dagster.domain.requests import PROMOTION_KEY
 from fair_dagster.domain.versions import VersionRecord
-from fair_dagster.flows import allocations, base_models, datasets, finetunes, local_models, unused_artifacts
-from fair_dagster.flows.reconciliation import report
-from fair_dagster.flows.repair import repair
+from fair_dagster.flows import datasets
+from fair_dagster.flows.base_models import registration
+from fair_dagster.flows.finetunes import allocations, training
+from fair_dagster.flows.publication import families
+from fair_dagster.flows.reconciliation import unused
+from fair_dagster.flows.reconciliation.repair import repair
+from fair_dagster.flows.reconciliation.report import report
 from fair_dagster.flows.services import Services
 from fair_dagster.settings import Settings
 from fair_dagster.storage.local import describe
@@ -41,9 +45,9 @@ def import_everything() -> None:
     import zenml.client
     import zenml.zen_stores.sql_zen_store  # noqa: F401
 
-    import fair_dagster.catalog.stac_opening
+    import fair_dagster.catalog.stac_api.opening
     import fair_dagster.catalog.validation
-    import fair_dagster.pipelines.model_versions
+    import fair_dagster.pipelines.zenml.model_versions
     import fair_dagster.storage.s3  # noqa: F401
 
     botocore.session.Session().get_service_model("s3")
@@ -58,9 +62,9 @@ def make_versions(settings: Settings, say: Say, _: int, folder: str, town: Seque
     services = Services(settings)
     _register(services, folder, town)
     for number in range(1, count + 1):
-        request = finetunes.check(services, finetunes.Ask(MODEL, DATASET, NAME, {}))
+        request = training.check(services, training.Ask(MODEL, DATASET, NAME, {}))
         version = allocations.allocate(services, request)
-        finetunes.write_config(services, version.id)
+        training.write_config(services, version.id)
         logged = {"fair/building_iou": number / 10, "fair/loss_history": {"train_loss": [2.0, 1.0]}}
         services.versions.log(version.uuid, logged)
         client = Client()
@@ -100,7 +104,7 @@ def _unheard(**_: Any) -> None:
 
 def _register(services: Services, folder: str, town: Sequence[str]) -> None:
     chips, labels = map(Path, town)
-    base_models.register(services, Path(folder))
+    registration.register(services, Path(folder))
     path = services.settings.home / "town.json"
     spec = datasets.DatasetSpec(DATASET, chips, labels, synthetic=True)
     datasets.write_item(datasets.create(services, spec), path)
@@ -135,11 +139,11 @@ def promote(settings: Settings, say: Say, effect: int, numbers: Sequence[int]) -
 def _promote(services: Services, number: int) -> None:
     """As ``acts.change_stage`` does, without the record of a Dagster run."""
     before = services.versions.list(NAME)
-    local_models.set_stage(services, NAME, number, "production")
+    families.set_stage(services, NAME, number, "production")
     try:
-        local_models.recompute(services, NAME)
+        families.recompute(services, NAME)
     except Exception:
-        local_models.undo_stage(services, NAME, number, before)
+        families.undo_stage(services, NAME, number, before)
         raise
 
 
@@ -176,7 +180,7 @@ def judge(settings: Settings, say: Say, _: int, acknowledged: Sequence[int], beg
     done = repair(services, found)
     problems = [f"not repaired: {one}" for one in done if one.failed]
     problems += [f"left: {finding}" for finding in report(services)]
-    if changes := local_models.recompute(services, NAME):
+    if changes := families.recompute(services, NAME):
         problems.append(f"differs from what is desired: {[str(change.key) for change in changes.changes]}")
     problems += _state_problems(services, acknowledged, begun)
     problems += _leftovers(services)
@@ -225,7 +229,7 @@ def _artifact_problems(services: Services, version: VersionRecord, item: items.I
 
 def _leftovers(services: Services) -> list[str]:
     """What is left once the times are over for which unfinished and unused files are let alone."""
-    with patch.multiple(unused_artifacts, UNUSED_AFTER=-3600.0, UNFINISHED_AFTER=-3600.0):
+    with patch.multiple(unused, UNUSED_AFTER=-3600.0, UNFINISHED_AFTER=-3600.0):
         found = report(services)
         repair(services, found)
         problems = [f"later: {finding}" for finding in report(services)] if found else []

@@ -120,7 +120,7 @@ class Nursery:
 
 
 def _serve(home: Path, models: Path) -> None:
-    from fair_dagster.pipelines.environment import prepare
+    from fair_dagster.pipelines.zenml.environment import prepare
 
     # The forked write there; the standard output is for answers alone.
     answers = os.fdopen(os.dup(1), "w")

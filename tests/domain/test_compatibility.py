@@ -1,6 +1,6 @@
 import pytest
 
-from fair_dagster.catalog.schemas import vocabulary
+from fair_dagster.catalog.validation.schemas import vocabulary
 from fair_dagster.domain.compatibility import mismatches
 from tests.factories import base_model, dataset
 

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from fair_dagster import keys
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import Item
-from fair_dagster.domain.digests import digest_of
+from fair_dagster.domain.items.digests import digest_of
+from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.fair import Fair
 from fair_dagster.flows.datasets import DatasetSpec
-from fair_dagster.flows.finetunes import Ask
+from fair_dagster.flows.finetunes.training import Ask
 from fair_dagster.imagery.synthesize import SyntheticDataset, synthesize
-from fair_dagster.instance import open_instance
-from fair_dagster.runs.records import Run
-from fair_dagster.runs.started import Started
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.orchestration.runs.records import Run
+from fair_dagster.orchestration.runs.started import Started
 from fair_dagster.settings import PROJECT_ROOT, Settings
 
 MODEL = "texture-segmentation"

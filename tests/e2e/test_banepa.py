@@ -8,12 +8,12 @@ import pystac
 import pystac.validation
 import pytest
 
-from fair_dagster.catalog.schema_cache import SchemaCache
-from fair_dagster.domain.changes import Item
+from fair_dagster.catalog.validation.schema_cache import SchemaCache
+from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.versions import TrainingRecord
 from fair_dagster.fair import Fair
 from fair_dagster.flows.datasets import DatasetSpec
-from fair_dagster.flows.finetunes import Ask
+from fair_dagster.flows.finetunes.training import Ask
 from fair_dagster.imagery.chips import inspect_chips
 from tests.e2e.conftest import MODEL
 

@@ -14,13 +14,13 @@ import pytest
 
 from benchmarks.daemon import Daemon, copy_of
 from benchmarks.plain_zenml import PlainZenML
-from fair_dagster import keys
-from fair_dagster.catalog.json_store import JsonStore
+from fair_dagster.catalog.json.store import JsonStore
 from fair_dagster.domain import items
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.fair import Fair
-from fair_dagster.instance import open_instance
-from fair_dagster.pipelines.environment import zenml_environment
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.pipelines.zenml.environment import zenml_environment
 from fair_dagster.settings import Settings
 from tests.e2e.conftest import MODEL, until
 

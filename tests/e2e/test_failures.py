@@ -9,9 +9,10 @@ import pytest
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import PipelineError, RefusedError
 from fair_dagster.fair import Fair
-from fair_dagster.flows import allocations, finetunes
-from fair_dagster.processes import Process
-from fair_dagster.runs.started import Started
+from fair_dagster.flows.finetunes import allocations
+from fair_dagster.flows.finetunes import training as finetunes
+from fair_dagster.net.processes import Process
+from fair_dagster.orchestration.runs.started import Started
 from tests.e2e.conftest import ENDLESS, RAISING, ask, training, until
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import CatalogError, ServiceError
+from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.fair import Fair
 from fair_dagster.flows.datasets import DatasetSpec

@@ -11,16 +11,16 @@ import dagster as dg
 import pytest
 import yaml
 
-from fair_dagster import keys
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import NotFoundError
+from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.requests import RUN_KEY
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.fair import Fair
 from fair_dagster.imagery.synthesize import SyntheticDataset
-from fair_dagster.instance import open_instance
-from fair_dagster.runs.started import Started
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.orchestration.runs.started import Started
 from tests.e2e.conftest import MODEL, NAME, QUICK, TOWN, state_of, until
 
 

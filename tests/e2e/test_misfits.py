@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.publication.changes import Item
 from fair_dagster.fair import Fair
-from fair_dagster.flows import releases
 from fair_dagster.flows.datasets import DatasetSpec
+from fair_dagster.flows.publication import releases
 from fair_dagster.imagery.synthesize import SyntheticDataset
 from tests.e2e.conftest import RAISING, ask, state_of
 

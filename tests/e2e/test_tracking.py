@@ -8,12 +8,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from fair_dagster import keys
 from fair_dagster.domain.errors import PipelineError
 from fair_dagster.fair import Fair
 from fair_dagster.flows.tracking import note_path
-from fair_dagster.instance import open_instance
-from fair_dagster.runs.started import Started
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.orchestration.runs.started import Started
 from fair_dagster.tracking.outbox import Note
 from tests.e2e.conftest import ENDLESS, MODEL, QUICK, ask, training, until
 

@@ -12,8 +12,8 @@ from urllib.parse import urldefrag
 import pytest
 from pydantic import SecretStr
 
-from fair_dagster.domain.changes import Item
-from fair_dagster.domain.items import COLLECTIONS
+from fair_dagster.domain.items.fields import COLLECTIONS
+from fair_dagster.domain.publication.changes import Item
 from fair_dagster.fair import Fair
 from fair_dagster.flows.moving import import_catalog
 from fair_dagster.settings import Settings

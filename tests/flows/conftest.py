@@ -9,12 +9,15 @@ from typing import Any, cast
 import pytest
 
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import Item
+from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.versions import VersionRecord
-from fair_dagster.flows import allocations, base_models, datasets, finetunes, local_models
+from fair_dagster.flows import datasets
+from fair_dagster.flows.base_models import registration
+from fair_dagster.flows.finetunes import allocations, training
+from fair_dagster.flows.publication import families
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.synthesize import SyntheticDataset, synthesize
-from fair_dagster.pipelines.model_versions import ModelVersions
+from fair_dagster.pipelines.zenml.model_versions import ModelVersions
 from fair_dagster.settings import PROJECT_ROOT, Settings
 from tests.flows.fakes import FakeVersions
 
@@ -33,7 +36,7 @@ class Installation:
     town: SyntheticDataset
 
     def register_base_model(self) -> Item:
-        base_models.register(self.services, self.folder)
+        registration.register(self.services, self.folder)
         return self.active(items.BASE_MODELS, MODEL)
 
     def register_dataset(self, slug: str = DATASET, **fields: Any) -> Item:
@@ -46,14 +49,14 @@ class Installation:
 
     def trained(self, model_name: str = NAME, /, **overrides: Any) -> VersionRecord:
         """A version of a model whose training has ended well."""
-        request = finetunes.check(self.services, finetunes.Ask(MODEL, DATASET, model_name, overrides))
+        request = training.check(self.services, training.Ask(MODEL, DATASET, model_name, overrides))
         version = allocations.allocate(self.services, request)
-        finetunes.write_config(self.services, version.id)
+        training.write_config(self.services, version.id)
         return self.versions.train(model_name, version.number)
 
     def promote(self, version: VersionRecord) -> None:
-        local_models.set_stage(self.services, version.name, version.number, "production")
-        local_models.recompute(self.services, version.name)
+        families.set_stage(self.services, version.name, version.number, "production")
+        families.recompute(self.services, version.name)
 
     def active(self, collection: str, slug: str) -> Item:
         (item,) = [item for item in self.services.catalog.family(collection, slug) if items.is_active(item)]

@@ -11,9 +11,9 @@ import pytest
 
 from fair_dagster.domain.causes import SEE_LOG, printed_by_step
 from fair_dagster.domain.errors import PipelineError
-from fair_dagster.instance import open_instance
-from fair_dagster.pipelines.run_records import LogLine, describe_error, logged_cause
-from fair_dagster.runs.causes import failure_cause, log_tail
+from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.orchestration.runs.causes import failure_cause, log_tail
+from fair_dagster.pipelines.zenml.run_records import LogLine, describe_error, logged_cause
 from fair_dagster.settings import Settings
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

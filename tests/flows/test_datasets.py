@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import Item
 from fair_dagster.domain.errors import RefusedError, StorageError
+from fair_dagster.domain.publication.changes import Item
 from fair_dagster.flows import datasets
 from fair_dagster.flows.datasets import DatasetSpec
 from tests.flows.conftest import DATASET, Installation

@@ -15,10 +15,10 @@ import dagster as dg
 import pytest
 import yaml
 
-from fair_dagster import keys
-from fair_dagster.instance import open_instance, prepare_instance
-from fair_dagster.ops import predict_images, run_training
-from fair_dagster.runs.failures import read_failures, start_queue
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.instance import open_instance, prepare_instance
+from fair_dagster.orchestration.ops.training import predict_images, run_training
+from fair_dagster.orchestration.runs.failures import read_failures, start_queue
 from fair_dagster.settings import PROJECT_ROOT, Settings
 
 TEAM = PROJECT_ROOT / "deploy" / "dagster" / "dagster.yaml"

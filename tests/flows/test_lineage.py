@@ -6,12 +6,12 @@ import pytest
 
 from assets.staleness import stale as stale_check
 from fair_dagster.domain import items
-from fair_dagster.domain.changes import ItemKey
 from fair_dagster.domain.errors import CatalogError, NotFoundError, ServiceError
+from fair_dagster.domain.publication.changes import ItemKey
 from fair_dagster.flows import lineage, predictions
-from fair_dagster.metadata import item_metadata
-from fair_dagster.pipelines.files import write_json
-from fair_dagster.resources import FairResource
+from fair_dagster.net.files import write_json
+from fair_dagster.orchestration.metadata import item_metadata
+from fair_dagster.orchestration.resources import FairResource
 from tests.flows.conftest import DATASET, MODEL, NAME, Installation
 
 BASE = f"base-models/{MODEL}"

@@ -9,11 +9,11 @@ import pytest
 
 from fair_dagster.domain.causes import SEE_LOG
 from fair_dagster.domain.errors import PipelineError, ServiceError
-from fair_dagster.runs import causes
-from fair_dagster.runs.causes import failure_cause, log_tail
+from fair_dagster.orchestration.runs import causes
+from fair_dagster.orchestration.runs.causes import failure_cause, log_tail
 from fair_dagster.settings import PROJECT_ROOT, Settings
 from tests.flows.test_causes import QUIET
-from tests.storage.faulty import FaultyProxy, faulty_proxy
+from tests.storage.s3.faulty import FaultyProxy, faulty_proxy
 
 
 @pytest.fixture

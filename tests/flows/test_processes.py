@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from fair_dagster.processes import Process
+from fair_dagster.net.processes import Process
 
 CHILD = """
 import time

@@ -15,17 +15,17 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from fair_dagster import keys
 from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.fair import Fair
-from fair_dagster.flows.run_files import launch_folder
+from fair_dagster.flows.finetunes.run_files import launch_folder
 from fair_dagster.flows.services import Services
-from fair_dagster.instance import open_instance
-from fair_dagster.pipelines.run_records import LogLine, RunRecord
-from fair_dagster.processes import Process
-from fair_dagster.runs import records as runs
-from fair_dagster.runs.execution import LAUNCH_FILE, PROCESS_FILE, Launch
-from fair_dagster.runs.process_tags import process_of, process_tag
+from fair_dagster.net.processes import Process
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.orchestration.runs import records as runs
+from fair_dagster.orchestration.runs.execution import LAUNCH_FILE, PROCESS_FILE, Launch
+from fair_dagster.orchestration.runs.process_tags import process_of, process_tag
+from fair_dagster.pipelines.zenml.run_records import LogLine, RunRecord
 from fair_dagster.settings import Settings
 
 FINETUNE = keys.finetune_job("texture-segmentation")

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from fair_dagster.domain.versions import VersionRecord
-from fair_dagster.flows import allocations, tracking
+from fair_dagster.flows import tracking
+from fair_dagster.flows.finetunes import allocations
 from fair_dagster.flows.services import Services
 from fair_dagster.settings import Settings
 from fair_dagster.tracking import outbox

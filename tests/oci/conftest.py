@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from fair_dagster.oci.references import Reference
-from fair_dagster.oci.registry import Registries
+from fair_dagster.oci.registry.registries import Registries
 from tests.oci.faults import Faults, faulty_registry
 from tests.oci.servers import Fake, Script, fake_registry
 from tests.services.servers import RegistryServer, unavailable

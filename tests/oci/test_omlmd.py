@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from fair_dagster.oci.artifacts import look
+from fair_dagster.oci.artifacts.listing import look
 from fair_dagster.oci.metadata import ModelMetadata
 from fair_dagster.oci.pulling import pull
 from fair_dagster.oci.pushing import parts_of, push
 from fair_dagster.oci.references import Reference
-from fair_dagster.oci.registry import Registries
+from fair_dagster.oci.registry.registries import Registries
 
 METADATA: list[dict[str, Any]] = [
     {},

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.oci.artifacts import list_artifacts, look
-from fair_dagster.oci.credentials import Credentials
-from fair_dagster.oci.descriptors import Descriptor, Manifest
-from fair_dagster.oci.forms import FAIR_MODEL, MODELPACK, OLD_MODEL_TYPE, Layer, pack_referrer
+from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest
+from fair_dagster.oci.artifacts.forms import FAIR_MODEL, MODELPACK, OLD_MODEL_TYPE, Layer, pack_referrer
+from fair_dagster.oci.artifacts.listing import list_artifacts, look
+from fair_dagster.oci.artifacts.titles import STAGING
 from fair_dagster.oci.metadata import ModelMetadata
 from fair_dagster.oci.pulling import pull
 from fair_dagster.oci.pushing import Part, Pushed, parts_of, push, send_packed
 from fair_dagster.oci.references import Reference
-from fair_dagster.oci.registry import Registries
-from fair_dagster.oci.titles import STAGING
+from fair_dagster.oci.registry.credentials import Credentials
+from fair_dagster.oci.registry.registries import Registries
 from tests.oci.servers import push_image
 from tests.services.servers import RegistryServer
 

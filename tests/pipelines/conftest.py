@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from fair_dagster.pipelines.model_versions import ModelVersions
-from fair_dagster.pipelines.runs import Runs
+from fair_dagster.pipelines.zenml.model_versions import ModelVersions
+from fair_dagster.pipelines.zenml.runs import Runs
 from fair_dagster.settings import Settings
 
 DATA = Path(__file__).parent / "data"

@@ -12,8 +12,8 @@ import pytest
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.pipelines.compat.data import count_chips, list_files, resolve_directory, resolve_path
 from fair_dagster.pipelines.contract import check_folder
-from fair_dagster.pipelines.model_versions import ModelVersions
-from fair_dagster.pipelines.runs import Runs
+from fair_dagster.pipelines.zenml.model_versions import ModelVersions
+from fair_dagster.pipelines.zenml.runs import Runs
 from tests.pipelines.conftest import DATA, Runner
 
 CONTRIBUTED = "models.contributed_model.pipeline"

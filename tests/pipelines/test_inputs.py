@@ -9,9 +9,9 @@ import yaml
 
 from fair_dagster.domain.errors import RefusedError, StorageError
 from fair_dagster.pipelines import training as training_module
-from fair_dagster.pipelines.client import open_client
 from fair_dagster.pipelines.inputs import local_input, require_reachable, step_environment
 from fair_dagster.pipelines.training import Training
+from fair_dagster.pipelines.zenml.client import open_client
 from fair_dagster.settings import Settings
 from fair_dagster.storage.local import describe, describe_content
 from fair_dagster.storage.store import open_bucket

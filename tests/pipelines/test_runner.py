@@ -11,9 +11,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from fair_dagster.pipelines.model_versions import ModelVersions
-from fair_dagster.pipelines.run_records import FINISHED
-from fair_dagster.pipelines.runs import Runs
+from fair_dagster.pipelines.zenml.model_versions import ModelVersions
+from fair_dagster.pipelines.zenml.run_records import FINISHED
+from fair_dagster.pipelines.zenml.runs import Runs
 from tests.pipelines.conftest import Ended, Runner
 
 Config = Callable[..., dict[str, Any]]

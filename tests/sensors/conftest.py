@@ -22,6 +22,6 @@ def act_on(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Let the resource give these services: Dagster makes a copy of it for each tick and run."""
 
     def give(services: Any) -> None:
-        monkeypatch.setattr("fair_dagster.resources.shared_services", lambda _: services)
+        monkeypatch.setattr("fair_dagster.orchestration.resources.shared_services", lambda _: services)
 
     return give

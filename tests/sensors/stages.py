@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 from uuid import uuid4
 
-from fair_dagster.domain.entries import Entry
 from fair_dagster.domain.errors import ServiceError
+from fair_dagster.domain.items.entries import Entry
+from fair_dagster.domain.publication.stage_changes import Cursor, StageRow, disagreements
 from fair_dagster.domain.slugs import version_id
-from fair_dagster.domain.stage_changes import Cursor, StageRow, disagreements
 from fair_dagster.domain.versions import Stage
+from fair_dagster.flows.publication.stages import Limits, Look, Recompute, look
 from fair_dagster.flows.services import Services
-from fair_dagster.flows.stage_changes import Limits, Look, Recompute, look
-from fair_dagster.pipelines.stages import RowPage
+from fair_dagster.pipelines.zenml.stages import RowPage
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BASE = "ramp"

@@ -6,9 +6,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from fair_dagster import keys, ops
 from fair_dagster.definitions import build_defs
-from fair_dagster.flows import allocations, finetunes, local_models
+from fair_dagster.flows.finetunes import allocations
+from fair_dagster.flows.finetunes import training as finetunes
+from fair_dagster.flows.publication import families
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.ops import training
 from tests.flows.conftest import DATASET, MODEL, NAME, Installation
 
 
@@ -28,7 +31,7 @@ def test_a_partition_deleted_while_its_run_is_queued_fails_it_before_it_does_any
         "the stage sensor asks again where it must"
     ]
     assert installation.published() == before
-    local_models.recompute(installation.services, NAME)
+    families.recompute(installation.services, NAME)
     assert installation.published() == {first.id: False}
 
 
@@ -55,13 +58,13 @@ def test_a_partition_deleted_between_configuration_and_training_trains_nothing(
     version = allocations.allocate(installation.services, request)
     partitions = keys.finetunes_name(MODEL)
 
-    found = ops.finetune_partition
+    found = training.finetune_partition
 
     def deleted(context: dg.OpExecutionContext) -> str:
         context.instance.delete_dynamic_partition(partitions, version.id)
         return found(context)
 
-    monkeypatch.setattr(ops, "finetune_partition", deleted)
+    monkeypatch.setattr(training, "finetune_partition", deleted)
     monkeypatch.setattr(dg.PipesSubprocessClient, "run", lambda *_, **__: pytest.fail("it was trained"))
     started = dg.RunRequest("key", job_name=keys.finetune_job(MODEL), partition_key=version.id)
     result = launched(started, kept=True)

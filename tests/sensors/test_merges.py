@@ -12,16 +12,15 @@ import dagster as dg
 import orjson
 import pytest
 
-from fair_dagster import code_location, keys
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError, ServiceError
 from fair_dagster.domain.merges import Cursor
 from fair_dagster.fair import Fair
-from fair_dagster.flows import merges
-from fair_dagster.repository import git
-from fair_dagster.repository.branch import Repository, current_checkout
-from fair_dagster.resources import FairResource
+from fair_dagster.flows.base_models import git, merges
+from fair_dagster.flows.base_models.branch import Repository, current_checkout
+from fair_dagster.orchestration import keys, reload
+from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
 from sensors import merges as sensor_module
 from tests.sensors.repositories import Scratch
@@ -323,13 +322,13 @@ def test_without_a_usable_cursor_every_folder_is_compared_with_the_catalog(
 
 def register_from_elsewhere(watched: Watched, folder: str) -> None:
     """Register a base model that the branch never held."""
-    from fair_dagster.flows import base_models
+    from fair_dagster.flows.base_models import registration
     from fair_dagster.flows.services import Services
 
     elsewhere = Scratch.at(watched.settings.home.parent / "elsewhere")
     elsewhere.add_base_model(folder)
     settings = watched.fresh(models_repo="", models=elsewhere.models)
-    base_models.register(Services(settings), elsewhere.models / folder)
+    registration.register(Services(settings), elsewhere.models / folder)
 
 
 def test_a_replay_from_an_empty_cursor_asks_for_the_same_runs(broken: Watched) -> None:
@@ -502,7 +501,7 @@ def test_a_ui_that_does_not_answer_keeps_no_run_from_starting(broken: Watched) -
     assert folders(broken.tick()) == ["alpha"]
     assert Cursor.from_json(broken.cursor).reloaded == ""
     with pytest.raises(ServiceError, match="cannot be asked to reload"):
-        code_location.ask_for_reload("http://127.0.0.1:9", "here")
+        reload.ask_for_reload("http://127.0.0.1:9", "here")
 
 
 def test_a_run_that_a_newer_commit_overtakes_ends_with_the_newer_one(

@@ -1,6 +1,6 @@
 """The stage sensor as Dagster calls it, over a real ZenML that a plain client changes.
 
-What it decides is held on fakes, in ``tests/flows/test_stage_changes``.
+What it decides is held on fakes, in ``tests/flows/publication/test_stages``.
 """
 
 import threading
@@ -12,15 +12,15 @@ from uuid import UUID, uuid4
 import dagster as dg
 import pytest
 
-from fair_dagster import keys
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain.errors import ServiceError
+from fair_dagster.domain.publication.stage_changes import Cursor
 from fair_dagster.domain.requests import FinetuneRequest
-from fair_dagster.domain.stage_changes import Cursor
-from fair_dagster.pipelines.client import open_client
-from fair_dagster.pipelines.model_versions import ModelVersions
-from fair_dagster.pipelines.stages import Stages
-from fair_dagster.resources import FairResource
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.resources import FairResource
+from fair_dagster.pipelines.zenml.client import open_client
+from fair_dagster.pipelines.zenml.model_versions import ModelVersions
+from fair_dagster.pipelines.zenml.stages import Stages
 from fair_dagster.settings import Settings
 from tests.sensors.stages import BASE, World
 

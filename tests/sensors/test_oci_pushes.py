@@ -11,25 +11,25 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from fair_dagster import keys
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError, RefusedError, ServiceError, UnreachableError
-from fair_dagster.domain.oci_assets import oci_href
-from fair_dagster.domain.oci_pushes import Cursor, Push
-from fair_dagster.flows import oci_arrivals, oci_pushes
-from fair_dagster.flows.local_models import recompute
-from fair_dagster.flows.model_artifacts import push_item
-from fair_dagster.flows.oci_pushes import Limits, look
+from fair_dagster.domain.registries.assets import oci_href
+from fair_dagster.flows.publication.families import recompute
+from fair_dagster.flows.registries import arrivals, pushes
+from fair_dagster.flows.registries.artifacts import push_item
+from fair_dagster.flows.registries.pushes import Limits, look
 from fair_dagster.flows.services import Services
-from fair_dagster.oci.inbox import Inbox
-from fair_dagster.oci.listener import Listener
 from fair_dagster.oci.metadata import ModelMetadata
+from fair_dagster.oci.notifications.inbox import Inbox
+from fair_dagster.oci.notifications.listener import Listener
+from fair_dagster.oci.notifications.pushes import Cursor, Push
 from fair_dagster.oci.pushing import Part, attach, push
 from fair_dagster.oci.references import Reference
-from fair_dagster.pipelines.model_versions import ModelVersions
-from fair_dagster.resources import FairResource
-from fair_dagster.trust.bundles import BUNDLE_TYPE
+from fair_dagster.oci.trust.bundles import BUNDLE_TYPE
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.resources import FairResource
+from fair_dagster.pipelines.zenml.model_versions import ModelVersions
 from tests.flows.conftest import NAME, Installation
 from tests.oci.servers import push_image
 from tests.sensors.notifying import notifying_registry
@@ -50,7 +50,7 @@ class Watching:
         parts = [Part(content, "model.joblib")]
         return push(self.services.registries, self.place.with_tag(tag), parts, ModelMetadata("town")).pinned
 
-    def look(self, limits: Limits | None = None) -> oci_pushes.Look:
+    def look(self, limits: Limits | None = None) -> pushes.Look:
         """A look at tags whatever the time, as the sensor's next tick would have it."""
         found = look(self.services, dataclasses.replace(Cursor.parse(self.cursor), polled=0), limits)
         self.cursor = found.cursor.dump()
@@ -327,18 +327,18 @@ def test_a_signature_that_comes_later_is_news_of_the_model(watching: Watching, h
 
 
 def test_a_run_waits_for_a_registry_that_is_away(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fair_dagster.oci_ops._PATIENCE_SECONDS", 0)
+    monkeypatch.setattr("fair_dagster.orchestration.ops.registries._PATIENCE_SECONDS", 0)
     model = watching.push("v1")
     (request,) = watching.tick()
-    real, calls = oci_arrivals.check, []
+    real, calls = arrivals.check, []
 
-    def check(services: Services, reference: str) -> oci_arrivals.Checked:
+    def check(services: Services, reference: str) -> arrivals.Checked:
         calls.append(reference)
         if len(calls) == 1:
             raise UnreachableError(f"registry {model.registry} does not answer")
         return real(services, reference)
 
-    monkeypatch.setattr(oci_arrivals, "check", check)
+    monkeypatch.setattr(arrivals, "check", check)
     assert watching.run(request).success
     assert len(calls) == 2
 

@@ -15,14 +15,14 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from pydantic import SecretStr
 
-from fair_dagster import alerts, keys
 from fair_dagster.domain.causes import SEE_LOG
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.domain.failures import FULL, OVERLAP, FailureEvent, Queue, Telling, telling
 from fair_dagster.flows.services import Services
-from fair_dagster.instance import open_instance
-from fair_dagster.pipelines.run_records import RunRecord
-from fair_dagster.resources import FairResource
+from fair_dagster.orchestration import alerts, keys
+from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.orchestration.resources import FairResource
+from fair_dagster.pipelines.zenml.run_records import RunRecord
 from fair_dagster.settings import Settings
 from sensors.run_failures import failure_sensors
 from tests.sensors.receiver import Receiver, receiving
@@ -309,8 +309,8 @@ def test_a_cause_that_cannot_be_read_is_told_as_such(
         raise ValueError("an event of another release")
 
     sensor = make()
-    monkeypatch.setattr("fair_dagster.runs.failures.failed_step", unreadable)
-    monkeypatch.setattr("fair_dagster.runs.causes.failed_step", unreadable)
+    monkeypatch.setattr("fair_dagster.orchestration.runs.failures.failed_step", unreadable)
+    monkeypatch.setattr("fair_dagster.orchestration.runs.causes.failed_step", unreadable)
     run_id = fail(instance)
     sensor.tick()
     (alert,) = receiver.taken

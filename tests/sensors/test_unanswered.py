@@ -10,8 +10,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from fair_dagster.catalog.json_store import JsonStore
-from fair_dagster.pipelines.client import give_up_soon
+from fair_dagster.catalog.json.store import JsonStore
+from fair_dagster.pipelines.zenml.client import give_up_soon
 from fair_dagster.settings import PROJECT_ROOT
 from tests.catalog.sets import LOCAL, promotion
 from tests.sensors.unanswered_tick import overloaded

@@ -15,12 +15,12 @@ from typing import cast
 
 import dagster as dg
 
-from fair_dagster import keys
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain.errors import ServiceError
-from fair_dagster.domain.stage_changes import Cursor
+from fair_dagster.domain.publication.stage_changes import Cursor
 from fair_dagster.flows.services import Services
-from fair_dagster.resources import FairResource
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
 
 

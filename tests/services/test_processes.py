@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fair_dagster.processes import Process
+from fair_dagster.net.processes import Process
 from scripts.local_services import processes
 
 _TREE = """

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from fair_dagster.domain.artifacts import Told
 from fair_dagster.domain.errors import StorageError
+from fair_dagster.domain.items.artifacts import Told
 from fair_dagster.settings import Settings
 from fair_dagster.storage.cache import local_copy
 from fair_dagster.storage.local import LocalArtifacts, describe_content

@@ -16,8 +16,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from fair_dagster.net.processes import Process
 from fair_dagster.pipelines import metadata
-from fair_dagster.processes import Process
 from fair_dagster.settings import Settings
 from fair_dagster.tracking import outbox
 from fair_dagster.tracking.environment import sender_environment

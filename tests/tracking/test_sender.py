@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
+from fair_dagster.net.processes import Process
 from fair_dagster.pipelines import metadata
-from fair_dagster.processes import Process
 from fair_dagster.settings import Settings
 from fair_dagster.tracking.environment import training_environment
 from fair_dagster.tracking.mlflow_runs import MlflowTracker
 from fair_dagster.tracking.outbox import Amendment, Entry, add_amendment, entries
 from fair_dagster.tracking.sender import Sending
 from fair_dagster.tracking.tracker import Opened
-from tests.storage.faulty import faulty_proxy
+from tests.storage.s3.faulty import faulty_proxy
 from tests.tracking.conftest import UUID, Home, MlflowServer
 
 _CONTRIBUTED = """

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.instance import open_instance
+from fair_dagster.orchestration.instance import open_instance
 from fair_dagster.orchestration.workers.broker import require_broker
 from fair_dagster.settings import Settings
 

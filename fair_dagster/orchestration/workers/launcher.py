@@ -15,8 +15,9 @@ from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_RUN_PRIORITY_TAG, DAGSTER_CELERY_TASK_ID_TAG
 from typing_extensions import override
 
-from fair_dagster import keys
 from fair_dagster.domain.errors import ServiceError
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.runs.process_tags import machine_of
 from fair_dagster.orchestration.workers.broker import (
     DEFAULT_QUEUE,
     address,
@@ -27,7 +28,6 @@ from fair_dagster.orchestration.workers.broker import (
 )
 from fair_dagster.orchestration.workers.presence import Presence
 from fair_dagster.orchestration.workers.private import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from fair_dagster.runs.process_tags import machine_of
 from fair_dagster.settings import Settings
 
 _LOG = logging.getLogger(__name__)

@@ -4,11 +4,11 @@ import time
 
 import dagster as dg
 
-from fair_dagster import keys
 from fair_dagster.domain.errors import ServiceError
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.runs.attempts import WILL_RETRY, awaits_retry, last_attempt
+from fair_dagster.orchestration.runs.launches import Launch
 from fair_dagster.orchestration.workers.private import job_origin
-from fair_dagster.runs.attempts import WILL_RETRY, awaits_retry, last_attempt
-from fair_dagster.runs.launches import Launch
 
 _POLL_SECONDS = 1.0
 _UNDECIDED_SECONDS = 30.0

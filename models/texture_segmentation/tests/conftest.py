@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fair_dagster.imagery.synthesize import SyntheticDataset, synthesize
-from fair_dagster.pipelines.environment import prepare
+from fair_dagster.pipelines.zenml.environment import prepare
 from fair_dagster.settings import Settings
 
 HYPERPARAMETERS: dict[str, Any] = {"epochs": 4, "pixels_per_chip": 1500}

@@ -26,7 +26,7 @@ def test_the_folder_fulfils_the_contract() -> None:
 
 
 def test_the_item_is_valid(item: dict[str, Any]) -> None:
-    from fair_dagster.catalog.validation import Validator
+    from fair_dagster.catalog.validation.validator import Validator
     from fair_dagster.settings import Settings
 
     schemas = FOLDER.parents[2] / "shared" / "schemas"

@@ -8,14 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from fair_dagster import keys
 from fair_dagster.domain import items
-from fair_dagster.flows import base_models, datasets
+from fair_dagster.flows import datasets
+from fair_dagster.flows.base_models import registration
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.synthesize import synthesize
+from fair_dagster.orchestration import keys
 from fair_dagster.settings import PROJECT_ROOT
+from tests.flows.publication.test_migrations import make_former
 from tests.flows.test_instance import postgres  # noqa: F401 - a fixture
-from tests.flows.test_migrations import make_former
 from tests.orchestration.workers.cluster import Redis, Team
 from tests.services.servers import StacApis
 
@@ -77,7 +78,7 @@ def gathered(team: Team) -> Iterator[Team]:
 def register(team: Team) -> None:
     """A base model, and datasets that follow a former schema."""
     services = Services(team.settings("observer"))
-    base_models.register(services, team.models / "texture_segmentation")
+    registration.register(services, team.models / "texture_segmentation")
     town = synthesize(team.folder / "data", chips=2, size=64, seed=3)
     for slug in DATASETS:
         path = team.folder / f"{slug}.json"

@@ -9,10 +9,11 @@ import dagster as dg
 import psycopg
 from dagster._core.execution.backfill import PartitionBackfill
 
-from fair_dagster import keys
 from fair_dagster.definitions import build_defs
-from fair_dagster.domain import items, migrations
+from fair_dagster.domain import items
+from fair_dagster.domain.items import migrations
 from fair_dagster.flows.services import Services
+from fair_dagster.orchestration import keys
 from tests.orchestration.workers.cluster import Team, until
 from tests.orchestration.workers.conftest import DATASETS
 

@@ -17,9 +17,9 @@ kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="the ext
 from dagster_k8s.client import DagsterKubernetesClient  # noqa: E402
 from kubernetes.client import ApiClient  # noqa: E402
 
-from fair_dagster import keys  # noqa: E402
 from fair_dagster.definitions import build_defs  # noqa: E402
-from fair_dagster.runs import elsewhere  # noqa: E402
+from fair_dagster.orchestration import keys  # noqa: E402
+from fair_dagster.orchestration.runs import elsewhere  # noqa: E402
 from fair_dagster.settings import Settings  # noqa: E402
 
 MODEL = "texture-segmentation"
@@ -87,7 +87,7 @@ def asked_for(instance: dg.DagsterInstance, cluster: Cluster, asset: dg.AssetKey
     """The pod of the asset's step, as a Kubernetes job."""
     instance.add_dynamic_partitions(keys.finetunes_name(MODEL), [partition])
     name = keys.finetune_job(MODEL)
-    job = dg.build_reconstructable_job("fair_dagster.runs.elsewhere", "job_of", (name,), {})
+    job = dg.build_reconstructable_job("fair_dagster.orchestration.runs.elsewhere", "job_of", (name,), {})
     subset = job.get_subset(asset_selection={asset})
     run = instance.create_run_for_job(
         subset.get_definition(),

@@ -8,16 +8,16 @@ import pytest
 
 pytest.importorskip("dagster_celery", reason="the extra `team` is not installed")
 
-from fair_dagster import keys
 from fair_dagster.domain.errors import RefusedError, ServiceError
+from fair_dagster.net.processes import Process
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.runs.process_tags import process_tag
 from fair_dagster.orchestration.workers import launcher as launching
 from fair_dagster.orchestration.workers.app import require_launcher
 from fair_dagster.orchestration.workers.broker import address
 from fair_dagster.orchestration.workers.launcher import WorkerRunLauncher, queue_of
 from fair_dagster.orchestration.workers.private import LaunchRunContext, WorkerStatus
 from fair_dagster.orchestration.workers.task import is_due
-from fair_dagster.processes import Process
-from fair_dagster.runs.process_tags import process_tag
 from fair_dagster.settings import Settings
 from tests.orchestration.workers.cluster import Redis
 

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+from fair_dagster.net.processes import Process
+from fair_dagster.orchestration.runs.attempts import last_attempt
+from fair_dagster.orchestration.runs.launches import Launch
+from fair_dagster.orchestration.runs.process_tags import process_of
 from fair_dagster.orchestration.workers.launcher import WorkerRunLauncher
 from fair_dagster.orchestration.workers.starts import end_lost_starts
 from fair_dagster.orchestration.workers.submission import submit
-from fair_dagster.processes import Process
-from fair_dagster.runs.attempts import last_attempt
-from fair_dagster.runs.launches import Launch
-from fair_dagster.runs.process_tags import process_of
 from tests.orchestration.workers import holding
 from tests.orchestration.workers.cluster import Member, Redis, Team, until
 

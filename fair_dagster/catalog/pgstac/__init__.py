@@ -1,0 +1,1 @@
+"""The catalog in the PostgreSQL of a pgstac, by SQL."""

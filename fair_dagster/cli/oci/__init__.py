@@ -1,0 +1,1 @@
+"""``oci``: models as artifacts of registries, a file a command."""

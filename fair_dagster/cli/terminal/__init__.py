@@ -1,0 +1,1 @@
+"""What the commands share: output, progress, values that people type, signals, errors."""

@@ -1,0 +1,134 @@
+"""What is wrong with the form of stored documents, before anybody looks at what they say.
+
+An item that fails here cannot be read into memory. Whether an item is valid is the business of validation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+
+REPAIR = "`fair-dagster catalog reconcile --repair` restores what can be restored"
+_DAMAGED = "its file was damaged, and a copy is in the catalog's folder .damaged"
+
+
+@dataclass(frozen=True)
+class DamagedItem:
+    """An item whose file cannot be read as one. ``digest`` is that of the bytes, and serves as a precondition."""
+
+    key: ItemKey
+    problem: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Scan:
+    """All items of a collection: those that can be read, and those that cannot."""
+
+    items: tuple[Item, ...]
+    damaged: tuple[DamagedItem, ...] = ()
+
+
+def over_damaged(changes: ChangeSet, damaged: Sequence[DamagedItem], *, delete: bool = False) -> ChangeSet:
+    """``changes`` that know of the damaged files they meet: what would be created there overwrites them.
+
+    Args:
+        delete: remove the damaged items that ``changes`` do not write; otherwise they stay as they are.
+    """
+    digests = {one.key: one.digest for one in damaged}
+    over = [
+        Change("update", change.key, f"{change.reason}; {_DAMAGED}", change.item)
+        if change.key in digests and change.action == "create"
+        else change
+        for change in changes.changes
+    ]
+    written = {change.key for change in over}
+    if delete:
+        over += [
+            Change("delete", key, f"no version of it is published; {_DAMAGED}") for key in digests if key not in written
+        ]
+    met = {change.key for change in over} | set(changes.preconditions)
+    preconditions: dict[ItemKey, str | None] = dict(changes.preconditions)
+    preconditions |= {key: digest for key, digest in digests.items() if key in met}
+    return ChangeSet(tuple(over), preconditions)
+
+
+def item_problem(document: Any, item_id: str) -> str | None:
+    """Why ``document`` is no item with id ``item_id``; None when it is one."""
+    if not isinstance(document, dict):
+        return "it holds no JSON object"
+    if document.get("id") != item_id:
+        return f"it calls itself {document.get('id')!r}"
+    properties = document.get("properties")
+    if not isinstance(properties, dict):
+        return "it has no properties"
+    rank = properties.get("fair:promotion", 0)
+    if not isinstance(rank, int) or isinstance(rank, bool):
+        return f"fair:promotion is {rank!r}, which is no place in an order"
+    patched = properties.get("fair:patched", [])
+    if not isinstance(patched, list) or not all(isinstance(name, str) for name in patched):
+        return "fair:patched is no list of texts"
+    return _parts_problem(document) or _box_problem(document.get("bbox"))
+
+
+def _parts_problem(document: dict[str, Any]) -> str | None:
+    if problem := links_problem(document):
+        return problem
+    extensions = document.get("stac_extensions", [])
+    if not isinstance(extensions, list) or not all(isinstance(uri, str) for uri in extensions):
+        return "its stac_extensions are no list of texts"
+    assets = document.get("assets")
+    if not isinstance(assets, dict):
+        return "its assets are no object"
+    for name, asset in assets.items():
+        if not isinstance(asset, dict) or not isinstance(asset.get("href"), str):
+            return f"its asset {name!r} has no href"
+    return None
+
+
+def links_problem(document: dict[str, Any]) -> str | None:
+    links = document.get("links", [])
+    if not isinstance(links, list):
+        return "its links are no list"
+    for link in links:
+        if not isinstance(link, dict) or not isinstance(link.get("href"), str) or not isinstance(link.get("rel"), str):
+            return "one of its links has no rel or no href"
+    return None
+
+
+def collection_problem(document: Any, name: str) -> str | None:
+    """Why ``document`` is not the collection ``name``; None when it is."""
+    if not isinstance(document, dict):
+        return "it holds no JSON object"
+    if document.get("id") != name:
+        return f"it calls itself {document.get('id')!r}"
+    if not isinstance(document.get("links"), list):
+        return "it has no links"
+    return links_problem(document) or _extent_problem(document.get("extent")) or _summaries_problem(document)
+
+
+def _extent_problem(extent: Any) -> str | None:
+    spatial = extent.get("spatial") if isinstance(extent, dict) else None
+    temporal = extent.get("temporal") if isinstance(extent, dict) else None
+    boxes = spatial.get("bbox") if isinstance(spatial, dict) else None
+    intervals = temporal.get("interval") if isinstance(temporal, dict) else None
+    if not isinstance(boxes, list) or not boxes or _box_problem(boxes[0]) or not boxes[0]:
+        return "its spatial extent is no list of boxes"
+    if not isinstance(intervals, list) or not intervals or not isinstance(intervals[0], list):
+        return "its temporal extent is no list of intervals"
+    return None
+
+
+def _summaries_problem(document: dict[str, Any]) -> str | None:
+    summaries = document.get("summaries", {})
+    if not isinstance(summaries, dict) or not isinstance(document.get("keywords", []), list):
+        return "its summaries or keywords have another form than STAC's"
+    return None
+
+
+def _box_problem(bbox: Any) -> str | None:
+    if bbox is None:
+        return None
+    numbers = isinstance(bbox, list) and all(isinstance(n, int | float) for n in bbox)
+    return None if numbers and len(bbox) in {4, 6} else "its bbox is no list of four or six numbers"

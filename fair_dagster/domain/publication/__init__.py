@@ -1,0 +1,1 @@
+"""Desired state: which items should exist, and how the catalog differs from that. Pure."""

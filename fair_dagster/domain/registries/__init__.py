@@ -1,0 +1,1 @@
+"""Models of the catalog as artifacts of registries. Pure."""

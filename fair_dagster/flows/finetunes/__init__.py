@@ -1,0 +1,1 @@
+"""Finetunes: checked, allocated, trained, compared."""

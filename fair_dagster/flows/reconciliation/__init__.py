@@ -1,0 +1,1 @@
+"""The drift report, and repairing what it found."""

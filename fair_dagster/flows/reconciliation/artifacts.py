@@ -1,0 +1,193 @@
+"""Published artifacts against what items say of them, and whether a folder of artifacts is used by any item."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from fair_dagster.domain import items
+from fair_dagster.domain.errors import StorageError, StoreAwayError
+from fair_dagster.domain.items.artifacts import PublishedArtifact
+from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.publication.desired import published_releases, slug_of
+from fair_dagster.domain.publication.findings import Finding, Kind
+from fair_dagster.flows.publication.releases import release_folder
+from fair_dagster.flows.reconciliation.places import can_look, is_left_behind, is_renamed, look, release_prefix
+from fair_dagster.flows.services import Services
+
+
+@dataclass(frozen=True)
+class Named:
+    """An artifact as one item names it."""
+
+    item: Item
+    asset: str
+    artifact: PublishedArtifact
+
+
+def named_by(services: Services, item: Item) -> list[Named]:
+    """The artifacts of ours that ``item`` says size and checksum of.
+
+    Raises:
+        StorageError: of an address of former times it cannot be told whether it is ours.
+    """
+    found = []
+    for name, asset in item.get("assets", {}).items():
+        href, size, checksum = asset.get("href"), asset.get("file:size"), asset.get("file:checksum")
+        is_told = isinstance(size, int) and isinstance(checksum, str)
+        if not is_told or not isinstance(href, str):
+            continue
+        artifact = PublishedArtifact(href, size, checksum)
+        if can_look(services, href) or is_renamed(services, artifact):
+            found.append(Named(item, name, artifact))
+    return found
+
+
+def artifact_findings(
+    services: Services,
+    scanned: Sequence[Item],
+    collections: Sequence[str],
+    *,
+    checksums: bool,
+    progress: Callable[[int, int, str], None],
+) -> list[Finding]:
+    """Artifacts that are gone or differ from what their item says.
+
+    What several items name, as the code of a base model, is a finding of the item that it was published with.
+    """
+    findings: list[Finding] = []
+    try:
+        wanted = _by_owner(services, scanned)
+    except StorageError as error:
+        return [Finding(collection, "", "not checked", str(error)) for collection in collections]
+    own = [named for named in wanted if named.item["collection"] in collections]
+    for done, named in enumerate(own):
+        progress(done, len(own), "artifacts")
+        try:
+            found = artifact_finding(services, named, checksums=checksums) or _misplaced(services, named)
+        except StoreAwayError as error:
+            left = {str(one.item["collection"]) for one in own[done:]}
+            return findings + [Finding(collection, "", "not checked", str(error)) for collection in sorted(left)]
+        findings += [found] if found else []
+    return findings
+
+
+def _by_owner(services: Services, scanned: Sequence[Item]) -> list[Named]:
+    """Each artifact once, as the item names it that it was published with."""
+    owners = {prefix_of_item(item): item for item in scanned}
+    wanted: dict[str, Named] = {}
+    for item in scanned:
+        for named in named_by(services, item):
+            owner = owners.get(release_prefix(services, named.artifact.href))
+            if owner is None or owner is item:
+                wanted.setdefault(named.artifact.href, named)
+    return list(wanted.values())
+
+
+def store_problem(services: Services) -> str:
+    """Why nothing can be said of artifacts and releases now; empty when the store answers."""
+    try:
+        services.artifacts.prefixes(items.DATASETS)
+    except StorageError as error:
+        return str(error)
+    return ""
+
+
+def artifact_finding(services: Services, named: Named, *, checksums: bool = True) -> Finding | None:
+    """What is wrong with one artifact.
+
+    Raises:
+        StoreAwayError: the store does not answer. Any other failure to read is a finding.
+    """
+    item, href = named.item, named.artifact.href
+    collection, slug = str(item["collection"]), slug_of(item)
+    try:
+        found = _difference(services, named, checksums=checksums)
+    except StoreAwayError:
+        raise
+    except StorageError as error:
+        detail = f"asset {named.asset!r}: {error}"
+        return Finding(collection, str(item["id"]), "not checked", detail, "", slug, href)
+    if found is None:
+        return None
+    kind, detail = found
+    repairs = {
+        items.LOCAL_MODELS: "copy it again from ZenML",
+        items.BASE_MODELS: "copy it again from the model's folder, when that is the released one",
+        items.DATASETS: "",
+    }
+    if collection == items.DATASETS:
+        detail += ". Only a copy of your own restores it: put the file back"
+    return Finding(collection, str(item["id"]), kind, detail, repairs[collection], slug, href)
+
+
+def _difference(services: Services, named: Named, *, checksums: bool) -> tuple[Kind, str] | None:
+    told = named.artifact
+    seen = look(services, told.href, read=checksums)
+    if seen is None:
+        return "missing artifact", f"asset {named.asset!r}: {told.href} is gone"
+    if seen.size != told.size:
+        detail = f"asset {named.asset!r}: {told.href} has {seen.size:,} bytes instead of {told.size:,}"
+    elif seen.checksum not in {None, told.checksum}:
+        detail = f"asset {named.asset!r}: {told.href} has checksum {seen.checksum} instead of {told.checksum}"
+    else:
+        return None
+    return "changed artifact", detail
+
+
+def _misplaced(services: Services, named: Named) -> Finding | None:
+    """An artifact that only this machine can read though artifacts are in a bucket now, or under a former address."""
+    item, href = named.item, named.artifact.href
+    place = services.artifacts.place(prefix_of_item(item))
+    if is_left_behind(services, href):
+        detail, repair = f"asset {named.asset!r}: {href} can be read on this machine only", f"copy it to {place}"
+    elif not can_look(services, href):
+        detail, repair = f"asset {named.asset!r}: {href} is under a former base URL", f"name it as it is in {place}"
+    else:
+        return None
+    collection, slug = str(item["collection"]), slug_of(item)
+    return Finding(collection, str(item["id"]), "misplaced artifact", detail, repair, slug, named.artifact.href)
+
+
+def used_prefixes(services: Services, scanned: Iterable[Item]) -> set[str]:
+    """The folders of releases that items stand for, or point into."""
+    used = set()
+    for item in scanned:
+        used.add(prefix_of_item(item))
+        hrefs = [str(asset.get("href", "")) for asset in item.get("assets", {}).values()]
+        hrefs += [str(link.get("href", "")) for link in item.get("links", [])]
+        used |= {release_prefix(services, href) for href in hrefs}
+    return used
+
+
+def prefix_of_item(item: Item) -> str:
+    """Where the artifacts of an item's release stand."""
+    (release,) = published_releases([item])
+    return f"{item['collection']}/{slug_of(item)}/{release_folder(release.number, release.uid)}"
+
+
+def remove_unused(services: Services, prefixes: Iterable[str]) -> list[str]:
+    """Remove the folders of releases that no item of any collection uses; returns those that are gone.
+
+    Raises:
+        CatalogError: an item cannot be read. It might use one of them.
+        StorageError: a folder cannot be removed.
+    """
+    wanted = set(prefixes)
+    unused = sorted(wanted - _in_use(services)) if wanted else []
+    for prefix in unused:
+        services.artifacts.remove(prefix)
+    return unused
+
+
+def _in_use(services: Services) -> set[str]:
+    """As ``used_prefixes`` of all items, from the catalog's index: what has not changed is not read again."""
+    used = set()
+    for collection in items.COLLECTIONS:
+        lacking = set(services.catalog.ids(collection))
+        for entry in services.catalog.entries(collection):
+            lacking.discard(entry.id)
+            used.add(f"{collection}/{slug_of({'id': entry.id})}/{release_folder(entry.number, entry.uid)}")
+            used |= {release_prefix(services, folder) for folder in entry.folders}
+        # The index leaves out what is damaged; reading it raises.
+        found = (services.catalog.get(ItemKey(collection, item_id)) for item_id in sorted(lacking))
+        used |= used_prefixes(services, (item for item in found if item is not None))
+    return used

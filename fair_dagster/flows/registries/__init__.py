@@ -1,0 +1,1 @@
+"""What joins the catalog with OCI registries."""

@@ -1,0 +1,1 @@
+"""Artifacts: manifests and their forms, safe names, listing, copying, deleting."""

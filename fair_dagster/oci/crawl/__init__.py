@@ -1,0 +1,1 @@
+"""Questions over many registries: walking them, and the index of what was found."""

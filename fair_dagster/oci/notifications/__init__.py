@@ -1,0 +1,1 @@
+"""What registries report of pushes: listener, inbox, and what is remembered of tags."""

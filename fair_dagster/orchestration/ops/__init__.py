@@ -1,0 +1,1 @@
+"""The steps of runs that an operator sees, each a thin call of a flow."""

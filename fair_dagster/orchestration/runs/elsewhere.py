@@ -1,0 +1,49 @@
+"""Executing a launched job by the Celery workers: this process queues the run, waits for it, and fetches its files."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from fair_dagster.domain.errors import PipelineError
+from fair_dagster.flows.finetunes import parcels
+from fair_dagster.flows.services import Services
+from fair_dagster.orchestration import keys
+from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.orchestration.runs.causes import failure_cause
+from fair_dagster.orchestration.runs.launches import Launch
+from fair_dagster.orchestration.workers.app import require_launcher
+from fair_dagster.orchestration.workers.submission import follow, submit
+from fair_dagster.settings import Settings
+
+
+def job_of(name: str) -> dg.JobDefinition:
+    """The job ``name`` of this machine's definitions; workers load it by this function."""
+    from fair_dagster.definitions import build_defs
+
+    return build_defs(settings=Settings()).resolve_job_def(name)
+
+
+def execute_elsewhere(settings: Settings, launch: Launch) -> None:
+    """Execute ``launch`` on a worker.
+
+    Raises:
+        PipelineError: the run failed; the message is the cause.
+        RefusedError: Dagster's instance hands runs to no worker.
+        ServiceError: no daemon takes runs from the queue.
+        StorageError: what it made cannot be fetched.
+    """
+    require_launcher(settings)
+    code = dg.build_reconstructable_job(__name__, job_of.__name__, (launch.job,), {}).get_python_origin()
+    config = launch.config.get("ops", {}).get("predict_images", {}).get("config", {})
+    services = Services(settings)
+    try:
+        with open_instance(settings) as instance:
+            submit(instance, job_of(launch.job), code, launch)
+            ended = follow(instance, launch.run_id)
+            if ended.status is not dg.DagsterRunStatus.SUCCESS:
+                raise PipelineError(failure_cause(settings, instance, ended.run_id))
+        if launch.job == keys.PREDICT_JOB:
+            parcels.collect(services, config["parcel"], Path(config["output"]))
+    finally:
+        if launch.job == keys.PREDICT_JOB:
+            parcels.discard(services, config["parcel"])

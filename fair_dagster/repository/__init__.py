@@ -1,1 +1,0 @@
-"""The git repository that base models are contributed in."""
