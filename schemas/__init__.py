@@ -1,1 +1,1 @@
-"""Our JSON schemas, versioned, and the keyword vocabulary. Data only: ``fair_dagster.catalog.validation.schemas`` loads it."""
+"""Our versioned JSON schemas and the keyword vocabulary. ``fair_dagster.catalog.validation.schemas`` loads them."""

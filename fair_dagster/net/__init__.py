@@ -1,1 +1,1 @@
-"""What reaches outside of the process: guarded fetching, addresses, small files, processes. Knows no format and no model."""
+"""What reaches outside of the process: guarded fetching, addresses, small files, processes. Knows no format."""

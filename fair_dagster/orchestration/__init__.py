@@ -1,1 +1,1 @@
-"""All that is Dagster: the instance, jobs, resources, ops, runs and workers. Rules and flows belong elsewhere."""
+"""All that is Dagster: keys, resources, jobs, the instance, ops, runs and workers. Rules and flows are elsewhere."""

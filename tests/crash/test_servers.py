@@ -1,7 +1,7 @@
 """Servers are killed and come back while versions are promoted: promotions go on by themselves, or say why they do not.
 
-What ZenML's own server does to a training and to a sensor stands in ``tests/pipelines/zenml/test_server.py``, a bucket that
-answers 503 in ``tests/storage/s3/test_faults.py``.
+What ZenML's own server does to a training and to a sensor stands in ``tests/pipelines/zenml/test_server.py``,
+a bucket that answers 503 in ``tests/storage/s3/test_faults.py``.
 """
 
 import random

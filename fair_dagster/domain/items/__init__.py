@@ -35,7 +35,6 @@ from fair_dagster.domain.items.fields import (
 )
 
 __all__ = [
-    "Asset",
     "BASE_MODELS",
     "COLLECTIONS",
     "DATASETS",
@@ -48,6 +47,7 @@ __all__ = [
     "TRAINING",
     "UID",
     "ZENML_UID",
+    "Asset",
     "classes",
     "code_asset",
     "hyperparameters",
