@@ -3,6 +3,8 @@
 Dagster-celery's launcher with what it lacks: a worker that died is noticed, a broker that is away is waited for, and a
 run that is stopped ends with what it has started. The broker's address comes from ``FAIR_BROKER_URL``, in every process
 that launches, watches or stops runs: the daemon, the web server, the code location and the command line.
+
+See docs/decisions/0046.
 """
 
 import logging
