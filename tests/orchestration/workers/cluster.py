@@ -23,7 +23,7 @@ from fair_dagster.orchestration.runs.process_tags import process_of
 from fair_dagster.settings import Settings
 
 PASSWORD = "s3cret-of-the-broker"
-PATIENCE = 120.0
+PATIENCE = 240.0
 _DAGSTER = """
 telemetry: {enabled: false}
 nux: {enabled: false}

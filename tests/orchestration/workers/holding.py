@@ -11,7 +11,7 @@ JOB = "hold"
 _CHILD = """
 import os, sys, time
 from pathlib import Path
-from fair_dagster.processes import end_with_parent
+from fair_dagster.net.processes import end_with_parent
 end_with_parent()
 notes, run_id = Path(sys.argv[1]), sys.argv[2]
 with (notes / f"{run_id}.begun").open("a") as begun:
