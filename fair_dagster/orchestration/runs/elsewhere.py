@@ -9,6 +9,7 @@ from fair_dagster.flows.finetunes import parcels
 from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.orchestration.run_config import config_of
 from fair_dagster.orchestration.runs.causes import failure_cause
 from fair_dagster.orchestration.runs.launches import Launch
 from fair_dagster.orchestration.workers.app import require_launcher
@@ -32,11 +33,11 @@ def execute_elsewhere(settings: Settings, launch: Launch) -> None:
         ServiceError: no daemon takes runs from the queue.
         StorageError: what it made cannot be fetched.
     """
-    require_launcher(settings)
     code = dg.build_reconstructable_job(__name__, job_of.__name__, (launch.job,), {}).get_python_origin()
-    config = launch.config.get("ops", {}).get("predict_images", {}).get("config", {})
+    config = config_of(launch.config, keys.PREDICT_OP)
     services = Services(settings)
     try:
+        require_launcher(settings)
         with open_instance(settings) as instance:
             submit(instance, job_of(launch.job), code, launch)
             ended = follow(instance, launch.run_id)
