@@ -84,10 +84,10 @@ class Settings(BaseSettings):
     )
     allow_pickle: bool = Field(default=False, description="Let pipelines load weights that are pickles.")
     executor: Literal["local", "celery", "kubernetes"] = Field(
-        default="local", description="Where the steps of runs are executed: in the run's own process, or elsewhere."
+        default="local", description="Where runs are executed: on this machine, by Celery workers, or as pods."
     )
     broker_url: SecretStr | None = Field(
-        default=None, description="Redis that hands steps to Celery workers, e.g. redis://:password@host:6379/0."
+        default=None, description="Redis that hands runs to Celery workers, e.g. redis://:password@host:6379/0."
     )
     partitions_a_run: int | None = Field(
         default=None,

@@ -1,4 +1,4 @@
-"""``worker``: execute steps that other machines hand out, and see which workers answer."""
+"""``worker``: execute the runs that Dagster hands out, and see which workers answer."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ from fair_dagster.domain.errors import RefusedError
 if TYPE_CHECKING:
     from fair_dagster.settings import Settings
 
-_COLUMNS = (Column("worker"), Column("queues"), Column("steps", right=True))
+_COLUMNS = (Column("worker"), Column("queues"), Column("runs", right=True))
 _EXTRA = "install fair-dagster with its extra `team`"
 
 
@@ -26,26 +26,39 @@ def worker() -> None:
 
 
 @worker.command("start")
-@click.option("--queue", "queues", multiple=True, help="What to take steps from; both by default: dagster, training.")
-@click.option("--concurrency", type=click.IntRange(min=1), help="Steps at a time; as many as CPUs by default.")
+@click.option("--queue", "queues", multiple=True, help="What to take runs from; both by default: dagster, training.")
+@click.option("--concurrency", type=click.IntRange(min=1), help="Runs at a time; as many as CPUs by default.")
 @click.option("--name", help="What to call it in logs; must be its own.")
 @click.pass_obj
 def start(session: Session, queues: Sequence[str], concurrency: int | None, name: str | None) -> None:
-    """Take steps until SIGTERM or Ctrl-C, which lets the steps at hand end; a second one does not."""
+    """Take runs until SIGTERM or Ctrl-C, which lets the runs at hand end; a second one does not."""
     settings = session.fair.settings
     _require(settings)
     session.fair.init()
+    from fair_dagster.orchestration.workers.app import require_launcher
+
+    require_launcher(settings)
     command = worker_command(queues, concurrency, name)
+    # Dagster-celery's task opens the instance by itself.
+    home = {"DAGSTER_HOME": os.environ.get("DAGSTER_HOME") or str(settings.dagster_path)}
     sys.stdout.flush()
-    os.execve(command[0], command, {**os.environ, **settings.environment()})  # noqa: S606 - no shell is wanted
+    os.execve(command[0], command, {**os.environ, **settings.environment(), **home})  # noqa: S606 - no shell is wanted
 
 
 def worker_command(queues: Sequence[str], concurrency: int | None, name: str | None) -> list[str]:
     """Celery's command line of a worker."""
-    from fair_dagster.orchestration.workers.app import QUEUES
+    from fair_dagster.orchestration import keys
+    from fair_dagster.orchestration.workers.broker import DEFAULT_QUEUE
 
     node = f"{name or f'fair-{uuid.uuid4().hex[:6]}'}@{socket.gethostname()}"
-    options = ["--queues", ",".join(queues or QUEUES), "--hostname", node, "--loglevel", "INFO"]
+    options = [
+        "--queues",
+        ",".join(queues or (DEFAULT_QUEUE, keys.TRAINING_QUEUE)),
+        "--hostname",
+        node,
+        "--loglevel",
+        "INFO",
+    ]
     # They gossip over the broker about what nobody here asks for.
     options += ["--without-gossip", "--without-mingle"]
     options += ["--concurrency", str(concurrency)] if concurrency else []
@@ -57,13 +70,13 @@ def worker_command(queues: Sequence[str], concurrency: int | None, name: str | N
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=3.0, show_default=True, help="Seconds to wait.")
 @reports
 def list_workers(session: Session, name: str | None, timeout: float) -> None:
-    """The workers that answer now, with the steps each has at hand. Exit code 1 when none does."""
+    """The workers that answer now, with the runs each has at hand. Exit code 1 when none does."""
     url = _require(session.fair.settings)
-    from fair_dagster.orchestration.workers.workers import answering
+    from fair_dagster.orchestration.workers.answering import answering
 
     found = answering(url, timeout, name)
-    rows = [(one.name, ", ".join(one.queues), one.steps) for one in found]
-    documents = [{"name": one.name, "queues": list(one.queues), "steps": one.steps} for one in found]
+    rows = [(one.name, ", ".join(one.queues), one.runs) for one in found]
+    documents = [{"name": one.name, "queues": list(one.queues), "runs": one.runs} for one in found]
     session.out.show(documents, lambda: session.out.table(_COLUMNS, rows))
     if not found:
         session.out.remark(f"no worker{f' {name}' if name else ''} answers")

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 
-# What their steps hand on, or read, is on the machine of the run: these go nowhere else.
+# What their steps hand on, or read, is on the machine of the run: one process executes all of them.
 _HERE = dg.in_process_executor
+# For the same reason a run in the place of a lost one, perhaps on another machine, begins with the first step.
+_WHOLE = {"dagster/retry_strategy": "ALL_STEPS"}
 
 
 @dg.job(
     name=keys.RECOMPUTE_JOB,
     executor_def=_HERE,
+    tags=_WHOLE,
     description="Recompute the published items of one finetuned model, e.g. after a version was deleted.",
 )
 def recompute_family() -> None:
@@ -49,6 +52,7 @@ def sync_base_model() -> None:
 @dg.job(
     name=keys.PUSHED_JOB,
     executor_def=_HERE,
+    tags=_WHOLE,
     description="Check a model that was pushed to a watched repository, register it, and build its image.",
 )
 def register_pushed_model() -> None:

@@ -64,7 +64,7 @@ def finetune_partition(context: dg.OpExecutionContext | dg.AssetExecutionContext
     return partition
 
 
-@dg.op(ins=START, tags={"dagster/kind": "zenml", keys.TAG_QUEUE: keys.TRAINING_QUEUE}, pool=keys.TRAINING_POOL)
+@dg.op(ins=START, tags={"dagster/kind": "zenml"}, pool=keys.TRAINING_POOL)
 def run_training(
     context: dg.OpExecutionContext, fair: FairResource, pipes: dg.PipesSubprocessClient
 ) -> dg.Output[None]:

@@ -21,11 +21,10 @@ from fair_dagster.flows.finetunes import allocations
 from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.alerts import Alert, send
+from fair_dagster.orchestration.runs.attempts import RETRIED_AS, WILL_RETRY
 from fair_dagster.orchestration.runs.causes import failed_step, failure_cause, log_tail
 
 _PARTITION = "dagster/partition"
-_WILL_RETRY = "dagster/will_retry"
-_RETRIED_AS = "dagster/auto_retry_run_id"
 _EVENTS = OVERLAP + 200
 _ENDINGS = 10
 _TELLING_SECONDS = 15.0
@@ -190,8 +189,8 @@ def _decide(record: dg.RunRecord | None, queue: Queue, location: str | None) -> 
     since = queue.retrying.get(run.run_id)
     return telling(
         # Dagster announces a retry of runs of the command line as well, and then cannot start it.
-        will_retry=run.tags.get(_WILL_RETRY) == "true" and origin is not None,
-        retried=_RETRIED_AS in run.tags,
+        will_retry=run.tags.get(WILL_RETRY) == "true" and origin is not None,
+        retried=RETRIED_AS in run.tags,
         known_since=datetime.fromisoformat(since) if since else None,
         now=datetime.now(UTC),
     )

@@ -29,6 +29,7 @@ from fair_dagster.net.processes import Process
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.instance import open_instance
 from fair_dagster.orchestration.runs import causes
+from fair_dagster.orchestration.runs.attempts import last_attempt
 from fair_dagster.orchestration.runs.execution import LAUNCH_FILE, PROCESS_FILE
 from fair_dagster.orchestration.runs.lost import serves_its_machine_only
 from fair_dagster.orchestration.runs.process_tags import machine_of, process_of
@@ -134,6 +135,7 @@ def going(services: Services, partition: str) -> list[str]:
 def failure_cause(services: Services, run_id: str) -> str:
     """Why a run did not succeed; one whose process is gone counts as failed from now on."""
     with open_instance(services.settings) as instance:
+        run_id = last_attempt(instance, run_id)
         run = instance.get_run_by_id(run_id)
         if run is not None:
             _settle(services, instance, run)
@@ -143,11 +145,16 @@ def failure_cause(services: Services, run_id: str) -> str:
 def stop_run(services: Services, run_id: str) -> Run:
     """End a run that goes on, with the process that trains; ZenML and Dagster are told.
 
+    Where Dagster launched another run in the place of a lost one, it is that which ends.
+
     Raises:
         NotFoundError: no such run.
         RefusedError: it has ended already, cannot be reached from here, or is inside a process that does more than it.
     """
     run = show_run(services, run_id)
+    with open_instance(services.settings) as instance:
+        latest = last_attempt(instance, run.id)
+    run = run if run.id == latest else show_run(services, latest)
     if run.finished:
         raise RefusedError(f"stopping run {run.id}", [f"it has ended already: {run.status}"])
     folder = launch_folder(services.settings, run.id)
