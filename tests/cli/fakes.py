@@ -15,9 +15,9 @@ from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.base_models.branch import Commit
 from fair_dagster.flows.base_models.merges import Followed, Merge
 from fair_dagster.flows.base_models.registration import Validation
-from fair_dagster.flows.catalog import Checked
+from fair_dagster.flows.catalog import CheckedItem
 from fair_dagster.flows.finetunes.comparison import compare
-from fair_dagster.flows.lineage import Found
+from fair_dagster.flows.lineage import Relatives
 from fair_dagster.flows.reconciliation.report import table
 from fair_dagster.pipelines.zenml.run_records import LogLine
 from fair_dagster.settings import Settings
@@ -78,7 +78,7 @@ class FakeFair:
     run_records: list[FakeRun] = field(default_factory=list)
     lines: list[LogLine] = field(default_factory=list)
     validations: dict[str, Validation] = field(default_factory=dict)
-    findings: dict[str, list[Checked]] = field(default_factory=dict)
+    findings: dict[str, list[CheckedItem]] = field(default_factory=dict)
     drifted: list[Finding] = field(default_factory=list)
     invalid: frozenset[str] = frozenset()
     error: BaseException | None = None
@@ -220,12 +220,12 @@ class FakeFair:
     def href(self, item: Item) -> str:
         return f"/catalog/{item['collection']}/{item['id']}.json"
 
-    def lineage(self, name: str, *, published_only: bool = False) -> Found:
+    def lineage(self, name: str, *, published_only: bool = False) -> Relatives:
         self._ask("lineage", name, published_only)
         published = [base_model("ramp"), dataset("banepa")]
         graph = lineage(published, self.records)
         roots = [key for key, node in graph.nodes.items() if name in (node.id, split_version_id(node.id)[0])]
-        return Found(graph.around(roots), tuple(roots), unread=self.unread)
+        return Relatives(graph.around(roots), tuple(roots), unread=self.unread)
 
     def drift(self, *, checksums: bool = True, progress: Any = None) -> Any:
         return table(self.drifted)
@@ -242,5 +242,5 @@ class FakeFair:
     def refresh_collections(self) -> None:
         self._ask("refresh_collections")
 
-    def validate_catalog(self, *, strict: bool = False) -> dict[str, list[Checked]]:
+    def validate_catalog(self, *, strict: bool = False) -> dict[str, list[CheckedItem]]:
         return self.findings

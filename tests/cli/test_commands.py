@@ -9,7 +9,7 @@ import pytest
 
 from fair_dagster.domain.versions import TrainingRecord
 from fair_dagster.flows.base_models.registration import Validation
-from fair_dagster.flows.catalog import Checked
+from fair_dagster.flows.catalog import CheckedItem
 from fair_dagster.flows.finetunes.training import Ask
 from fair_dagster.pipelines.zenml.run_records import LogLine
 from tests.cli.conftest import Call
@@ -275,11 +275,13 @@ def test_catalog_show_counts_active_items(call: Call) -> None:
 
 
 def test_catalog_validate_exits_with_1_for_a_problem_and_0_without(call: Call, fair: FakeFair) -> None:
-    fair.findings = {"datasets": [Checked("a", (), ("mlm is not checked",)), Checked("b", (), ("mlm is not checked",))]}
+    fair.findings = {
+        "datasets": [CheckedItem("a", (), ("mlm is not checked",)), CheckedItem("b", (), ("mlm is not checked",))]
+    }
     result = call("catalog", "validate")
     assert result.exit_code == 0
     assert result.stdout.count("mlm is not checked") == 1
-    fair.findings["datasets"].append(Checked("c", ("link is broken",), ()))
+    fair.findings["datasets"].append(CheckedItem("c", ("link is broken",), ()))
     result = call("catalog", "validate")
     assert result.exit_code == 1
     assert "problem: link is broken" in result.stdout
