@@ -27,6 +27,8 @@ def test_the_page_has_examples() -> None:
     assert len(examples()) > 12
 
 
+# It trains, predicts and builds images: a minute on a machine that does nothing else, and more on one that does.
+@pytest.mark.timeout(1800)
 def test_every_example_of_the_page_works(
     zenml_home: Path,
     schema_cache: Path,
