@@ -3,6 +3,8 @@
 Reads go straight to the catalog and ZenML. Everything that changes something is checked first, then executed as a
 Dagster run, so that the UI shows what the command line did. What it does stands in the modules beside this one, a
 concern each.
+
+See docs/decisions/0053.
 """
 
 import warnings

@@ -47,10 +47,12 @@ class Part:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Execute a job in this process and wait for it. Errors of the job come out as they are."""
+        from fair_dagster.orchestration.runs.launches import Launch, require_definitions
+
+        require_definitions(job)
         # Dagster takes a second to import: reads do without it.
         from fair_dagster.definitions import build_defs
         from fair_dagster.orchestration.runs.execution import execute
-        from fair_dagster.orchestration.runs.launches import Launch
 
         launch = Launch(job, partition=partition, config=config or {}, assets=assets, tags=tags or {})
         execute(self.settings, launch, build_defs)
@@ -60,7 +62,11 @@ class Part:
 
         Raises:
             StorageError: the files of the run cannot be written.
+            RefusedError: this installation has no definitions.
         """
+        from fair_dagster.orchestration.runs.launches import require_definitions
+
+        require_definitions(launch.job)
         from fair_dagster.fair import process
         from fair_dagster.orchestration.runs.execution import start
         from fair_dagster.orchestration.runs.started import Started

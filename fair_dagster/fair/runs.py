@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 class Runs(Part):
     """What ``Fair`` does with runs."""
 
+    def can_start_runs(self) -> bool:
+        """Whether runs can be executed here: Dagster and the definitions are installed, as in a checkout."""
+        from fair_dagster.orchestration.runs import launches
+
+        return launches.can_launch()
+
     def runs(self, limit: int = 20) -> "list[Run]":
         """The newest runs, at most ``limit``, the last started first."""
         from fair_dagster.orchestration.runs.records import list_runs

@@ -1,6 +1,8 @@
 """Moving a whole catalog between two places: look at all of it, write it as one load, compare in the end.
 
 Which places there are stands in ``catalog.bulk``, what has to be written is decided in ``domain.moving``.
+
+See docs/decisions/0022.
 """
 
 import time
@@ -9,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from fair_dagster.catalog.moving import Place, Reader, Writer, open_folder, open_place
+from fair_dagster.catalog.moving import Place, Reader, Writer
+from fair_dagster.catalog.opening import open_folder, open_place
 from fair_dagster.domain import moving
 from fair_dagster.domain.errors import CatalogError, ConflictError, NotFoundError, RefusedError
 from fair_dagster.domain.items.damage import REPAIR, DamagedItem

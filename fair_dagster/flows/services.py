@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from fair_dagster.catalog.store import CatalogStore, open_store
+from fair_dagster.catalog.opening import open_store
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import ConflictError, RefusedError
 from fair_dagster.domain.items.coverage import Knowledge
 from fair_dagster.domain.publication.changes import ChangeSet, Item
 from fair_dagster.settings import Settings
-from fair_dagster.storage.store import ArtifactStore, open_artifacts
+from fair_dagster.storage.opening import open_artifacts
+from fair_dagster.storage.store import ArtifactStore
 
 if TYPE_CHECKING:
     from fair_dagster.catalog.validation.schemas import Kind

@@ -78,6 +78,7 @@ class FakeFair:
     error: BaseException | None = None
     unread: tuple[str, ...] = ()
     models_repo: str = ""
+    has_definitions: bool = True
     asked: list[tuple[Any, ...]] = field(default_factory=list)
 
     @property
@@ -177,6 +178,19 @@ class FakeFair:
         path.write_text('{"type": "FeatureCollection", "features": [{}, {}]}')
         return FakeStarted(str(path))
 
+    def predict_here(
+        self,
+        model: str,
+        images: Path,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        output: Path | None = None,
+        registries: Any = None,
+    ) -> Path:
+        drawn = self.predict(model, images, overrides=overrides, output=output, registries=registries)
+        self.asked.append(("without a run",))
+        return Path(drawn.subject)
+
     def register_artifact(self, reference: str) -> Item | None:
         self._ask("register_artifact", reference)
         return None if "plain" in reference else base_model("ramp", 3)
@@ -206,6 +220,9 @@ class FakeFair:
 
     def delete(self, version_id: str) -> None:
         self._ask("delete", version_id)
+
+    def can_start_runs(self) -> bool:
+        return self.has_definitions
 
     def runs(self, limit: int = 20) -> list[Run]:
         return self.run_records[:limit]

@@ -126,7 +126,7 @@ def test_a_reference_of_anybody_leads_to_no_private_address(
     tmp_path: Path, docker_registry: RegistryServer, place: str, weights: Path
 ) -> None:
     strict = Fair(Settings(home=tmp_path / "strict", offline=True))
-    with pytest.raises(FairError, match="private|FAIR_REGISTRIES"):
+    with pytest.raises(FairError, match=r"private|FAIR_REGISTRIES"):
         strict.oci.show(f"{place}:v1")
     typed = strict.oci.trusting_references()
     typed.push(f"{place}:v1", [weights])

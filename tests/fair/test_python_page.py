@@ -20,24 +20,20 @@ HOST = "localhost:5000"
 def examples() -> list[tuple[int, str]]:
     """The examples with the lines on which they begin."""
     text = PAGE.read_text()
-    return [(text.count("\n", 0, found.start(1)), found[1]) for found in re.finditer(r"```python\n(.*?)```", text, re.S)]
+    return [
+        (text.count("\n", 0, found.start(1)), found[1]) for found in re.finditer(r"```python\n(.*?)```", text, re.S)
+    ]
 
 
 def test_the_page_has_examples() -> None:
     assert len(examples()) > 12
 
 
-# It trains, predicts and builds images: a minute on a machine that does nothing else, and more on one that does.
-@pytest.mark.timeout(1800)
-def test_every_example_of_the_page_works(
-    zenml_home: Path,
-    schema_cache: Path,
-    docker_registry: RegistryServer,
-    key: KeyPair,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.fixture
+def workplace(
+    zenml_home: Path, schema_cache: Path, key: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("geopandas", reason="the extra `geo` is not installed")
+    """The current folder, with the home and the keys that the page names."""
     monkeypatch.setenv("FAIR_OFFLINE", "true")
     monkeypatch.setenv("FAIR_SCHEMA_CACHE", str(schema_cache))
     monkeypatch.chdir(tmp_path)
@@ -46,6 +42,13 @@ def test_every_example_of_the_page_works(
     zenml_home.mkdir(parents=True, exist_ok=True)
     Path("key.pem").write_bytes(key.private.read_bytes())
     Path("key.pub").write_bytes(key.public.read_bytes())
+
+
+# It trains, predicts and builds images: a minute on a machine that does nothing else, and more on one that does.
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("workplace")
+def test_every_example_of_the_page_works(docker_registry: RegistryServer) -> None:
+    pytest.importorskip("geopandas", reason="the extra `geo` is not installed")
     names: dict[str, Any] = {}
     for line, example in examples():
         source = "\n" * line + example.replace(HOST, docker_registry.host)

@@ -2,6 +2,8 @@
 
 Every execution is a Dagster run in the instance under ``FAIR_HOME``, so that the UI shows it. Which jobs there are says
 the caller, who knows the definitions; the process that a launch starts is a module of the caller's as well.
+
+See docs/decisions/0005.
 """
 
 import json
