@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fair_dagster.fair.part import Part
 from fair_dagster.flows import predictions
+from fair_dagster.flows.finetunes import parcels
 from fair_dagster.orchestration.runs.started import Started
 
 if TYPE_CHECKING:
@@ -37,8 +38,24 @@ class Predictions(Part):
             NotFoundError: no such model.
             RefusedError: parameters or images cannot be used; every reason is named.
         """
+        # Whether Dagster is there comes first: nobody needs to mend images for a run that cannot be started.
+        from fair_dagster.orchestration import keys
+        from fair_dagster.orchestration.runs.launches import Launch
+
         prepared = predictions.prepare(self.services, model, images, overrides or {}, output, registries=registries)
-        return self._start_prediction(prepared)
+        config = {"model": prepared.model, "output": str(prepared.output)}
+        if self.settings.executor == "celery":
+            config["parcel"] = parcels.pack(self.services, prepared)
+        else:
+            config |= {"config_path": str(prepared.config_path), "result_path": str(prepared.result_path)}
+        tags = {keys.TAG_MODEL: prepared.model}
+        launch = Launch(keys.PREDICT_JOB, config={"ops": {"predict_images": {"config": config}}}, tags=tags)
+        try:
+            return self._start(launch, str(prepared.output))
+        except BaseException:
+            if "parcel" in config:
+                parcels.discard(self.services, config["parcel"])
+            raise
 
     def predict_here(
         self,
@@ -61,26 +78,3 @@ class Predictions(Part):
         """
         prepared = predictions.prepare(self.services, model, images, overrides or {}, output, registries=registries)
         return predictions.run_here(self.services, prepared)
-
-    def _start_prediction(self, prepared: predictions.Prediction) -> Started:
-        """Start a prediction that has been checked."""
-        from fair_dagster.flows.finetunes import parcels
-        from fair_dagster.orchestration import keys
-        from fair_dagster.orchestration.runs.launches import Launch
-
-        config = {"model": prepared.model, "output": str(prepared.output)}
-        if self.settings.executor == "celery":
-            config["parcel"] = parcels.pack(self.services, prepared)
-        else:
-            config |= {"config_path": str(prepared.config_path), "result_path": str(prepared.result_path)}
-        launch = Launch(
-            keys.PREDICT_JOB,
-            config={"ops": {"predict_images": {"config": config}}},
-            tags={keys.TAG_MODEL: prepared.model},
-        )
-        try:
-            return self._start(launch, str(prepared.output))
-        except BaseException:
-            if "parcel" in config:
-                parcels.discard(self.services, config["parcel"])
-            raise
