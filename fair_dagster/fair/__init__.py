@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fair_dagster.flows.catalog import CheckedItem
     from fair_dagster.flows.datasets import DatasetSpec
     from fair_dagster.flows.finetunes.training import Ask
-    from fair_dagster.flows.lineage import Relatives
+    from fair_dagster.flows.lineage import FoundLineage
     from fair_dagster.flows.moving import Count, Moved
     from fair_dagster.flows.tracking import Waiting
     from fair_dagster.flows.trust.policy import Judgement
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fair_dagster.oci.artifacts.deleting import Deleted
     from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest
     from fair_dagster.oci.artifacts.listing import Artifact, Listing
-    from fair_dagster.oci.crawl.walking import CrawlFailure, FoundArtifact
+    from fair_dagster.oci.crawl.walking import FoundArtifact, WalkFailure
     from fair_dagster.oci.images.building import Built
     from fair_dagster.oci.metadata import ModelMetadata
     from fair_dagster.oci.notifications.listener import Listener
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from fair_dagster.oci.trust.keys import SigningKey, TrustedKey
     from fair_dagster.oci.trust.policy import Policy
     from fair_dagster.oci.trust.signing import Signed
-    from fair_dagster.oci.trust.verifying import SignedStatement, Verification
+    from fair_dagster.oci.trust.verifying import FoundSignature, Verification
     from fair_dagster.orchestration.runs.run import Run
     from fair_dagster.orchestration.runs.started import Started
     from fair_dagster.orchestration.workers.workers import Worker
@@ -63,7 +63,6 @@ __all__ = [
     "Copied",
     "Count",
     "Crawl",
-    "CrawlFailure",
     "DatasetSpec",
     "Deleted",
     "Descriptor",
@@ -73,6 +72,8 @@ __all__ = [
     "FinetuneRequest",
     "Followed",
     "FoundArtifact",
+    "FoundLineage",
+    "FoundSignature",
     "GatekeeperPolicy",
     "Item",
     "Judgement",
@@ -90,11 +91,9 @@ __all__ = [
     "Reconciled",
     "Reference",
     "Registries",
-    "Relatives",
     "Run",
     "Signed",
     "SignedFiles",
-    "SignedStatement",
     "SigningKey",
     "StackRecord",
     "Started",
@@ -105,6 +104,7 @@ __all__ = [
     "Verification",
     "VersionRecord",
     "Waiting",
+    "WalkFailure",
     "Worker",
     "read_predictions",
     "to_frame",
@@ -121,7 +121,7 @@ _HOMES = {
     "Copied": "fair_dagster.oci.artifacts.copying",
     "Count": "fair_dagster.flows.moving",
     "Crawl": "fair_dagster.fair.oci.crawls",
-    "CrawlFailure": "fair_dagster.oci.crawl.walking",
+    "WalkFailure": "fair_dagster.oci.crawl.walking",
     "DatasetSpec": "fair_dagster.flows.datasets",
     "Deleted": "fair_dagster.oci.artifacts.deleting",
     "Descriptor": "fair_dagster.oci.artifacts.descriptors",
@@ -148,11 +148,11 @@ _HOMES = {
     "Reconciled": "fair_dagster.fair.catalog",
     "Reference": "fair_dagster.oci.references",
     "Registries": "fair_dagster.oci.registry.registries",
-    "Relatives": "fair_dagster.flows.lineage",
+    "FoundLineage": "fair_dagster.flows.lineage",
     "Run": "fair_dagster.orchestration.runs.run",
     "Signed": "fair_dagster.oci.trust.signing",
     "SignedFiles": "fair_dagster.fair.oci.signatures",
-    "SignedStatement": "fair_dagster.oci.trust.verifying",
+    "FoundSignature": "fair_dagster.oci.trust.verifying",
     "SigningKey": "fair_dagster.oci.trust.keys",
     "StackRecord": "fair_dagster.pipelines.zenml.stacks",
     "Started": "fair_dagster.orchestration.runs.started",

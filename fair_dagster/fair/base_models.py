@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.errors import ProblemsError
 from fair_dagster.domain.publication.changes import Item
 from fair_dagster.fair.part import Part
 from fair_dagster.flows import items as item_flow
@@ -69,11 +69,11 @@ class BaseModels(Part):
     def _sync(self, merge: "Merge") -> "Followed":
         """Bring one folder in step, in a run of its own: its refusal stops no other."""
         from fair_dagster.flows.base_models.merges import Followed, standing
-        from fair_dagster.orchestration import keys
+        from fair_dagster.orchestration import keys, run_config
 
         tags = {keys.TAG_MODEL: merge.slug, **keys.commit_tags(merge.commit.sha, merge.commit.subject)}
         try:
-            self._execute(keys.SYNC_JOB, config=keys.sync_config(merge.folder), tags=tags)
-        except RefusedError as error:
+            self._execute(keys.SYNC_JOB, config=run_config.configure_sync(merge.folder), tags=tags)
+        except ProblemsError as error:
             return Followed(merge, "refused", error.problems)
         return Followed(merge, standing(self.services, merge.slug))

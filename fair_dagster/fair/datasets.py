@@ -36,10 +36,10 @@ class Datasets(Part):
             RefusedError: the item, its chips or its labels cannot be used; every reason is named.
         """
         slug = dataset_flow.check(self.services, item_path).slug
-        from fair_dagster.orchestration import keys
+        from fair_dagster.orchestration import keys, run_config
         from fair_dagster.orchestration.instance import add_partition, delete_partition
 
-        config = {"ops": {keys.DATASETS_OP: {"config": {"item": str(item_path.resolve())}}}}
+        config = run_config.configure_dataset(item_path)
         added = add_partition(self.settings, keys.DATASETS_PARTITIONS_NAME, slug)
         try:
             self._execute(keys.DATASETS_JOB, partition=slug, config=config)

@@ -38,7 +38,7 @@ class Items(Part):
         """
         return item_flow.patch(self.services, name, change)
 
-    def lineage(self, name: str, *, published_only: bool = False) -> lineage_flow.Relatives:
+    def lineage(self, name: str, *, published_only: bool = False) -> lineage_flow.FoundLineage:
         """Where an item, a finetuned model, a version or the file of a prediction comes from, and what came of it.
 
         Raises:

@@ -39,7 +39,7 @@ class Predictions(Part):
             RefusedError: parameters or images cannot be used; every reason is named.
         """
         # Whether Dagster is there comes first: nobody needs to mend images for a run that cannot be started.
-        from fair_dagster.orchestration import keys
+        from fair_dagster.orchestration import keys, run_config
         from fair_dagster.orchestration.runs.launches import Launch
 
         prepared = predictions.prepare(self.services, model, images, overrides or {}, output, registries=registries)
@@ -49,7 +49,7 @@ class Predictions(Part):
         else:
             config |= {"config_path": str(prepared.config_path), "result_path": str(prepared.result_path)}
         tags = {keys.TAG_MODEL: prepared.model}
-        launch = Launch(keys.PREDICT_JOB, config={"ops": {"predict_images": {"config": config}}}, tags=tags)
+        launch = Launch(keys.PREDICT_JOB, config=run_config.configure_prediction(config), tags=tags)
         try:
             return self._start(launch, str(prepared.output))
         except BaseException:

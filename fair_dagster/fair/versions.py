@@ -131,12 +131,6 @@ class Versions(Part):
 
     def _recompute(self, name: str, *, without: str = "") -> None:
         """Recompute a family by its name; ``without`` is the UUID of a version that counts as gone."""
-        from fair_dagster.orchestration import keys
+        from fair_dagster.orchestration import keys, run_config
 
-        config = {
-            "ops": {
-                "configured_family": {"config": {"family": name}},
-                "gather_family": {"config": {"without": without}},
-            }
-        }
-        self._execute(keys.RECOMPUTE_JOB, config=config)
+        self._execute(keys.RECOMPUTE_JOB, config=run_config.configure_recompute(name, without=without))

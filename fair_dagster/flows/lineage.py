@@ -18,7 +18,7 @@ from fair_dagster.domain.errors import CatalogError, NotFoundError, RefusedError
 from fair_dagster.domain.items.entries import Entry
 from fair_dagster.domain.lineage import graph as graphs
 from fair_dagster.domain.lineage import views
-from fair_dagster.domain.lineage.graph import Lineage, Node, Prediction
+from fair_dagster.domain.lineage.graph import Lineage, Node, PredictionNode
 from fair_dagster.domain.lineage.staleness import Stale, parents_of, stale_models
 from fair_dagster.domain.publication.changes import Item, ItemKey
 from fair_dagster.domain.slugs import slug_problems, split_version_id
@@ -31,7 +31,7 @@ _PREDICTION_SUFFIXES = (".geojson", ".json", ".yaml")
 
 
 @dataclass(frozen=True)
-class Relatives:
+class FoundLineage:
     """The part of the graph around what was asked for.
 
     Attributes:
@@ -48,7 +48,7 @@ class Relatives:
     damaged: tuple[str, ...] = ()
 
 
-def lineage(services: Services, name: str, *, published_only: bool = False) -> Relatives:
+def lineage(services: Services, name: str, *, published_only: bool = False) -> FoundLineage:
     """The lineage of an item, a finetuned model, one of its versions, or the file of a prediction.
 
     Args:
@@ -77,7 +77,7 @@ def lineage(services: Services, name: str, *, published_only: bool = False) -> R
     if not roots:
         _refuse(services, name, published_only)
     others = [] if len(roots) > 1 else _siblings(graph, roots[0])
-    return Relatives(graph.around(roots), tuple(roots), tuple(others), unread, tuple(map(str, damaged)))
+    return FoundLineage(graph.around(roots), tuple(roots), tuple(others), unread, tuple(map(str, damaged)))
 
 
 def stale(services: Services) -> list[Stale]:
@@ -122,7 +122,7 @@ def _in_short(entry: Entry) -> Item:
     return {"id": entry.id, "collection": items.LOCAL_MODELS, "properties": said}
 
 
-def read_predictions(services: Services) -> tuple[list[Prediction], tuple[str, ...]]:
+def read_predictions(services: Services) -> tuple[list[PredictionNode], tuple[str, ...]]:
     """What was predicted here, oldest first, and the files that cannot be read."""
     found, unread = [], []
     paths = services.settings.runs_path.glob(f"predict-*/{CONFIG_FILE}")
@@ -134,13 +134,13 @@ def read_predictions(services: Services) -> tuple[list[Prediction], tuple[str, .
     return found, tuple(unread)
 
 
-def _prediction(path: Path) -> Prediction:
+def _prediction(path: Path) -> PredictionNode:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     config: dict[str, Any] = yaml.load(path.read_text(), loader)  # noqa: S506 - a safe one either way
     item = config.get("item") or {}
     collection = str(item.get("collection", items.LOCAL_MODELS))
     output = str(config["output"])
-    return Prediction(
+    return PredictionNode(
         output=output,
         model=ItemKey(collection, str(config["model"])),
         version=str(item.get("version", "")),
@@ -157,7 +157,7 @@ def _outcome(result: Path, output: Path) -> str:
     return "gone" if status == "completed" and not output.is_file() else status
 
 
-def _output(predictions: Iterable[Prediction], services: Services, name: str) -> str:
+def _output(predictions: Iterable[PredictionNode], services: Services, name: str) -> str:
     """The prediction that wrote, or was told by, the file ``name``."""
     path = Path(name).expanduser().resolve()
     if path.name == CONFIG_FILE and path.is_file():

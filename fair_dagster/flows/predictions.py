@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import NotFoundError, PipelineError, RefusedError, StorageError
+from fair_dagster.domain.errors import NotFoundError, PipelineError, ProblemsError, RefusedError, StorageError
 from fair_dagster.domain.items.artifacts import Told, multihash
 from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.training_config import prediction_config
@@ -93,7 +93,7 @@ def check(
         if not models.is_artifact(model):
             # An artifact was verified before it was opened.
             require_trusted(services, item)
-    except RefusedError as error:
+    except ProblemsError as error:
         problems += error.problems
         missing = error if isinstance(error, NotFoundError) else None
     try:

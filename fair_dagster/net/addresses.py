@@ -8,11 +8,7 @@ import ipaddress
 import socket
 import threading
 
-from fair_dagster.domain.errors import ServiceError, UnreachableError
-
-
-class PrivateAddressError(ServiceError):
-    """A name leads to an address that is not public."""
+from fair_dagster.domain.errors import PrivateAddressError, UnreachableError
 
 
 def public_address(host: str, port: int, max_seconds: float) -> str:

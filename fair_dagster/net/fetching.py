@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from fair_dagster.domain.errors import ServiceError, StorageError, UnreachableError
+from fair_dagster.domain.errors import PrivateAddressError, ServiceError, StorageError, UnreachableError
 from fair_dagster.domain.urls import has_credentials, redacted
-from fair_dagster.net.addresses import PrivateAddressError, public_address, resolved
+from fair_dagster.net.addresses import public_address, resolved
 from fair_dagster.net.pinned import Answered, Pools, Request, Server
 
 DOCUMENT_BYTES = 5 * 1024 * 1024

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fair_dagster.domain.errors import RefusedError, StorageError
+from fair_dagster.domain.errors import ProblemsError, RefusedError, StorageError
 from fair_dagster.net.files import reason_of
 from fair_dagster.oci.artifacts.descriptors import Descriptor
 from fair_dagster.oci.artifacts.listing import Artifact, file_title
@@ -167,7 +167,7 @@ def _staging(folder: Path) -> Iterator[Path]:
         yield made
     except BaseException as error:
         # What will fail again has no use for what came, and a full disk needs the room.
-        if isinstance(error, RefusedError | StorageError | OSError) or not any(made.iterdir()):
+        if isinstance(error, ProblemsError | StorageError | OSError) or not any(made.iterdir()):
             shutil.rmtree(made, ignore_errors=True)
             if is_new and not any(folder.iterdir()):
                 folder.rmdir()

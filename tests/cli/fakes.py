@@ -21,7 +21,7 @@ from fair_dagster.flows.base_models.merges import Followed, Merge
 from fair_dagster.flows.base_models.registration import Validation, folders
 from fair_dagster.flows.catalog import CheckedItem
 from fair_dagster.flows.finetunes.comparison import compare
-from fair_dagster.flows.lineage import Relatives
+from fair_dagster.flows.lineage import FoundLineage
 from fair_dagster.flows.reconciliation.report import table
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.synthesize import SyntheticDataset, synthesize
@@ -250,12 +250,12 @@ class FakeFair:
     def href(self, item: Item) -> str:
         return f"/catalog/{item['collection']}/{item['id']}.json"
 
-    def lineage(self, name: str, *, published_only: bool = False) -> Relatives:
+    def lineage(self, name: str, *, published_only: bool = False) -> FoundLineage:
         self._ask("lineage", name, published_only)
         published = [base_model("ramp"), dataset("banepa")]
         graph = lineage(published, self.records)
         roots = [key for key, node in graph.nodes.items() if name in (node.id, split_version_id(node.id)[0])]
-        return Relatives(graph.around(roots), tuple(roots), unread=self.unread)
+        return FoundLineage(graph.around(roots), tuple(roots), unread=self.unread)
 
     def drift(self, *, checksums: bool = True, progress: Any = None) -> Any:
         return table(self.drifted)

@@ -13,7 +13,7 @@ from urllib.parse import urldefrag, urlsplit
 import orjson
 
 from fair_dagster.catalog.validation.schemas import is_own, own_schemas
-from fair_dagster.domain.errors import ServiceError, UnreachableError
+from fair_dagster.domain.errors import AwayError, ServiceError
 from fair_dagster.net.fetching import fetch_document
 from fair_dagster.net.files import replace
 
@@ -104,7 +104,7 @@ class SchemaCache:
         try:
             text = self._fetcher(uri)
         except ServiceError as error:
-            if isinstance(error, UnreachableError):
+            if isinstance(error, AwayError):
                 self._silent_hosts.add(host)
             raise MissingSchemaError(f"not in the cache {self._folder}, and {error}") from error
         schema = _parsed(text, uri)

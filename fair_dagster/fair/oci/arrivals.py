@@ -25,12 +25,12 @@ class Arrivals(RegistryPart):
             RefusedError: it is not trusted, its item is not valid, or its name is taken; every reason is named.
         """
         from fair_dagster.flows.registries import models
-        from fair_dagster.orchestration import keys
+        from fair_dagster.orchestration import keys, run_config
 
         source = to_reference(reference)
         pinned = source.at(self.services.registries.digest_of(source))
         tags = {keys.TAG_ARTIFACT: str(pinned), keys.TAG_CAUSE: f"asked for as {source}"}
-        self._execute(keys.PUSHED_JOB, config=keys.pushed_config(str(pinned)), tags=tags)
+        self._execute(keys.PUSHED_JOB, config=run_config.configure_pushed(str(pinned)), tags=tags)
         item_id = models.is_known(self.services, pinned)
         return item_flow.find(self.services, item_id) if item_id else None
 

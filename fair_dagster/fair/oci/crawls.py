@@ -10,7 +10,7 @@ from fair_dagster.fair.oci.client import RegistryPart
 
 if TYPE_CHECKING:
     from fair_dagster.oci.crawl.question import Question
-    from fair_dagster.oci.crawl.walking import CrawlFailure, Event, FoundArtifact
+    from fair_dagster.oci.crawl.walking import Event, FoundArtifact, WalkFailure
     from fair_dagster.oci.registry.blobs import Progress
 
 _REPORTED = 20
@@ -27,7 +27,7 @@ class Crawl:
     """
 
     def __init__(self, question: "Question", events: "Generator[Event]", progress: "Progress | None" = None) -> None:
-        self.failures: list[CrawlFailure] = []
+        self.failures: list[WalkFailure] = []
         self._question = question
         self._events = events
         self._progress = progress
@@ -68,12 +68,12 @@ class Crawl:
         self._events.close()
 
     def _artifacts(self) -> "Iterator[FoundArtifact]":
-        from fair_dagster.oci.crawl.walking import CrawlFailure, FoundArtifact
+        from fair_dagster.oci.crawl.walking import FoundArtifact, WalkFailure
 
         done = 0
         with closing(self._events):
             for event in self._events:
-                if isinstance(event, CrawlFailure):
+                if isinstance(event, WalkFailure):
                     self.failures.append(event)
                 elif isinstance(event, FoundArtifact):
                     done += 1

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, StorageError
+from fair_dagster.domain.errors import FairError, NotFoundError, ProblemsError, RefusedError, StorageError
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
@@ -129,7 +129,7 @@ def zenml_runs(services: Services, partition: str, uuid: str | None, limit: int 
     """
     try:
         return services.zenml_runs.list(version_uuid=uuid or allocation_of(services, partition).uuid, limit=limit)
-    except RefusedError:
+    except ProblemsError:
         return []
 
 

@@ -11,7 +11,7 @@ import yaml
 from fair_dagster.catalog.validation.schemas import vocabulary
 from fair_dagster.domain import items
 from fair_dagster.domain.compatibility import mismatches
-from fair_dagster.domain.errors import NotFoundError, RefusedError
+from fair_dagster.domain.errors import NotFoundError, ProblemsError, RefusedError
 from fair_dagster.domain.items.hyperparameter_spec import override_problems
 from fair_dagster.domain.publication.changes import Item, ItemKey
 from fair_dagster.domain.publication.local_items import CONFIG_ASSET
@@ -56,7 +56,7 @@ def check(services: Services, ask: Ask) -> FinetuneRequest:
     for collection, name in ((items.BASE_MODELS, ask.base_model), (items.DATASETS, ask.dataset)):
         try:
             found[collection] = item_flow.find(services, name, (collection,))
-        except RefusedError as error:  # not found, or a name that no item can have
+        except ProblemsError as error:  # not found, or a name that no item can have
             problems += error.problems
     base_model, dataset = found.get(items.BASE_MODELS), found.get(items.DATASETS)
     if base_model is not None:

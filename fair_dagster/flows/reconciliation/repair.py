@@ -71,8 +71,7 @@ def _document(services: Services, collection: str, findings: Sequence[Finding], 
     services.catalog.refresh(collection)
     files: dict[str, list[str]] = {}
     for problem in problems:
-        file, _, detail = problem.partition(": ")
-        files.setdefault(file, []).append(detail)
+        files.setdefault(problem.document, []).append(problem.detail)
     return [Done(collection, "", "document", f"{file}: {'; '.join(details)}") for file, details in files.items()]
 
 

@@ -22,7 +22,7 @@ from fair_dagster.flows.items import at_version, find
 from fair_dagster.flows.services import Services
 from fair_dagster.flows.trust.acceptance import model_files
 from fair_dagster.oci.references import Reference
-from fair_dagster.oci.trust.provenance import TREE, Material, Training, provenance_statement
+from fair_dagster.oci.trust.provenance import TREE, Material, ProvenTraining, provenance_statement
 from fair_dagster.oci.trust.statements import files_of
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _require_same_files(item: Item, pinned: Reference, manifest: "Manifest") -> 
         raise RefusedError(f"provenance of {pinned}", problems or [f"{item['id']} names no model file"])
 
 
-def _training(services: Services, item: Item, version: VersionRecord, request: FinetuneRequest) -> Training:
+def _training(services: Services, item: Item, version: VersionRecord, request: FinetuneRequest) -> ProvenTraining:
     run = _run(services, version)
     parameters = {name: value for name, value in asdict(request).items() if name in _CHOSEN and value is not None}
     hyperparameters = item["properties"].get("mlm:hyperparameters", {})
@@ -87,7 +87,7 @@ def _training(services: Services, item: Item, version: VersionRecord, request: F
     internal |= {"dagster_run": version.metadata.get(RUN_KEY)}
     started = run.started if run else None
     ended = started + timedelta(seconds=run.seconds) if run and started and run.seconds is not None else None
-    return Training(
+    return ProvenTraining(
         parameters={"model": version.id, **parameters, "hyperparameters": hyperparameters},
         internal={name: value for name, value in internal.items() if value},
         materials=tuple(_materials(services, item, request)),

@@ -59,13 +59,13 @@ def copy(
     digest = registries.digest_of(source)
     if target.digest not in {None, digest}:
         raise RefusedError(f"copy to {target}", [f"{source} has the digest {digest}"])
-    work = _Copy(registries, source, referrers, progress)
+    work = _ArtifactCopy(registries, source, referrers, progress)
     work.run(source.at(digest), target if target.digest is None else target.at(digest), 0)
     return Copied(source, target, digest, tuple(work.manifests), work.uploaded, work.reused)
 
 
 @dataclass
-class _Copy:
+class _ArtifactCopy:
     registries: Registries
     source: Reference
     referrers: bool

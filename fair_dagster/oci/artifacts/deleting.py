@@ -6,7 +6,7 @@ Registries free the space of blobs by a clean-up of their own.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fair_dagster.domain.errors import NotFoundError, RefusedError, ServiceError
+from fair_dagster.domain.errors import NotFoundError, ProblemsError, RefusedError, ServiceError
 from fair_dagster.oci.references import Reference, referrers_tag
 from fair_dagster.oci.registry.client import errors_in
 from fair_dagster.oci.registry.manifests import deletion_refusal
@@ -115,5 +115,5 @@ def _drop_index(registries: Registries, pinned: Reference) -> None:
         return
     try:
         registries.manifests.delete(place, digest)
-    except (ServiceError, RefusedError) as error:
+    except (ServiceError, ProblemsError) as error:
         raise ServiceError(f"{pinned} is deleted, and the index of its referrers at {place} is not: {error}") from error

@@ -21,7 +21,7 @@ _Place = tuple[str, str]
 """A registry and a repository."""
 
 
-class Rows(Protocol):
+class IndexRows(Protocol):
     """Where the index keeps its rows: a tag of a repository, its digest, and a document as JSON.
 
     Every method raises ``StorageError`` or ``CatalogError`` when they cannot be read or written. What does not exist
@@ -45,9 +45,12 @@ class Rows(Protocol):
 
 
 class CrawlIndex:
-    """The artifacts that crawls have found, by their tags. Threads and processes may share one. Errors as ``Rows``."""
+    """The artifacts that crawls have found, by their tags. Threads and processes may share one.
 
-    def __init__(self, rows: Rows) -> None:
+    Errors as ``IndexRows``.
+    """
+
+    def __init__(self, rows: IndexRows) -> None:
         self._rows = rows
 
     def known(self, reference: Reference) -> dict[str, FoundArtifact]:

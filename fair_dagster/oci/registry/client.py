@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
-from fair_dagster.domain.errors import NotFoundError, ServiceError, UnreachableError
+from fair_dagster.domain.errors import NotFoundError, ServiceError
 from fair_dagster.net.pinned import Body, PipeBody, Stream
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.authorization import Token, challenges, fetch_token
@@ -200,8 +200,7 @@ class Client:
             yield
         except ServiceError as error:
             # Of the same kind: a server that is silent need not be asked for the next image.
-            kind = UnreachableError if isinstance(error, UnreachableError) else ServiceError
-            raise kind(f"registry {reference.registry} cannot be asked for {reference}: {error}") from error
+            raise type(error)(f"registry {reference.registry} cannot be asked for {reference}: {error}") from error
 
 
 class _NamedStream:

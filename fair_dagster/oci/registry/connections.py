@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
-from fair_dagster.domain.errors import ServiceError, UnreachableError
-from fair_dagster.net.addresses import PrivateAddressError, is_loopback, public_address, resolved
+from fair_dagster.domain.errors import PrivateAddressError, ServiceError, UnreachableError
+from fair_dagster.net.addresses import is_loopback, public_address, resolved
 from fair_dagster.net.pinned import Answered, Body, Pools, Request, Server, Stream
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -142,7 +142,7 @@ class Connections:
         try:
             return public_address(server.host, server.port, _ANSWER_SECONDS / 2)
         except PrivateAddressError as error:
-            raise ServiceError(f"{error}: name it in FAIR_REGISTRIES if it is yours") from error
+            raise PrivateAddressError(f"{error}: name it in FAIR_REGISTRIES if it is yours") from error
 
 
 def is_busy(status: int) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fair_dagster.domain.errors import RefusedError, ServiceError
+from fair_dagster.domain.errors import CredentialsError, RefusedError, ServiceError
 from fair_dagster.net.files import replace
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.client import Client, errors_in
@@ -53,9 +53,7 @@ def _check(anywhere: Reference, credentials: Credentials, trusted: Sequence[str]
     client = Client(trusted, lambda _: credentials)
     try:
         answer = client.send("GET", client.url(anywhere, "/v2/"), anywhere)
-    except ServiceError as error:
-        if "refuses (4" not in str(error):
-            raise
+    except CredentialsError as error:
         raise RefusedError(f"login to {anywhere.registry}", [str(error)]) from error
     finally:
         client.connections.close()

@@ -5,7 +5,7 @@ What they refer to each other by stands in ``referrers``; both are joined in ``r
 
 import hashlib
 
-from fair_dagster.domain.errors import RefusedError, ServiceError
+from fair_dagster.domain.errors import ProblemsError, RefusedError, ServiceError
 from fair_dagster.oci.artifacts.descriptors import (
     DIGEST,
     DOCKER_LIST,
@@ -80,7 +80,7 @@ class Manifests:
         return self._client.send(method, url, reference, headers=_ACCEPT)
 
 
-def deletion_refusal(reference: Reference, answer: Answer) -> ServiceError | RefusedError:
+def deletion_refusal(reference: Reference, answer: Answer) -> ServiceError | ProblemsError:
     """What an answer to a deletion means."""
     if answer.status == 405:
         problem = f"registry {reference.registry} deletes nothing: its operator has to allow it"

@@ -13,8 +13,7 @@ from dagster._core.definitions.data_version import CODE_VERSION_TAG
 from dagster._core.errors import DagsterPipesExecutionError  # Dagster raises it, and exports it nowhere.
 
 from fair_dagster.domain import items
-from fair_dagster.domain.causes import SEE_LOG
-from fair_dagster.domain.errors import PipelineError, RefusedError
+from fair_dagster.domain.errors import PipelineError, ProblemsError, UnexplainedError
 from fair_dagster.domain.publication.changes import ItemKey
 from fair_dagster.flows import predictions, tracking
 from fair_dagster.flows.base_models import merges
@@ -125,7 +124,7 @@ def _cause(result: dict[str, object], partition: str, ended: DagsterPipesExecuti
     if error := result.get("error"):
         step = f" in step {result['step']!r}" if result.get("step") else ""
         return PipelineError(f"training of {partition!r} failed{step}: {error}")
-    return PipelineError(f"training of {partition!r} {_end(ended)}; {SEE_LOG}")
+    return UnexplainedError(f"training of {partition!r} {_end(ended)}")
 
 
 def _end(ended: DagsterPipesExecutionError | None) -> str:
@@ -135,12 +134,12 @@ def _end(ended: DagsterPipesExecutionError | None) -> str:
     return f"could not begin (exit code {code[1]})"
 
 
-@dg.op(tags={"dagster/kind": "stac"})
+@dg.op(name=keys.SYNC_OP, tags={"dagster/kind": "stac"})
 def sync_folder(context: dg.OpExecutionContext, config: SyncConfig, fair: FairResource) -> None:
     """Register a folder of the branch's head, or retire its base model when the folder is gone."""
     try:
         synced = merges.sync(fair.services, config.folder)
-    except RefusedError as error:
+    except ProblemsError as error:
         context.instance.add_run_tags(context.run_id, {keys.TAG_REFUSED: error.subject})
         raise
     for change in synced.changes.changes:
@@ -155,7 +154,7 @@ def sync_folder(context: dg.OpExecutionContext, config: SyncConfig, fair: FairRe
     context.log_event(dg.AssetMaterialization(keys.base_model(synced.slug), metadata=metadata, tags=tags))
 
 
-@dg.op(tags={"dagster/kind": "onnx"})
+@dg.op(name=keys.PREDICT_OP, tags={"dagster/kind": "onnx"})
 def predict_images(
     context: dg.OpExecutionContext,
     config: PredictionConfig,
@@ -174,8 +173,10 @@ def predict_images(
         _run_process(context, pipes, prediction.command, settings.environment() | progress)
     except DagsterPipesExecutionError as error:
         result = read_result(prediction.result_path)
-        cause = result.get("error") or f"it {_end(error)}; {SEE_LOG}"
-        raise PipelineError(f"prediction with {config.model!r} failed: {cause}") from error
+        failed = f"prediction with {config.model!r} failed"
+        if cause := result.get("error"):
+            raise PipelineError(f"{failed}: {cause}") from error
+        raise UnexplainedError(f"{failed}: it {_end(error)}") from error
     metadata = {
         keys.TAG_MODEL: config.model,
         "output": dg.MetadataValue.path(config.output),

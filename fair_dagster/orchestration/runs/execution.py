@@ -24,6 +24,7 @@ from fair_dagster.net.files import write_bytes, write_json
 from fair_dagster.net.processes import Process
 from fair_dagster.orchestration.instance import open_instance
 from fair_dagster.orchestration.resources import FairResource
+from fair_dagster.orchestration.run_config import QUIET
 from fair_dagster.orchestration.runs.launches import Launch
 from fair_dagster.orchestration.runs.process_tags import process_tag
 from fair_dagster.settings import Settings
@@ -43,10 +44,9 @@ def execute(settings: Settings, launch: Launch, build: Builder) -> str:
     # Without it a `Fair` with settings of its own would write where the environment points.
     fair = FairResource(values=settings.plain())
     job = build(settings=settings, resource_overrides={"fair": fair}).resolve_job_def(launch.job)
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with open_instance(settings) as instance:
         job.execute_in_process(
-            run_config={**launch.config, **quiet},
+            run_config={**launch.config, **QUIET},
             instance=instance,
             partition_key=launch.partition,
             tags={**launch.tags, **process_tag(launch.run_id, Process.of(os.getpid()))},

@@ -32,5 +32,19 @@ class Run:
     version_uuid: str | None = None
 
     @property
+    def activity(self) -> str:
+        """What its job does, for people."""
+        from fair_dagster.orchestration import keys
+
+        return keys.activity_of_job(self.job)
+
+    @property
+    def is_finetune(self) -> bool:
+        """Whether it trains a model."""
+        from fair_dagster.orchestration import keys
+
+        return keys.is_finetune_job(self.job)
+
+    @property
     def finished(self) -> bool:
         return self.status in {"SUCCESS", "FAILURE", "CANCELED"}

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from fair_dagster.domain.errors import StorageError, StoreAwayError
+from fair_dagster.domain.errors import StorageError, StoreRefusesError
 from fair_dagster.domain.items.artifacts import PublishedArtifact, multihash
 from fair_dagster.storage.local import describe, files_of
 from fair_dagster.storage.s3 import transfer
@@ -208,7 +208,7 @@ class S3Artifacts:
 
         try:
             return self._manifest(key)
-        except StoreAwayError as error:
+        except StoreRefusesError as error:
             cause = error.__cause__
             if self._is_foreign and isinstance(cause, ClientError) and is_denied(cause):
                 return Manifest({})

@@ -173,7 +173,7 @@ def families(installation: Installation, *names: str) -> list[str]:
     return list(names)
 
 
-def run(installation: Installation, slugs: list[str], told: list[str] | None = None) -> batches.Outcome:
+def run(installation: Installation, slugs: list[str], told: list[str] | None = None) -> batches.BatchOutcome:
     services = installation.services
     batch = batches.publish_artifacts(services, batches.gather(services, slugs, keep_gone=True))
     return batches.apply(services, batch, (told if told is not None else []).append)

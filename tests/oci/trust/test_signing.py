@@ -16,7 +16,7 @@ from fair_dagster.oci.pushing import Part, attach
 from fair_dagster.oci.references import Reference, referrers_tag
 from fair_dagster.oci.registry.registries import Registries
 from fair_dagster.oci.trust.bundles import BUNDLE_TYPE, make_bundle
-from fair_dagster.oci.trust.provenance import Training, provenance_statement
+from fair_dagster.oci.trust.provenance import ProvenTraining, provenance_statement
 from fair_dagster.oci.trust.signing import attest, sign
 from fair_dagster.oci.trust.statements import files_of, signature_statement
 from fair_dagster.oci.trust.verifying import check_content, check_folder, verify
@@ -119,7 +119,7 @@ def test_an_attestation_of_one_artifact_does_not_count_beside_another(
     registries: Registries, push_model: PushModel, key: KeyPair
 ) -> None:
     first, second = push_model("v1", **{"model.onnx": b"good"}), push_model("v2", **{"model.onnx": b"bad"})
-    statement = provenance_statement("town", first.manifest, Training({}, {}, (), "zenml:1"))
+    statement = provenance_statement("town", first.manifest, ProvenTraining({}, {}, (), "zenml:1"))
     with pytest.raises(RefusedError, match="about something else"):
         attest(registries, second.reference, key.signing, statement)
     lay_down(registries, second.pinned, make_bundle(statement, key.signing))
