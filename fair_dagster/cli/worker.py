@@ -1,23 +1,15 @@
 """``worker``: execute the runs that Dagster hands out, and see which workers answer."""
 
 import os
-import socket
 import sys
-import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 
 from fair_dagster.cli.terminal.output import Column
 from fair_dagster.cli.terminal.session import Session, reports
-from fair_dagster.domain.errors import RefusedError
-
-if TYPE_CHECKING:
-    from fair_dagster.settings import Settings
 
 _COLUMNS = (Column("worker"), Column("queues"), Column("runs", right=True))
-_EXTRA = "install fair-dagster with its extra `team`"
 
 
 @click.group("worker")
@@ -32,37 +24,10 @@ def worker() -> None:
 @click.pass_obj
 def start(session: Session, queues: Sequence[str], concurrency: int | None, name: str | None) -> None:
     """Take runs until SIGTERM or Ctrl-C, which lets the runs at hand end; a second one does not."""
-    settings = session.fair.settings
-    _require(settings)
-    session.fair.init()
-    from fair_dagster.orchestration.workers.app import require_launcher
-
-    require_launcher(settings)
-    command = worker_command(queues, concurrency, name)
-    # Dagster-celery's task opens the instance by itself.
-    home = {"DAGSTER_HOME": os.environ.get("DAGSTER_HOME") or str(settings.dagster_path)}
+    workers = session.fair.workers
+    command = workers.command(queues, concurrency=concurrency, name=name)
     sys.stdout.flush()
-    os.execve(command[0], command, {**os.environ, **settings.environment(), **home})  # noqa: S606 - no shell is wanted
-
-
-def worker_command(queues: Sequence[str], concurrency: int | None, name: str | None) -> list[str]:
-    """Celery's command line of a worker."""
-    from fair_dagster.orchestration import keys
-    from fair_dagster.orchestration.workers.broker import DEFAULT_QUEUE
-
-    node = f"{name or f'fair-{uuid.uuid4().hex[:6]}'}@{socket.gethostname()}"
-    options = [
-        "--queues",
-        ",".join(queues or (DEFAULT_QUEUE, keys.TRAINING_QUEUE)),
-        "--hostname",
-        node,
-        "--loglevel",
-        "INFO",
-    ]
-    # They gossip over the broker about what nobody here asks for.
-    options += ["--without-gossip", "--without-mingle"]
-    options += ["--concurrency", str(concurrency)] if concurrency else []
-    return [sys.executable, "-m", "celery", "--app", "fair_dagster.orchestration.workers.app", "worker", *options]
+    os.execve(command[0], command, workers.environment())  # noqa: S606 - no shell is wanted
 
 
 @worker.command("list")
@@ -71,29 +36,10 @@ def worker_command(queues: Sequence[str], concurrency: int | None, name: str | N
 @reports
 def list_workers(session: Session, name: str | None, timeout: float) -> None:
     """The workers that answer now, with the runs each has at hand. Exit code 1 when none does."""
-    url = _require(session.fair.settings)
-    from fair_dagster.orchestration.workers.answering import answering
-
-    found = answering(url, timeout, name)
+    found = session.fair.workers.list(name=name, timeout=timeout)
     rows = [(one.name, ", ".join(one.queues), one.runs) for one in found]
     documents = [{"name": one.name, "queues": list(one.queues), "runs": one.runs} for one in found]
     session.out.show(documents, lambda: session.out.table(_COLUMNS, rows))
     if not found:
         session.out.remark(f"no worker{f' {name}' if name else ''} answers")
         click.get_current_context().exit(1)
-
-
-def _require(settings: "Settings") -> str:
-    """The broker's URL.
-
-    Raises:
-        RefusedError: it is not set, or Celery is not installed.
-    """
-    from fair_dagster.orchestration.workers.broker import require_broker
-
-    try:
-        import celery  # noqa: F401
-        import dagster_celery  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise RefusedError("a worker", [f"the package {error.name!r} is not installed; {_EXTRA}"]) from error
-    return require_broker(settings)

@@ -1,5 +1,6 @@
 """Executing a launched job by the Celery workers: this process queues the run, waits for it, and fetches its files."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -17,15 +18,11 @@ from fair_dagster.orchestration.workers.submission import follow, submit
 from fair_dagster.settings import Settings
 
 
-def job_of(name: str) -> dg.JobDefinition:
-    """The job ``name`` of this machine's definitions; workers load it by this function."""
-    from fair_dagster.definitions import build_defs
-
-    return build_defs(settings=Settings()).resolve_job_def(name)
-
-
-def execute_elsewhere(settings: Settings, launch: Launch) -> None:
+def execute_elsewhere(settings: Settings, launch: Launch, job_of: Callable[[str], dg.JobDefinition]) -> None:
     """Execute ``launch`` on a worker.
+
+    Args:
+        job_of: gives the job of a name; a function of a module, by which other processes load it as well.
 
     Raises:
         PipelineError: the run failed; the message is the cause.
@@ -33,7 +30,8 @@ def execute_elsewhere(settings: Settings, launch: Launch) -> None:
         ServiceError: no daemon takes runs from the queue.
         StorageError: what it made cannot be fetched.
     """
-    code = dg.build_reconstructable_job(__name__, job_of.__name__, (launch.job,), {}).get_python_origin()
+    job = dg.build_reconstructable_job(job_of.__module__, job_of.__name__, (launch.job,), {})
+    code = job.get_python_origin()
     config = config_of(launch.config, keys.PREDICT_OP)
     services = Services(settings)
     try:
