@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli.terminal.output import Column
 from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.tables import Column
 
 if TYPE_CHECKING:
     from fair_dagster.pipelines.zenml.stacks import Stacks
@@ -39,7 +39,7 @@ def apply(session: Session, path: Path, use: bool) -> None:
         for sentence in done or (f"stack {found.name} is what {path} says",):
             session.out.line(sentence)
         if not record.active:
-            session.out.line(f"next: fair-dagster stack use {found.name}")
+            session.out.hint(f"fair-dagster stack use {found.name}")
 
     session.out.show(asdict(record) | {"done": list(done)}, text)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli.terminal.output import Column
-from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.session import Session, reports, serves
+from fair_dagster.cli.terminal.tables import Column
 from fair_dagster.domain.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def worker() -> None:
 @click.option("--queue", "queues", multiple=True, help="What to take steps from; both by default: dagster, training.")
 @click.option("--concurrency", type=click.IntRange(min=1), help="Steps at a time; as many as CPUs by default.")
 @click.option("--name", help="What to call it in logs; must be its own.")
-@click.pass_obj
+@serves
 def start(session: Session, queues: Sequence[str], concurrency: int | None, name: str | None) -> None:
     """Take steps until SIGTERM or Ctrl-C, which lets the steps at hand end; a second one does not."""
     settings = session.fair.settings
@@ -66,7 +66,7 @@ def list_workers(session: Session, name: str | None, timeout: float) -> None:
     documents = [{"name": one.name, "queues": list(one.queues), "steps": one.steps} for one in found]
     session.out.show(documents, lambda: session.out.table(_COLUMNS, rows))
     if not found:
-        session.out.remark(f"no worker{f' {name}' if name else ''} answers")
+        session.out.problem(f"no worker{f' {name}' if name else ''} answers")
         click.get_current_context().exit(1)
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fair_dagster.cli.oci.references import registries_for, size_text
-from fair_dagster.cli.terminal.output import Column, cell
+from fair_dagster.cli.oci.references import registries_for
+from fair_dagster.cli.terminal.cells import Short, Size, cell
+from fair_dagster.cli.terminal.progress import show_count
 from fair_dagster.cli.terminal.session import Session, reports
-from fair_dagster.cli.terminal.watching import watched
+from fair_dagster.cli.terminal.tables import Column
 
 if TYPE_CHECKING:
     from fair_dagster.oci.crawl.query import Condition, Order
@@ -63,12 +64,15 @@ def crawl(  # noqa: PLR0917
         raise click.UsageError("name a registry, a repository or an artifact; without one only --from-index answers")
     if from_index and keep:
         raise click.UsageError("--index asks registries, and --from-index does not: give one of them")
-    with closing(_events(session, aims, keep, from_index, hidden)) as events, watched(session.out, "Crawling") as show:
+    with (
+        closing(_events(session, aims, keep, from_index, hidden)) as events,
+        show_count(session.out, "Crawling", "what is kept" if from_index else "asking what there is") as show,
+    ):
         failures = _answer(session, question, _watched(events, show))
     for failure in failures[:_TOLD]:
-        session.out.remark(cell(f"{failure.where}: {failure.problem}"))
+        session.out.problem(cell(f"{failure.where}: {failure.problem}"))
     if len(failures) > _TOLD:
-        session.out.remark(f"and {len(failures) - _TOLD:,} more that could not be read; --json tells each")
+        session.out.problem(f"and {len(failures) - _TOLD:,} more that could not be read; --json tells each")
     for name in question.unseen():
         session.out.remark(f"no artifact has a field {name!r}")
     if failures:
@@ -187,7 +191,7 @@ def _table(session: Session, question: _Question, found: "list[Found]") -> None:
     for one in found:
         fields = one.fields
         values = (find(fields, name) for name in asked)
-        rows.append((one.reference, fields.get("name"), *values, size_text(fields["size"]), one.digest[:_SHORT]))
+        rows.append((one.reference, fields.get("name"), *values, Size(fields["size"]), Short(one.digest, _SHORT)))
     session.out.table(columns, rows)
     if not rows:
-        session.out.line(f"none of {question.looked_at} artifacts fits" if question.looked_at else "no artifacts")
+        session.out.remark(f"none of {question.looked_at} artifacts fits" if question.looked_at else "no artifacts")

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli.oci.references import reference_of, registries_for, size_text
+from fair_dagster.cli.oci.references import reference_of, registries_for
+from fair_dagster.cli.terminal.cells import Size
+from fair_dagster.cli.terminal.progress import show_bytes
 from fair_dagster.cli.terminal.session import Session, reports
-from fair_dagster.cli.terminal.watching import transferring
 
 if TYPE_CHECKING:
     from fair_dagster.oci.images.building import Built
@@ -50,7 +51,7 @@ def image(  # noqa: PLR0917
         raise click.UsageError("a data image holds nothing that runs: --base and --user are for a modelcar")
     source, aim = reference_of(reference), reference_of(target) if target else None
     typed = [reference_of(base)] if base and not base.startswith(("/", ".")) else []
-    with transferring(session.out, "Building") as progress:
+    with show_bytes(session.out, "Building", "the model and its base") as progress:
         done = make_image(
             session.fair.services,
             source,
@@ -77,7 +78,7 @@ def _show(session: Session, done: "Built") -> None:
 
     def text() -> None:
         session.out.line(f"built {done.reference}")
-        rows = [("digest", done.digest), ("model", done.model), ("model's layers", size_text(done.size))]
+        rows = [("digest", done.digest), ("model", done.model), ("model's layers", Size(done.size))]
         if len(done.manifests) > 1:
             rows += [(str(platform), one.digest) for platform, one in done.manifests.items()]
         session.out.pairs(rows)

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli.oci.references import annotations_option, reference_of, registries_for, size_text
-from fair_dagster.cli.terminal.output import Column
+from fair_dagster.cli.oci.references import annotations_option, reference_of, registries_for
+from fair_dagster.cli.terminal.cells import Short, Size
 from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.tables import Column
 
 if TYPE_CHECKING:
     from fair_dagster.oci.artifacts.listing import Artifact
@@ -39,7 +40,7 @@ def _print(session: Session, found: "Artifact") -> None:
             ("reference", found.reference),
             ("digest", manifest.digest),
             ("type", manifest.artifact_type or manifest.media_type),
-            ("size", size_text(found.size)),
+            ("size", Size(found.size)),
             ("refers to", manifest.subject.digest if manifest.subject else None),
         ]
     )
@@ -48,13 +49,11 @@ def _print(session: Session, found: "Artifact") -> None:
         out.pairs([(name, value) for name, value in found.metadata.document().items() if value not in (None, {})])
     if manifest.layers:
         out.line()
-        rows = [(file_title(one), one.media_type, size_text(one.size), one.digest) for one in manifest.layers]
+        rows = [(file_title(one), one.media_type, Size(one.size), one.digest) for one in manifest.layers]
         out.table(_FILES, rows)
     if manifest.manifests:
         out.line()
-        rows = [
-            ("", one.artifact_type or one.media_type, size_text(one.size), one.digest) for one in manifest.manifests
-        ]
+        rows = [("", one.artifact_type or one.media_type, Size(one.size), one.digest) for one in manifest.manifests]
         out.table(_FILES, rows)
     projected = found.metadata.annotations() if found.metadata is not None else {}
     if others := sorted(manifest.annotations.items() - projected.items()):
@@ -92,16 +91,16 @@ def list_(
     for one in found.artifacts:
         manifest, named = one.manifest, one.manifest.annotations.get("name")
         kind = manifest.artifact_type or manifest.media_type
-        rows.append((one.reference.tag, kind, named, size_text(one.size), manifest.digest[:_SHORT]))
+        rows.append((one.reference.tag, kind, named, Size(one.size), Short(manifest.digest, _SHORT)))
 
     def text() -> None:
         session.out.table(_TAGS, rows)
         if not rows:
-            session.out.line(f"no artifacts in {repository.registry}/{repository.repository}")
+            session.out.remark(f"no artifacts in {repository.registry}/{repository.repository}")
 
     session.out.show({"artifacts": [one.document() for one in found.artifacts], "problems": dict(found.problems)}, text)
     for tag, problem in found.problems.items():
-        session.out.remark(f"{tag}: {problem}")
+        session.out.problem(f"{tag}: {problem}")
     if found.problems:
         click.get_current_context().exit(1)
 
@@ -136,6 +135,6 @@ def referrers(session: Session, reference: str, artifact_type: str | None, annot
         rows = [(one.digest, one.artifact_type or one.media_type, dict(one.annotations)) for one in found]
         session.out.table(_REFERRERS, rows)
         if not rows:
-            session.out.line(f"nothing refers to {source}" if not everything else "none of them matches")
+            session.out.remark(f"nothing refers to {source}" if not everything else "none of them matches")
 
     session.out.show({"referrers": [one.document() for one in found]}, text)

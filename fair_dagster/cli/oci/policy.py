@@ -93,7 +93,7 @@ def _show(session: Session, denied: dict[str, list[str]], signed: list[str], uns
 
     session.out.show({"allowed": not denied, "denied": denied, "signed": signed, "unsigned": unsigned}, text)
     for reference, reason in unsigned.items():
-        session.out.remark(f"{reference}: {reason}")
+        session.out.problem(f"{reference}: {reason}")
 
 
 def _resources(sources: tuple[str, ...]) -> "list[Resource]":

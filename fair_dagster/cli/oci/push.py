@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fair_dagster.cli.oci.references import annotations_option, reference_of, registries_for, size_text
+from fair_dagster.cli.oci.references import annotations_option, reference_of, registries_for
+from fair_dagster.cli.terminal.cells import Size
+from fair_dagster.cli.terminal.progress import show_bytes
 from fair_dagster.cli.terminal.session import Session, reports
 from fair_dagster.cli.terminal.values import set_option
-from fair_dagster.cli.terminal.watching import transferring
 
 if TYPE_CHECKING:
     from fair_dagster.oci.artifacts.forms import Form
@@ -68,7 +69,7 @@ def push(  # noqa: PLR0917
         "subject": reference_of(subject) if subject else None,
     }
     given = _metadata(metadata, texts, overrides)
-    with transferring(session.out, "Pushing") as progress:
+    with show_bytes(session.out, "Pushing", "what the registry has") as progress:
         if item is not None:
             if paths or given is not None:
                 raise click.UsageError("--item takes files and metadata from the catalog: give neither")
@@ -112,8 +113,8 @@ def _show(session: Session, done: "Pushed") -> None:
         session.out.pairs(
             [
                 ("digest", done.digest),
-                ("sent", size_text(done.uploaded)),
-                ("there already", size_text(done.reused) if done.reused else None),
+                ("sent", Size(done.uploaded)),
+                ("there already", Size(done.reused) if done.reused else None),
             ],
             indent=2,
         )

@@ -1,4 +1,4 @@
-"""What the commands of ``oci`` share: references that people type, the registries they trust by it, sizes."""
+"""What the commands of ``oci`` share: references that people type, the registries they trust by it."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -57,16 +57,6 @@ def annotations_option(help_text: str, *, valueless: bool = False) -> Callable[[
 
     metavar = "KEY[=VALUE]" if valueless else "KEY=VALUE"
     return click.option("--annotation", "annotations", multiple=True, metavar=metavar, callback=read, help=help_text)
-
-
-def size_text(size: int) -> str:
-    """Bytes as people read them."""
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
-        value /= 1000
-    raise AssertionError("the last unit returns")
 
 
 def pairs_of(values: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from fair_dagster.cli.oci.references import reference_of, registries_for, size_text
+from fair_dagster.cli.oci.references import reference_of, registries_for
+from fair_dagster.cli.terminal.cells import Size
+from fair_dagster.cli.terminal.progress import show_bytes
 from fair_dagster.cli.terminal.session import Session, reports
-from fair_dagster.cli.terminal.watching import transferring
 
 
 @click.command("pull", short_help="Lay the files of an artifact below a folder, verified.")
@@ -28,7 +29,7 @@ def pull(  # noqa: PLR0917
     from fair_dagster.oci.pulling import pull as pull_files
 
     source = reference_of(reference)
-    with transferring(session.out, "Pulling") as progress:
+    with show_bytes(session.out, "Pulling", "the manifest") as progress:
         done = pull_files(
             registries_for(session, source),
             source,
@@ -63,7 +64,7 @@ def copy(session: Session, source: str, target: str, referrers: bool) -> None:
     from fair_dagster.oci.artifacts.copying import copy as copy_artifact
 
     first, second = reference_of(source), reference_of(target)
-    with transferring(session.out, "Copying") as progress:
+    with show_bytes(session.out, "Copying", "the manifests") as progress:
         registries = registries_for(session, first, second)
         done = copy_artifact(registries, first, second, referrers=referrers, progress=progress)
     document = {
@@ -81,8 +82,8 @@ def copy(session: Session, source: str, target: str, referrers: bool) -> None:
             [
                 ("digest", done.digest),
                 ("manifests", len(done.manifests)),
-                ("sent", size_text(done.uploaded)),
-                ("there already", size_text(done.reused) if done.reused else None),
+                ("sent", Size(done.uploaded)),
+                ("there already", Size(done.reused) if done.reused else None),
             ],
             indent=2,
         )

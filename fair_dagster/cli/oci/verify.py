@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from fair_dagster.cli.oci.references import reference_of, registries_for
-from fair_dagster.cli.terminal.output import Column
+from fair_dagster.cli.terminal.cells import Short
+from fair_dagster.cli.terminal.progress import show_bytes
 from fair_dagster.cli.terminal.session import Session, reports
-from fair_dagster.cli.terminal.watching import transferring
+from fair_dagster.cli.terminal.tables import Column
 
 if TYPE_CHECKING:
     from fair_dagster.oci.trust.verifying import Verification
@@ -53,7 +54,7 @@ def verify(
     found = verifying.verify(registries, source, trusted_keys(session.fair.services, key_files))
     found.require(provenance=provenance)
     if content:
-        with transferring(session.out, "Reading") as progress:
+        with show_bytes(session.out, "Reading", "the files") as progress:
             verifying.check_content(registries, found, progress)
     if folder is not None:
         verifying.check_folder(found, folder)
@@ -63,13 +64,13 @@ def verify(
 def _print(session: Session, found: "Verification", provenance: bool) -> None:
     from fair_dagster.oci.trust.provenance import summary
 
-    told = [("signature", one) for one in found.signatures] + [("provenance", one) for one in found.provenance]
-    rows = [(says, one.key.name, one.key.fingerprint[:12], one.referrer) for says, one in told]
+    lines = [("signature", one) for one in found.signatures] + [("provenance", one) for one in found.provenance]
+    rows = [(says, one.key.name, Short(one.key.fingerprint, 12), one.referrer) for says, one in lines]
     session.out.table(_SIGNATURES, rows)
     if provenance:
         for one in found.provenance:
             session.out.line()
             session.out.pairs(summary(one.statement))
     for problem in found.ignored:
-        session.out.remark(f"does not count: {problem}")
+        session.out.problem(f"does not count: {problem}")
     session.out.line(f"verified {found.pinned}")

@@ -19,12 +19,11 @@ from tests.services.servers import RegistryServer
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+def call(tmp_path: Path) -> Call:
     """Call ``fair-dagster`` with a home of its own."""
 
     def run(*arguments: str) -> Result:
-        monkeypatch.setenv("COLUMNS", "200")
-        session = Session(lambda: Fair(Settings(home=tmp_path / "home")), interactive=False)
+        session = Session(lambda: Fair(Settings(home=tmp_path / "home")), interactive=False, width=200)
         return CliRunner().invoke(root, list(arguments), obj=session)
 
     return run

@@ -22,12 +22,10 @@ Call = Callable[..., Result]
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    monkeypatch.setenv("COLUMNS", "200")
-
+def call(tmp_path: Path) -> Call:
     def run(*arguments: str, stdin: str | bytes | None = None, interactive: bool = False, **settings: object) -> Result:
         given = Settings(home=tmp_path / "home", offline=True, **settings)  # type: ignore[arg-type]
-        session = Session(lambda: Fair(given), interactive=interactive)
+        session = Session(lambda: Fair(given), interactive=interactive, width=200)
         return CliRunner().invoke(root, list(arguments), obj=session, input=stdin)
 
     return run
