@@ -27,7 +27,8 @@ import click
 
 from benchmarks.items import local_item, local_key
 from benchmarks.report import Budget, Report, Row, Table, note, show
-from fair_dagster.catalog.store import CatalogStore, open_store
+from fair_dagster.catalog.opening import open_store
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.errors import CatalogError, ConflictError
 from fair_dagster.domain.items.fields import LOCAL_MODELS, is_active
 from fair_dagster.domain.publication.changes import ChangeSet, Item

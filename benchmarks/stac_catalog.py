@@ -25,9 +25,10 @@ from benchmarks.peers import PEER, PeerUnavailableError, peer_python
 from benchmarks.report import Budget, Row, Table, note
 from benchmarks.servers import CatalogServers
 from fair_dagster.catalog.json.store import JsonStore
+from fair_dagster.catalog.opening import open_store
 from fair_dagster.catalog.pgstac.bulk import PgstacPlace
 from fair_dagster.catalog.stac_api.layout import StacLayout
-from fair_dagster.catalog.store import CatalogStore, open_store
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.items.fields import LOCAL_MODELS
 from fair_dagster.domain.moving import Load
 from fair_dagster.domain.publication.changes import Change, ChangeSet, Item

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from fair_dagster.catalog.store import open_store
+from fair_dagster.catalog.opening import open_store
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.settings import PROJECT_ROOT, Settings
 

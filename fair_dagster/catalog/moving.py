@@ -1,17 +1,15 @@
-"""Places that whole catalogs are moved from and to: the protocol, and the choice of one from the settings.
+"""The protocols of places that whole catalogs are moved from and to.
 
-A place reads its items one after the other and takes a load as one write. What is to be written is decided in
-``domain.moving``. The everyday reads and writes of single families are the business of ``store``.
+A place reads its items one after the other and takes a load as one write. ``domain.moving`` decides what is to be
+written. ``store`` is for the everyday reads and writes of single families.
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from fair_dagster.domain.items.damage import DamagedItem
 from fair_dagster.domain.moving import Document, Load
 from fair_dagster.domain.publication.changes import Item, ItemKey
-from fair_dagster.settings import Settings
 
 T = TypeVar("T")
 Items = Callable[[], Iterator[Item]]
@@ -87,23 +85,3 @@ class Place(Protocol):
 
     def recompute(self) -> None:
         """Compute the collection documents anew from all items."""
-
-
-def open_folder(folder: Path) -> Place:
-    """The JSON catalog in ``folder``, which need not exist."""
-    from fair_dagster.catalog.json.bulk import JsonPlace
-
-    return JsonPlace(folder)
-
-
-def open_place(settings: Settings) -> Place:
-    """The catalog that ``FAIR_CATALOG`` names: a folder, or a STAC API with or without the database behind it."""
-    if "://" not in settings.catalog:
-        return open_folder(settings.catalog_path)
-    if settings.pgstac_dsn is not None:
-        from fair_dagster.catalog.pgstac.bulk import PgstacPlace
-
-        return PgstacPlace(settings)
-    from fair_dagster.catalog.stac_api.bulk import ApiPlace
-
-    return ApiPlace(settings)

@@ -1,7 +1,7 @@
-"""The protocol of a catalog store, and the choice of one from the settings.
+"""The protocol of a catalog store.
 
-Callers hold items in the form of ``domain.changes.Item`` and never learn how a store keeps them. Backends
-stand in modules of their own.
+Callers hold items in the form of ``domain.publication.changes.Item`` and never learn how a store keeps them. The
+backends are ``json``, ``stac_api`` and ``pgstac``; ``opening`` chooses one.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from fair_dagster.domain.items.damage import Scan
 from fair_dagster.domain.items.entries import Entry
 from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
-from fair_dagster.settings import Settings
 
 
 class CatalogStore(Protocol):
@@ -65,18 +64,3 @@ class CatalogStore(Protocol):
 
     def refresh(self, collection: str) -> dict[str, Any]:
         """Recompute extent, summaries, keywords and item count from all items; return the document."""
-
-
-def open_store(settings: Settings) -> CatalogStore:
-    """The store that ``FAIR_CATALOG`` names: a folder, made at the first write, or a STAC API, asked at the first use.
-
-    Raises:
-        RefusedError: for a URL that is not http, and for a DSN without what it needs.
-    """
-    from fair_dagster.catalog.json.store import JsonStore
-
-    if "://" not in settings.catalog:
-        return JsonStore(settings.catalog_path)
-    from fair_dagster.catalog.stac_api.opening import stac_store
-
-    return stac_store(settings)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from fair_dagster.catalog.moving import Place, Reader, Writer, open_folder, open_place
+from fair_dagster.catalog.moving import Place, Reader, Writer
+from fair_dagster.catalog.opening import open_folder, open_place
 from fair_dagster.domain import moving
 from fair_dagster.domain.errors import CatalogError, ConflictError, NotFoundError, RefusedError
 from fair_dagster.domain.items.damage import REPAIR, DamagedItem

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from fair_dagster.catalog.store import CatalogStore, open_store
+from fair_dagster.catalog.opening import open_store
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import ConflictError, RefusedError
 from fair_dagster.domain.items.coverage import Knowledge

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from fair_dagster.catalog.store import open_store
+from fair_dagster.catalog.opening import open_store
 from fair_dagster.domain.errors import CatalogError
 from fair_dagster.flows.moving import export_catalog
 from fair_dagster.settings import Settings

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fair_dagster.catalog.store import CatalogStore, open_store
+from fair_dagster.catalog.opening import open_store
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.errors import ConflictError, RefusedError
 from fair_dagster.domain.items.digests import digest_of
 from fair_dagster.domain.items.entries import entry_of

@@ -45,7 +45,7 @@ def import_everything() -> None:
     import zenml.client
     import zenml.zen_stores.sql_zen_store  # noqa: F401
 
-    import fair_dagster.catalog.stac_api.opening
+    import fair_dagster.catalog.opening
     import fair_dagster.catalog.validation
     import fair_dagster.pipelines.zenml.model_versions
     import fair_dagster.storage.s3  # noqa: F401

@@ -22,7 +22,6 @@ from fair_dagster.catalog.stac_api.items import stored
 from fair_dagster.catalog.stac_api.layout import StacLayout
 from fair_dagster.catalog.stac_api.reader import StacReader, require_url
 from fair_dagster.catalog.stac_api.storable import unstorable, unstorable_document
-from fair_dagster.catalog.store import open_store
 from fair_dagster.domain.errors import CatalogError
 from fair_dagster.domain.items.damage import DamagedItem, collection_problem, item_problem
 from fair_dagster.domain.items.digests import digest_of
@@ -89,9 +88,8 @@ class PgstacPlace:
         return in_room(self._database, self._spans, acted)
 
     def recompute(self) -> None:
-        store = open_store(self._settings)
         for name in COLLECTIONS:
-            store.refresh(name)
+            self._backend.refresh(name)
 
     def _catalog(self, connection: Connection) -> "PgstacCatalog":
         return PgstacCatalog(Rows(connection), self._layout, self.name, self._aside)

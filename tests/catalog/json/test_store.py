@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fair_dagster.catalog.json.store import JsonStore
-from fair_dagster.catalog.store import open_store
+from fair_dagster.catalog.opening import open_store
 from fair_dagster.domain.errors import CatalogError, ConflictError, RefusedError
 from fair_dagster.domain.items.digests import digest_of
 from fair_dagster.domain.publication.changes import Change, ChangeSet, ItemKey

@@ -9,9 +9,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
-from fair_dagster.catalog.moving import open_place
+from fair_dagster.catalog.opening import open_place, stac_store
 from fair_dagster.catalog.pgstac.connection import Pgstac
-from fair_dagster.catalog.stac_api.opening import stac_store
 from fair_dagster.domain.errors import CatalogError, RefusedError
 from fair_dagster.settings import Settings
 
@@ -71,7 +70,7 @@ def test_a_server_that_refuses_the_connection_is_not_asked_again(
 def test_without_the_driver_it_is_said_what_to_install(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['psycopg'] = None\n"
-        "from fair_dagster.catalog.store import open_store\nfrom fair_dagster.settings import Settings\n"
+        "from fair_dagster.catalog.opening import open_store\nfrom fair_dagster.settings import Settings\n"
         "open_store(Settings(catalog='http://127.0.0.1:1', pgstac_dsn='postgresql://127.0.0.1/x'))"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)

@@ -11,7 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from fair_dagster.catalog.json.store import JsonStore
-from fair_dagster.catalog.store import CatalogStore, open_store
+from fair_dagster.catalog.opening import open_store
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.fields import COLLECTIONS
 from fair_dagster.domain.publication.changes import Change, ChangeSet, ItemKey

@@ -14,13 +14,14 @@ from pydantic import SecretStr
 
 from fair_dagster.catalog.json import bulk
 from fair_dagster.catalog.json.store import JsonStore
+from fair_dagster.catalog.opening import open_store
 from fair_dagster.catalog.pgstac import bulk as pgstac_bulk
 from fair_dagster.catalog.pgstac.connection import Connection, Pgstac
 from fair_dagster.catalog.pgstac.locks import lock_families
 from fair_dagster.catalog.pgstac.partitions import make_room
 from fair_dagster.catalog.pgstac.spans import Spans
 from fair_dagster.catalog.stac_api.patience import Patience
-from fair_dagster.catalog.store import CatalogStore, open_store
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.errors import CatalogError
 from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.flows.moving import export_catalog, import_catalog

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from fair_dagster.catalog.opening import stac_store
 from fair_dagster.catalog.pgstac.connection import Pgstac
 from fair_dagster.catalog.pgstac.locks import lock_families
-from fair_dagster.catalog.stac_api.opening import stac_store
 from fair_dagster.catalog.stac_api.patience import Patience
 from fair_dagster.catalog.stac_api.store import StacStore
 from fair_dagster.catalog.store import CatalogStore

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from fair_dagster.catalog.opening import open_store, stac_store
 from fair_dagster.catalog.stac_api import http
-from fair_dagster.catalog.stac_api.opening import stac_store
 from fair_dagster.catalog.stac_api.patience import Patience
-from fair_dagster.catalog.store import CatalogStore, open_store
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.errors import CatalogError, ConflictError, RefusedError
 from fair_dagster.domain.publication.changes import Change, ChangeSet, ItemKey
 from fair_dagster.settings import Settings

@@ -10,8 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from fair_dagster.catalog.json.store import JsonStore
+from fair_dagster.catalog.opening import open_store
 from fair_dagster.catalog.stac_api.copies import Aside, Copy
-from fair_dagster.catalog.store import CatalogStore, open_store
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.errors import CatalogError, RefusedError
 from fair_dagster.domain.items.damage import over_damaged
 from fair_dagster.domain.publication.changes import Change, ChangeSet

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fair_dagster.catalog.store import open_store
+from fair_dagster.catalog.opening import open_store
 from fair_dagster.domain.errors import CatalogError
 from fair_dagster.settings import Settings
 from tests.catalog.sets import LOCAL, create

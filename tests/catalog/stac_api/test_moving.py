@@ -9,9 +9,10 @@ import pytest
 from pydantic import SecretStr
 
 from fair_dagster.catalog.json.store import JsonStore
+from fair_dagster.catalog.opening import open_store
 from fair_dagster.catalog.stac_api import bulk
 from fair_dagster.catalog.stac_api.http import StacApiError, StacHttp
-from fair_dagster.catalog.store import CatalogStore, open_store
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.errors import CatalogError, ConflictError, RefusedError
 from fair_dagster.domain.items.fields import COLLECTIONS
 from fair_dagster.domain.publication.changes import Change, ChangeSet
