@@ -26,6 +26,6 @@ def call(fair: FakeFair) -> Call:
 
     def run(*arguments: str, stdin: str | None = None, columns: int | None = 80, interactive: bool = False) -> Result:
         session = Session(lambda: cast(Fair, fair), interactive=interactive, width=columns)
-        return CliRunner().invoke(root, list(arguments), obj=session, input=stdin)
+        return CliRunner().invoke(root, list(arguments), obj=session, input=stdin, prog_name="fair-dagster")
 
     return run

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from fair_dagster.cli.terminal.failures import explain
-from fair_dagster.cli.terminal.cells import cell
 from fair_dagster.cli.terminal.output import Output, json_text
 from fair_dagster.cli.terminal.tables import Column
 from fair_dagster.domain.errors import PipelineError, RefusedError
@@ -62,18 +61,6 @@ def test_a_pipe_gets_the_header_of_an_empty_table() -> None:
 
 def test_brackets_in_a_title_are_no_markup() -> None:
     assert "[bold]x[/bold]" in printed(80, [["a-v1", "none", "[bold]x[/bold]"]])
-
-
-def test_numbers_are_short_and_empty_values_empty() -> None:
-    assert [cell(value) for value in (0.123456, 10000.0, math.nan, None, True, ["a", 1], {"b": 0.5})] == [
-        "0.1235",
-        "10000",
-        "",
-        "",
-        "yes",
-        "a, 1",
-        "b=0.5",
-    ]
 
 
 def test_json_holds_times_paths_and_null_for_what_is_no_number() -> None:
