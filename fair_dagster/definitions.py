@@ -70,3 +70,8 @@ def build_defs(
 @dg.definitions
 def defs() -> dg.Definitions:
     return build_defs()
+
+
+def job_of(name: str) -> dg.JobDefinition:
+    """The job ``name``; processes of a run on other machines load it by this function."""
+    return build_defs(settings=Settings()).resolve_job_def(name)

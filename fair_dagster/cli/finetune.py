@@ -14,7 +14,7 @@ from fair_dagster.cli.terminal.values import set_option
 
 if TYPE_CHECKING:
     from fair_dagster.domain.versions import VersionRecord
-    from fair_dagster.orchestration.runs.started import Started
+    from fair_dagster.fair import Started
 
 _DETACH_HELP = "Return the run's id at once; `run show` and `run logs` tell the rest."
 
@@ -42,7 +42,7 @@ def finetune(
     detach: bool,
 ) -> None:
     """Finetune a base model on a dataset, as a new version of a model. Ctrl-C stops the run."""
-    from fair_dagster.flows.finetunes.training import Ask
+    from fair_dagster.fair import Ask
 
     started = session.fair.finetune(Ask(base_model, dataset, name, overrides, title, description, user))
     if detach:
@@ -121,9 +121,7 @@ def predict(
     """
     registries = None
     if model.startswith("oci://"):
-        from fair_dagster.cli.oci.references import reference_of, registries_for
-
-        registries = registries_for(session, reference_of(model))
+        registries = session.fair.oci.trusting_references().client(model)
     started = session.fair.predict(model, images, overrides=overrides, output=output, registries=registries)
     if detach:
         _show_detached(session, started)

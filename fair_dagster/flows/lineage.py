@@ -29,7 +29,7 @@ _PREDICTION_SUFFIXES = (".geojson", ".json", ".yaml")
 
 
 @dataclass(frozen=True)
-class Found:
+class Relatives:
     """The part of the graph around what was asked for.
 
     Attributes:
@@ -46,7 +46,7 @@ class Found:
     damaged: tuple[str, ...] = ()
 
 
-def lineage(services: Services, name: str, *, published_only: bool = False) -> Found:
+def lineage(services: Services, name: str, *, published_only: bool = False) -> Relatives:
     """The lineage of an item, a finetuned model, one of its versions, or the file of a prediction.
 
     Args:
@@ -75,7 +75,7 @@ def lineage(services: Services, name: str, *, published_only: bool = False) -> F
     if not roots:
         _refuse(services, name, published_only)
     others = [] if len(roots) > 1 else _siblings(graph, roots[0])
-    return Found(graph.around(roots), tuple(roots), tuple(others), unread, tuple(map(str, damaged)))
+    return Relatives(graph.around(roots), tuple(roots), tuple(others), unread, tuple(map(str, damaged)))
 
 
 def stale(services: Services) -> list[Stale]:

@@ -8,7 +8,9 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 _CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 CALL = """
@@ -37,20 +39,22 @@ class Shown:
         return _CONTROL_SEQUENCE.sub("", self.raw).replace("\r\n", "\n")
 
 
-def environment(**variables: str) -> dict[str, str]:
+def environment(variables: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
     """The environment of a person at an ordinary terminal, whatever the tests run in."""
     unset = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "CI"}
     kept = {name: value for name, value in os.environ.items() if name not in unset}
     return {**kept, "TERM": "xterm-256color", **variables}
 
 
-def show(program: str, *arguments: str, columns: int = 100, **variables: str) -> Shown:
+def show(
+    program: str, *arguments: str, columns: int = 100, variables: Mapping[str, str] = MappingProxyType({})
+) -> Shown:
     """Run Python code with stdin, stdout and stderr on a terminal of ``columns``."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     command = [sys.executable, "-c", program, *arguments]
     with subprocess.Popen(
-        command, stdin=follower, stdout=follower, stderr=follower, env=environment(**variables), start_new_session=True
+        command, stdin=follower, stdout=follower, stderr=follower, env=environment(variables), start_new_session=True
     ) as process:
         os.close(follower)
         found = bytearray()

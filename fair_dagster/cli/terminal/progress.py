@@ -15,8 +15,7 @@ from fair_dagster.cli.terminal.signals import sigterm_stops
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-    from fair_dagster.flows.finetunes.run_files import Progress as Position
-    from fair_dagster.orchestration.runs.started import Started
+    from fair_dagster.fair import Started
 
 _LOG = logging.getLogger(__name__)
 _PHASE_SHOWN = 40
@@ -90,7 +89,7 @@ def _wait_with_bar(started: "Started", out: Output, title: str) -> str:
     with _bar(out, [TimeElapsedColumn()]) as bar:
         task = bar.add_task(_describe(title, STARTING), total=None)
 
-        def show(position: "Position | None") -> None:
+        def show(position: tuple[int, int, str] | None) -> None:
             if position is not None:
                 done, total, _ = position
                 bar.update(task, description=_describe(title, position_text(position)), completed=done, total=total)
@@ -101,7 +100,7 @@ def _wait_with_bar(started: "Started", out: Output, title: str) -> str:
 def _wait_with_lines(started: "Started", out: Output, title: str) -> str:
     shown: list[str] = []
 
-    def show(position: "Position | None") -> None:
+    def show(position: tuple[int, int, str] | None) -> None:
         text = position_text(position) or STARTING
         if text not in shown[-1:]:
             shown.append(text)

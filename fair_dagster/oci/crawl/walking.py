@@ -62,7 +62,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundArtifact:
     """An artifact under a tag, as a document for queries and machines."""
 
     reference: Reference
@@ -74,9 +74,15 @@ class Found:
         """What queries ask for: the document, and the metadata's own names at its first level."""
         return {**(self.document["metadata"] or {}), **self.document}
 
+    def field(self, name: str) -> Any:
+        """The value of a field as queries name it, like ``customProperties.accuracy``; None where it has none."""
+        from fair_dagster.oci.crawl.query_values import find
+
+        return find(self.fields, name)
+
 
 @dataclass(frozen=True)
-class Failure:
+class CrawlFailure:
     """What could not be read: an artifact, a repository or a registry, and why.
 
     Attributes:
@@ -92,20 +98,20 @@ class Failure:
 
 @dataclass(frozen=True)
 class Walked:
-    """All tags of a repository were listed; each was told as ``Found`` or ``Failure`` before, or is gone by now."""
+    """All tags of a repository were listed; each came as ``FoundArtifact`` or ``CrawlFailure`` before, or is gone."""
 
     reference: Reference
 
 
-Event = Found | Failure | Walked
-Known = Callable[[Reference], Mapping[str, Found]]
+Event = FoundArtifact | CrawlFailure | Walked
+Known = Callable[[Reference], Mapping[str, FoundArtifact]]
 """What is known of a repository, by tag."""
 
 
 def crawl(
     registries: Registries, targets: Sequence[Target], *, known: Known = lambda _: {}, hidden: bool = False
 ) -> Generator[Event]:
-    """Walk the targets. What a registry says or does not say raises nothing: it is told as a ``Failure``.
+    """Walk the targets. What a registry says or does not say raises nothing: it is told as a ``CrawlFailure``.
 
     Args:
         known: of an artifact whose digest is still the same nothing else is asked.
@@ -120,7 +126,7 @@ class _Tagged:
     """A manifest to look at, and what is known of it."""
 
     reference: Reference
-    known: Found | None = None
+    known: FoundArtifact | None = None
     is_listed: bool = True
 
 
@@ -144,18 +150,18 @@ class _Walk:
         for event in ahead(self._done, self._jobs(target), _THREADS, _AHEAD):
             if event is None:
                 continue
-            silent = silent + 1 if isinstance(event, Failure) and event.is_silence else 0
+            silent = silent + 1 if isinstance(event, CrawlFailure) and event.is_silence else 0
             yield event
             if silent == _SILENT:
-                yield Failure(str(target), "nothing is answered any more: the rest was left out")
+                yield CrawlFailure(str(target), "nothing is answered any more: the rest was left out")
                 return
 
-    def _jobs(self, target: Target) -> Iterator[_Tagged | Failure | Walked]:
+    def _jobs(self, target: Target) -> Iterator[_Tagged | CrawlFailure | Walked]:
         if target.reference is not None and not target.is_whole:
             yield _Tagged(target.reference, is_listed=False)
             return
         for listing in self._listings(target):
-            if isinstance(listing, Failure):
+            if isinstance(listing, CrawlFailure):
                 yield listing
                 continue
             known = self.known(listing.reference)
@@ -163,22 +169,22 @@ class _Walk:
                 yield _Tagged(listing.reference.with_tag(tag), known.get(tag))
             yield Walked(listing.reference)
 
-    def _listings(self, target: Target) -> Iterator[_Tags | Failure]:
+    def _listings(self, target: Target) -> Iterator[_Tags | CrawlFailure]:
         if target.reference is not None:
             return iter([self._tags(str(target))])
         return ahead(self._listed, self._names(target.registry), _REPOSITORIES, 2 * _REPOSITORIES)
 
-    def _names(self, registry: str) -> Iterator[str | Failure]:
+    def _names(self, registry: str) -> Iterator[str | CrawlFailure]:
         try:
             for name in self.registries.repositories(registry):
                 yield f"{registry}/{name}"
         except FairError as error:
             yield _failure(registry, error)
 
-    def _listed(self, where: str | Failure) -> _Tags | Failure:
-        return where if isinstance(where, Failure) else self._tags(where, is_listed=True)
+    def _listed(self, where: str | CrawlFailure) -> _Tags | CrawlFailure:
+        return where if isinstance(where, CrawlFailure) else self._tags(where, is_listed=True)
 
-    def _tags(self, where: str, *, is_listed: bool = False) -> _Tags | Failure:
+    def _tags(self, where: str, *, is_listed: bool = False) -> _Tags | CrawlFailure:
         try:
             reference = replace(Reference.parse(where), tag=None)
             tags = self._names_of_tags(reference, is_listed)
@@ -197,8 +203,8 @@ class _Walk:
                 return []
             raise
 
-    def _done(self, job: _Tagged | Failure | Walked) -> Event | None:
-        if isinstance(job, Failure | Walked):
+    def _done(self, job: _Tagged | CrawlFailure | Walked) -> Event | None:
+        if isinstance(job, CrawlFailure | Walked):
             return job
         reference, known = job.reference, job.known
         try:
@@ -211,7 +217,7 @@ class _Walk:
             return None if is_gone else _failure(str(reference), error, reference)
 
 
-def _found(artifact: Artifact) -> Found:
+def _found(artifact: Artifact) -> FoundArtifact:
     reference = artifact.reference
     place = {"registry": reference.registry, "repository": reference.repository, "tag": reference.tag}
     document = artifact.document() | place
@@ -221,9 +227,9 @@ def _found(artifact: Artifact) -> Found:
     except (ValueError, RecursionError) as error:
         problem = "its annotations or metadata hold what cannot be written: half a character, or lists too deep"
         raise RefusedError(str(reference), [problem]) from error
-    return Found(reference, artifact.manifest.digest, document)
+    return FoundArtifact(reference, artifact.manifest.digest, document)
 
 
-def _failure(where: str, error: FairError, reference: Reference | None = None) -> Failure:
+def _failure(where: str, error: FairError, reference: Reference | None = None) -> CrawlFailure:
     problem = "; ".join(error.problems) if isinstance(error, RefusedError) else str(error)
-    return Failure(where, " ".join(problem.split()), reference, isinstance(error, UnreachableError))
+    return CrawlFailure(where, " ".join(problem.split()), reference, isinstance(error, UnreachableError))

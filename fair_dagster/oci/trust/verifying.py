@@ -18,7 +18,7 @@ from fair_dagster.oci.registry.registries import Registries
 from fair_dagster.oci.registry.transfers import in_parallel
 from fair_dagster.oci.trust.bundles import BUNDLE_TYPE, Bundle, Statement
 from fair_dagster.oci.trust.keys import TrustedKey
-from fair_dagster.oci.trust.provenance import PROVENANCE_TYPE, provenance_problems
+from fair_dagster.oci.trust.provenance import PROVENANCE_TYPE, provenance_problems, summary
 from fair_dagster.oci.trust.statements import SIGNATURE_TYPE, SignedModel, files_of
 
 _MOST_BUNDLES = 200
@@ -27,12 +27,16 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Found:
+class SignedStatement:
     """A signed statement that verifies. ``referrer`` is the digest of the manifest that holds it."""
 
     key: TrustedKey
     referrer: str
     statement: Statement
+
+    def summary(self) -> list[tuple[str, Any]]:
+        """What a statement of provenance says, for people: names and values."""
+        return summary(self.statement)
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,8 @@ class Verification:
 
     pinned: Reference
     manifest: Manifest
-    signatures: tuple[Found, ...] = ()
-    provenance: tuple[Found, ...] = ()
+    signatures: tuple[SignedStatement, ...] = ()
+    provenance: tuple[SignedStatement, ...] = ()
     ignored: tuple[str, ...] = field(default=())
 
     @property
@@ -90,12 +94,12 @@ def verify(registries: Registries, reference: Reference, keys: Sequence[TrustedK
     referrers = [one for one in registries.referrers(pinned) if one.artifact_type == BUNDLE_TYPE]
     looks = [_looking(registries, pinned, manifest, one, keys) for one in referrers[:_MOST_BUNDLES]]
     found = in_parallel(looks) if looks else []
-    good = [one for one in found if isinstance(one, Found)]
+    good = [one for one in found if isinstance(one, SignedStatement)]
     failures = [one for one in found if isinstance(one, ServiceError)]
     if failures and not good:
         # A registry that does not give them is no missing signature.
         raise failures[0]
-    ignored = [str(one) for one in found if not isinstance(one, Found)]
+    ignored = [str(one) for one in found if not isinstance(one, SignedStatement)]
     if len(referrers) > _MOST_BUNDLES:
         ignored.append(f"{len(referrers) - _MOST_BUNDLES} bundles more were not looked at")
     return Verification(
@@ -141,8 +145,8 @@ def check_folder(verification: Verification, folder: Path) -> None:
 
 def _looking(
     registries: Registries, pinned: Reference, manifest: Manifest, referrer: Descriptor, keys: Sequence[TrustedKey]
-) -> Callable[[Progress], Found | ServiceError | str]:
-    def look(_: Progress) -> Found | ServiceError | str:
+) -> Callable[[Progress], SignedStatement | ServiceError | str]:
+    def look(_: Progress) -> SignedStatement | ServiceError | str:
         name = f"bundle {referrer.digest[:19]}"
         try:
             bundle = Bundle.parse(_content(registries, pinned, referrer))
@@ -155,7 +159,11 @@ def _looking(
         except (ValueError, RefusedError) as error:
             # What is none hinders no other.
             return f"{name}: {' '.join(str(error).split())}"
-        return f"{name}, signed by {key}: {'; '.join(problems)}" if problems else Found(key, referrer.digest, statement)
+        return (
+            f"{name}, signed by {key}: {'; '.join(problems)}"
+            if problems
+            else SignedStatement(key, referrer.digest, statement)
+        )
 
     return look
 
@@ -197,5 +205,5 @@ def _reading(registries: Registries, pinned: Reference, blob: Descriptor) -> Cal
     return read
 
 
-def _told(found: Found) -> dict[str, str]:
+def _told(found: SignedStatement) -> dict[str, str]:
     return {"key": found.key.name, "fingerprint": found.key.fingerprint, "referrer": found.referrer}

@@ -1,6 +1,7 @@
 """Executing a launched job by the Celery workers: this process waits for its steps, and lives and dies with the run."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -18,21 +19,17 @@ from fair_dagster.orchestration.runs.process_tags import process_tag
 from fair_dagster.settings import Settings
 
 
-def job_of(name: str) -> dg.JobDefinition:
-    """The job ``name`` of this machine's definitions; other processes load it by this function."""
-    from fair_dagster.definitions import build_defs
-
-    return build_defs(settings=Settings()).resolve_job_def(name)
-
-
-def execute_elsewhere(settings: Settings, launch: Launch) -> None:
+def execute_elsewhere(settings: Settings, launch: Launch, job_of: Callable[[str], dg.JobDefinition]) -> None:
     """Execute ``launch``, its steps on the workers.
+
+    Args:
+        job_of: gives the job of a name; a function of a module, by which other processes load it as well.
 
     Raises:
         PipelineError: the run failed; the message is the cause.
         StorageError: what it made cannot be fetched.
     """
-    job = dg.build_reconstructable_job(__name__, job_of.__name__, (launch.job,), {})
+    job = dg.build_reconstructable_job(job_of.__module__, job_of.__name__, (launch.job,), {})
     partition = {"dagster/partition": launch.partition} if launch.partition else {}
     config = launch.config.get("ops", {}).get("predict_images", {}).get("config", {})
     services = Services(settings)

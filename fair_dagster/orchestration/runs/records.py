@@ -9,7 +9,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.flows import tracking
 from fair_dagster.flows.finetunes import allocations
-from fair_dagster.flows.finetunes.run_files import STOPPED_FILE, Progress, launch_folder, progress_of
+from fair_dagster.flows.finetunes.run_files import STOPPED_FILE, launch_folder, progress_of
 from fair_dagster.flows.services import Services
 from fair_dagster.net.processes import Process
 from fair_dagster.orchestration import keys
@@ -33,6 +32,7 @@ from fair_dagster.orchestration.runs import causes
 from fair_dagster.orchestration.runs.execution import LAUNCH_FILE, PROCESS_FILE
 from fair_dagster.orchestration.runs.lost import serves_its_machine_only
 from fair_dagster.orchestration.runs.process_tags import machine_of, process_of
+from fair_dagster.orchestration.runs.run import Run
 
 _STOP_SECONDS = 30.0
 _PARTITION = "dagster/partition"
@@ -42,31 +42,6 @@ _OPEN = (
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 )
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run.
-
-    Attributes:
-        progress: (done, total, what) of the training, while there is one.
-        version_uuid: ZenML's UUID of the version it was started for; None for other runs and those of the UI.
-    """
-
-    id: str
-    job: str
-    status: str
-    partition: str | None
-    model: str | None
-    started: datetime | None
-    ended: datetime | None
-    pid: int | None = None
-    progress: Progress | None = None
-    version_uuid: str | None = None
-
-    @property
-    def finished(self) -> bool:
-        return self.status in {"SUCCESS", "FAILURE", "CANCELED"}
 
 
 def list_runs(services: Services, limit: int = 20) -> list[Run]:

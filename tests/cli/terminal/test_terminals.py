@@ -50,7 +50,7 @@ def test_versions_with_long_names_fit_100_columns(call: str) -> None:
 
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_a_table_has_no_control_sequences_where_none_are_wanted(call: str, variables: dict[str, str]) -> None:
-    shown = show(call, "version", "list", **variables)
+    shown = show(call, "version", "list", variables=variables)
     assert shown.code == 0, shown.text
     assert "\x1b" not in shown.raw
 
@@ -87,7 +87,7 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(call: str) -> None:
 
 def test_a_pipe_gets_rows_that_programs_split(call: str) -> None:
     command = [sys.executable, "-c", call, "version", "list"]
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment(COLUMNS="40"), check=True)
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment({"COLUMNS": "40"}), check=True)
     header, *rows = (line.split("\t") for line in ended.stdout.splitlines())
     assert header == ["version", "stage", "base model", "dataset", "metrics", "created"]
     assert len(rows) == 4
