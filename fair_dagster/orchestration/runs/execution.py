@@ -5,6 +5,7 @@ the caller, who knows the definitions; the process that a launch starts is a mod
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.orchestration.runs.launches import Launch
 from fair_dagster.orchestration.runs.process_tags import process_tag
 from fair_dagster.settings import Settings
+
+_LOG = logging.getLogger(__name__)
 
 LAUNCH_FILE = "launch.json"
 PROCESS_FILE = "process"
@@ -83,6 +86,7 @@ def start(settings: Settings, launch: Launch, module: str) -> "subprocess.Popen[
     except StorageError:
         process.kill()
         raise
+    _LOG.info("started run %s in process %d, which writes to %s", launch.run_id, process.pid, folder / OUTPUT_FILE)
     return process
 
 
