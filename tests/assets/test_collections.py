@@ -14,9 +14,7 @@ from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
 from sensors.schedules import reconciliation_config
-from tests.flows.conftest import DATASET, MODEL, NAME, Installation, bare, installation, make, town
-
-__all__ = ["bare", "installation", "make", "town"]
+from tests.installations import DATASET, MODEL, NAME, Installation
 
 
 @pytest.fixture

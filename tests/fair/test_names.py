@@ -48,7 +48,9 @@ def test_the_package_itself_has_the_names_that_start_everything() -> None:
 @pytest.mark.parametrize(("method", "annotation"), methods())
 def test_what_a_method_returns_is_public(method: str, annotation: str) -> None:
     words = set(re.findall(r"[A-Za-z_.]+", annotation.replace("<class '", "").replace("'>", "")))
-    names = {word.rpartition(".")[2] if word.startswith("fair_dagster.") else word.removeprefix("pathlib.") for word in words}
+    names = {
+        word.rpartition(".")[2] if word.startswith("fair_dagster.") else word.removeprefix("pathlib.") for word in words
+    }
     names = {name for name in names if name != "str.str"}
     assert names - PLAIN - OF_FLOWS - set(fair.__all__) <= {"catalog_flow.CheckedItem", "Any"}, method
 

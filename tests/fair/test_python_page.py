@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from fair_dagster.settings import PROJECT_ROOT
-from tests.oci.trust.conftest import KeyPair, MakeKey, key, make_key
+from tests.oci.fixtures import KeyPair
 from tests.services.servers import RegistryServer
-
-__all__ = ["MakeKey", "key", "make_key"]
 
 PAGE = PROJECT_ROOT / "docs" / "python.md"
 HOST = "localhost:5000"
@@ -20,7 +18,9 @@ HOST = "localhost:5000"
 def examples() -> list[tuple[int, str]]:
     """The examples with the lines on which they begin."""
     text = PAGE.read_text()
-    return [(text.count("\n", 0, found.start(1)), found[1]) for found in re.finditer(r"```python\n(.*?)```", text, re.S)]
+    return [
+        (text.count("\n", 0, found.start(1)), found[1]) for found in re.finditer(r"```python\n(.*?)```", text, re.S)
+    ]
 
 
 def test_the_page_has_examples() -> None:

@@ -15,7 +15,7 @@ from fair_dagster.flows.services import Services
 from fair_dagster.settings import Settings
 from fair_dagster.tracking import outbox
 from fair_dagster.tracking.outbox import Entry, Note
-from tests.flows.conftest import Installation
+from tests.installations import Installation
 
 
 @pytest.fixture

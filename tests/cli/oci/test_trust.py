@@ -13,10 +13,8 @@ from fair_dagster.cli.root import root
 from fair_dagster.cli.terminal.session import Session
 from fair_dagster.fair import Fair
 from fair_dagster.settings import Settings
-from tests.oci.trust.conftest import KeyPair, MakeKey, key, make_key
+from tests.oci.fixtures import KeyPair, MakeKey
 from tests.services.servers import RegistryServer
-
-__all__ = ["key", "make_key"]
 
 Call = Callable[..., Result]
 

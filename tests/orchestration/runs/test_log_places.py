@@ -12,7 +12,7 @@ from fair_dagster.domain.errors import PipelineError, ServiceError
 from fair_dagster.orchestration.runs import causes
 from fair_dagster.orchestration.runs.causes import failure_cause, log_tail
 from fair_dagster.settings import PROJECT_ROOT, Settings
-from tests.flows.test_causes import QUIET
+from tests.orchestration.quiet import QUIET
 from tests.storage.s3.faulty import FaultyProxy, faulty_proxy
 
 

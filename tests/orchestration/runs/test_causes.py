@@ -15,8 +15,8 @@ from fair_dagster.orchestration.instance import open_instance
 from fair_dagster.orchestration.runs.causes import failure_cause, log_tail
 from fair_dagster.pipelines.zenml.run_records import LogLine, describe_error, logged_cause
 from fair_dagster.settings import Settings
+from tests.orchestration.quiet import QUIET
 
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 PARTITIONS = dg.DynamicPartitionsDefinition(name="towns")
 
 
