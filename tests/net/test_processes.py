@@ -10,7 +10,7 @@ from fair_dagster.net.processes import Process
 
 CHILD = """
 import time
-from fair_dagster.processes import end_with_parent
+from fair_dagster.net.processes import end_with_parent
 end_with_parent()
 print("ready", flush=True)
 time.sleep(600)

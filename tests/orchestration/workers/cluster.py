@@ -191,3 +191,21 @@ class Team:
         for member in self.members:
             member.signal(signal.SIGCONT)
             member.kill()
+
+
+def step_of(team: Team, worker: Member) -> str:
+    """The name of a step that the worker has claimed and that has not ended; empty when there is none."""
+    assert worker.process is not None
+    client = team.redis.client
+    for name in client.keys("fair-dagster:*"):
+        note = str(client.get(name) or "")
+        if note.startswith("running:") and group_of(int(note.split(":")[2])) == worker.process.pid:
+            return str(name)
+    return ""
+
+
+def group_of(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0

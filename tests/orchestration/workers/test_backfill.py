@@ -1,6 +1,5 @@
 """One backfill over two workers, of which one is killed, and a broker that is restarted: every partition ends done."""
 
-import os
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from fair_dagster.domain import items
 from fair_dagster.domain.items import migrations
 from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import keys
-from tests.orchestration.workers.cluster import Member, Team, until
+from tests.orchestration.workers.cluster import Team, step_of, until
 from tests.orchestration.workers.conftest import DATASETS
 
 
@@ -45,24 +44,6 @@ def runs_of(instance: dg.DagsterInstance, backfill_id: str) -> Sequence[dg.Dagst
 def outdated(team: Team) -> list[str]:
     found = Services(team.settings("observer")).catalog.items(items.DATASETS)
     return [item["id"] for item in found if migrations.is_outdated(item)]
-
-
-def step_of(team: Team, worker: Member) -> str:
-    """The name of a step that the worker has claimed and that has not ended; empty when there is none."""
-    assert worker.process is not None
-    client = team.redis.client
-    for name in client.keys("fair-dagster:*"):
-        note = str(client.get(name) or "")
-        if note.startswith("running:") and group_of(int(note.split(":")[2])) == worker.process.pid:
-            return str(name)
-    return ""
-
-
-def group_of(pid: int) -> int:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return 0
 
 
 @contextmanager

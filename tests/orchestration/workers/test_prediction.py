@@ -10,8 +10,7 @@ from fair_dagster.domain.errors import PipelineError
 from fair_dagster.fair import Fair
 from fair_dagster.imagery.synthesize import synthesize
 from fair_dagster.settings import Settings
-from tests.orchestration.workers.cluster import Team, until
-from tests.orchestration.workers.test_backfill import step_of
+from tests.orchestration.workers.cluster import Team, step_of, until
 
 MODEL = "texture-segmentation"
 
