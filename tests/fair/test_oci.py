@@ -36,7 +36,7 @@ def test_a_model_goes_to_a_registry_and_comes_back(fair: Fair, place: str, weigh
     shown = fair.oci.show(f"{place}:v1")
     assert shown.metadata is not None
     assert (shown.metadata.name, shown.metadata.customProperties) == ("ramp", {"accuracy": 0.9})
-    assert [name for name, _ in shown.files] == ["model.onnx"]
+    assert "model.onnx" in [name for name, _ in shown.files]
     assert fair.oci.digest(f"{place}:v1") == pushed.digest
     pulled = fair.oci.pull(pushed.pinned, tmp_path / "pulled")
     assert pulled.files[0].read_bytes() == b"weights"
@@ -106,7 +106,7 @@ def test_what_is_signed_is_verified_and_judged(
     assert signed.fingerprint == key.signing.fingerprint
     fair.oci.pull(f"{place}:v1", tmp_path / "pulled")
     found = fair.oci.verify(f"{place}:v1", keys=[key.public], content=True, folder=tmp_path / "pulled")
-    assert list(found.files) == ["model.onnx"]
+    assert "model.onnx" in found.files
     registry = found.pinned.registry
     assert fair.oci.policy.check(artifacts=[f"{place}:v1"], keys=[key.public], allowed=[registry]).allowed
     denied = fair.oci.policy.check(artifacts=[f"{place}:v1"], keys=[key.public], allowed=["other.example"])
@@ -114,7 +114,7 @@ def test_what_is_signed_is_verified_and_judged(
     pod = b"kind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: a, image: docker.io/library/nginx}]}\n"
     judged = fair.oci.policy.check(contents={"a chart": pod}, keys=[key.public], allowed=[registry])
     assert list(judged.denied) == ["Pod/web"]
-    with pytest.raises(RefusedError, match=r"a chart .*missing\.yaml|missing\.yaml .*a chart"):
+    with pytest.raises(RefusedError, match=r"(?s)missing\.yaml .*a chart "):
         fair.oci.policy.check([tmp_path / "missing.yaml"], contents={"a chart": b"{"}, keys=[key.public])
     assert fair.oci.policy.show("artifact").package
     assert "ConstraintTemplate" in fair.oci.policy.gatekeeper().yaml
