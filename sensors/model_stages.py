@@ -1,4 +1,7 @@
-"""Watches the stages of ZenML's model versions: one run per family whose catalog items have to follow."""
+"""Watches the stages of ZenML's model versions: one run per family whose catalog items have to follow.
+
+See docs/decisions/0013.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""Watches repositories for models that others push: one run a digest, which checks, registers and builds an image."""
+"""Watches repositories for models that others push: one run a digest, which checks, registers and builds an image.
+
+See docs/decisions/0044.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -48,11 +48,13 @@ class Part:
     ) -> None:
         """Execute a job in this process and wait for it. Errors of the job come out as they are."""
         # Dagster takes a second to import: reads do without it.
-        from fair_dagster.definitions import build_defs
-        from fair_dagster.orchestration.runs.execution import execute
+        from fair_dagster.orchestration.runs.execution import execute, require_definitions
         from fair_dagster.orchestration.runs.launches import Launch
 
         launch = Launch(job, partition=partition, config=config or {}, assets=assets, tags=tags or {})
+        require_definitions(launch)
+        from fair_dagster.definitions import build_defs
+
         execute(self.settings, launch, build_defs)
 
     def _start(self, launch: "Launch", subject: str) -> "Started":

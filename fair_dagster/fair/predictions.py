@@ -40,6 +40,28 @@ class Predictions(Part):
         prepared = predictions.prepare(self.services, model, images, overrides or {}, output, registries=registries)
         return self._start_prediction(prepared)
 
+    def predict_here(
+        self,
+        model: str,
+        images: Path,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        output: Path | None = None,
+        registries: "Registries | None" = None,
+    ) -> Path:
+        """Draw features on ``images`` and wait; as ``predict``, but without Dagster, so that no run is recorded.
+
+        Returns:
+            The GeoJSON file.
+
+        Raises:
+            NotFoundError: no such model.
+            RefusedError: parameters or images cannot be used; every reason is named.
+            PipelineError: the model's code failed; the message is the cause.
+        """
+        prepared = predictions.prepare(self.services, model, images, overrides or {}, output, registries=registries)
+        return predictions.run_here(self.services, prepared)
+
     def _start_prediction(self, prepared: predictions.Prediction) -> Started:
         """Start a prediction that has been checked."""
         from fair_dagster.flows.finetunes import parcels

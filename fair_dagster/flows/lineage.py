@@ -1,6 +1,8 @@
 """Reading what lineage is made of: items, versions in ZenML, and the predictions that this installation has run.
 
 What the graph is and looks like stands in ``domain.lineage`` and ``domain.lineage_views``.
+
+See docs/decisions/0018.
 """
 
 import json

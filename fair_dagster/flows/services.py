@@ -13,7 +13,8 @@ from fair_dagster.domain.errors import ConflictError, RefusedError
 from fair_dagster.domain.items.coverage import Knowledge
 from fair_dagster.domain.publication.changes import ChangeSet, Item
 from fair_dagster.settings import Settings
-from fair_dagster.storage.store import ArtifactStore, open_artifacts
+from fair_dagster.storage.opening import open_artifacts
+from fair_dagster.storage.store import ArtifactStore
 
 if TYPE_CHECKING:
     from fair_dagster.catalog.validation.schemas import Kind

@@ -2,6 +2,8 @@
 
 A ZenML run would cost ten seconds of start for two of work, and would store chips as artifacts. Runs inside
 the runner process only.
+
+See docs/decisions/0006.
 """
 
 from pathlib import Path

@@ -177,6 +177,19 @@ class FakeFair:
         path.write_text('{"type": "FeatureCollection", "features": [{}, {}]}')
         return FakeStarted(str(path))
 
+    def predict_here(
+        self,
+        model: str,
+        images: Path,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        output: Path | None = None,
+        registries: Any = None,
+    ) -> Path:
+        drawn = self.predict(model, images, overrides=overrides, output=output, registries=registries)
+        self.asked.append(("without a run",))
+        return Path(drawn.subject)
+
     def register_artifact(self, reference: str) -> Item | None:
         self._ask("register_artifact", reference)
         return None if "plain" in reference else base_model("ramp", 3)

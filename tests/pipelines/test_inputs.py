@@ -14,7 +14,7 @@ from fair_dagster.pipelines.training import Training
 from fair_dagster.pipelines.zenml.client import open_client
 from fair_dagster.settings import Settings
 from fair_dagster.storage.local import describe, describe_content
-from fair_dagster.storage.store import open_bucket
+from fair_dagster.storage.opening import open_bucket
 
 S3: dict[str, Any] = {
     "parameters": {

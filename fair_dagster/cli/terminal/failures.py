@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from fair_dagster.cli.terminal.extras import missing_extra
 from fair_dagster.domain.errors import FairError, RefusedError
 
 _HINTS = {
@@ -41,6 +42,8 @@ def explain(error: BaseException) -> Failure | None:
         if isinstance(cause, FairError):
             return Failure(str(cause), str(cause))
     for cause in chain:
+        if sentence := missing_extra(cause):
+            return _plain(sentence)
         if isinstance(cause, OSError) and cause.strerror:
             return _plain(_os_sentence(cause))
         if isinstance(cause, sqlite3.OperationalError):

@@ -1,4 +1,7 @@
-"""Base models: from a folder under ``models/`` to the active item of its slug."""
+"""Base models: from a folder under ``models/`` to the active item of its slug.
+
+See docs/decisions/0007.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,6 +1,5 @@
 """Finetunes: check a request, write the one YAML that drives it, run it in a process of its own."""
 
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -273,12 +272,3 @@ def training_command(services: Services, partition: str) -> tuple[list[str], Pat
         *("--result", str(folder / RESULT_FILE)),
     ]
     return command, folder / RESULT_FILE
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """The result that the runner left; empty when it was killed before it could."""
-    try:
-        result: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    return result

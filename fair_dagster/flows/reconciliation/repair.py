@@ -2,6 +2,8 @@
 
 Each thing done is returned with its reason. What cannot be repaired stays a finding. Killed in the middle, it is run
 again; run twice, it changes nothing the second time. Dagster's partitions are left to the caller.
+
+See docs/decisions/0015.
 """
 
 from collections.abc import Callable, Sequence

@@ -2,6 +2,8 @@
 
 What an artifact says is a stranger's word: ``domain.oci_models`` decides what of it is believed. Who signed it is the
 business of ``trust``; which pushes are news, of ``oci_pushes``.
+
+See docs/decisions/0045.
 """
 
 from dataclasses import dataclass

@@ -2,6 +2,8 @@
 
 The one road: what was pushed stands on the ZenML version, and the family is recomputed from there. What an artifact
 holds stands in ``model_artifacts``; what other people push is the business of ``oci_models``.
+
+See docs/decisions/0043.
 """
 
 from collections.abc import Callable, Sequence

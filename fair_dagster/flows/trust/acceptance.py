@@ -3,6 +3,8 @@
 Nothing is refused unless ``FAIR_REQUIRE_SIGNED`` is set. Then a model counts when a key of ``FAIR_TRUSTED_KEYS`` has
 signed it: its artifact in a registry, or its files, whose signatures stand in the artifact store by the digest of what
 they sign. How signatures are made and verified stands in ``trust``.
+
+See docs/decisions/0038.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,6 +3,8 @@
 It says what registries said, unverified and by others, so that it stands beside the catalog and not in it (decision
 0042). It can be deleted at any time. How registries are walked stands in ``crawl``, where rows are kept in
 ``crawl_rows`` and, for a team, in ``catalog.pgstac_crawls``.
+
+See docs/decisions/0042.
 """
 
 import json

@@ -3,6 +3,8 @@
 The Distribution API (https://github.com/opencontainers/distribution-spec), with the ways of authorization that
 registries have. Credentials never leave for another server than their registry and the token service that it names.
 What is asked stands in ``registry``, ``blobs`` and ``referrers``.
+
+See docs/decisions/0033.
 """
 
 import json
@@ -15,11 +17,11 @@ from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
 from fair_dagster.domain.errors import NotFoundError, ServiceError, UnreachableError
+from fair_dagster.net.pinned import Body, PipeBody, Stream
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.authorization import Token, challenges, fetch_token
 from fair_dagster.oci.registry.connections import TRIES, Answer, Connections, is_busy
 from fair_dagster.oci.registry.credentials import Credentials, find_credentials
-from fair_dagster.oci.registry.transport import Body, PipeBody, Stream
 
 _LOG = logging.getLogger(__name__)
 

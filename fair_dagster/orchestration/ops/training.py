@@ -19,7 +19,7 @@ from fair_dagster.domain.publication.changes import ItemKey
 from fair_dagster.flows import predictions, tracking
 from fair_dagster.flows.base_models import merges
 from fair_dagster.flows.finetunes import allocations, parcels, training
-from fair_dagster.flows.finetunes.run_files import progress_file
+from fair_dagster.flows.finetunes.run_files import progress_file, read_result
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.metadata import (
     Metadata,
@@ -84,12 +84,12 @@ def run_training(
         try:
             _run_process(context, pipes, command, {**environment, **tracked.environment})
         except DagsterPipesExecutionError as error:
-            result = training.read_result(result_path)
+            result = read_result(result_path)
             if not result:
                 # Killed: ZenML learns of it from us. Only here does this process pay for importing ZenML.
                 allocations.end_runs(services, partition, owner.uuid, "its process was killed")
             raise _cause(result, partition, error) from error
-        result = training.read_result(result_path)
+        result = read_result(result_path)
         if result.get("error"):
             raise _cause(result, partition)
     if services.settings.executor != "local" or "://" in services.settings.artifacts:
@@ -173,7 +173,7 @@ def predict_images(
     try:
         _run_process(context, pipes, prediction.command, settings.environment() | progress)
     except DagsterPipesExecutionError as error:
-        result = training.read_result(prediction.result_path)
+        result = read_result(prediction.result_path)
         cause = result.get("error") or f"it {_end(error)}; {SEE_LOG}"
         raise PipelineError(f"prediction with {config.model!r} failed: {cause}") from error
     metadata = {

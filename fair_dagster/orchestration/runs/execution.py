@@ -2,6 +2,8 @@
 
 Every execution is a Dagster run in the instance under ``FAIR_HOME``, so that the UI shows it. Which jobs there are says
 the caller, who knows the definitions; the process that a launch starts is a module of the caller's as well.
+
+See docs/decisions/0005.
 """
 
 import json
@@ -17,13 +19,13 @@ from typing import Any, Protocol
 
 import dagster as dg
 
-from fair_dagster.domain.errors import StorageError
+from fair_dagster.domain.errors import RefusedError, StorageError
 from fair_dagster.flows.finetunes.run_files import OUTPUT_FILE, launch_folder
 from fair_dagster.net.files import write_bytes, write_json
 from fair_dagster.net.processes import Process
 from fair_dagster.orchestration.instance import open_instance
 from fair_dagster.orchestration.resources import FairResource
-from fair_dagster.orchestration.runs.launches import Launch
+from fair_dagster.orchestration.runs.launches import Launch, can_launch
 from fair_dagster.orchestration.runs.process_tags import process_tag
 from fair_dagster.settings import Settings
 
@@ -41,6 +43,7 @@ class Builder(Protocol):
 
 def execute(settings: Settings, launch: Launch, build: Builder) -> str:
     """Execute ``launch`` in this process and return the Dagster run id. Errors of the flow come out as they are."""
+    require_definitions(launch)
     # Without it a `Fair` with settings of its own would write where the environment points.
     fair = FairResource(values=settings.plain())
     job = build(settings=settings, resource_overrides={"fair": fair}).resolve_job_def(launch.job)
@@ -65,7 +68,9 @@ def start(settings: Settings, launch: Launch, module: str) -> "subprocess.Popen[
 
     Raises:
         StorageError: the files of the run cannot be written.
+        RefusedError: this installation has no definitions.
     """
+    require_definitions(launch)
     folder = launch_folder(settings, launch.run_id)
     write_json(folder / LAUNCH_FILE, {"started": datetime.now(UTC).isoformat(), **asdict(launch)})
     try:
@@ -88,6 +93,18 @@ def start(settings: Settings, launch: Launch, module: str) -> "subprocess.Popen[
         raise
     _LOG.info("started run %s in process %d, which writes to %s", launch.run_id, process.pid, folder / OUTPUT_FILE)
     return process
+
+
+def require_definitions(launch: Launch) -> None:
+    """
+    Raises:
+        RefusedError: this installation has no definitions of jobs.
+    """
+    if not can_launch():
+        problem = (
+            "the wheel of fair-dagster leaves the definitions of Dagster jobs out: use a checkout (`make install`)"
+        )
+        raise RefusedError(f"job {launch.job!r}", [problem])
 
 
 def read_launch(path: Path) -> Launch:

@@ -2,6 +2,8 @@
 
 An empty or foreign ZenML answers like one in which everything was deleted. What is concluded from its rows has no
 place here.
+
+See docs/decisions/0019.
 """
 
 import json

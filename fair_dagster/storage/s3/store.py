@@ -1,6 +1,8 @@
 """Artifacts in an S3 bucket: an object a file, with a note of checksums beside each artifact that is written last.
 
 How bytes travel stands in ``s3_transfer``, what the notes say in ``manifests``, the client in ``s3_client``.
+
+See docs/decisions/0023.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

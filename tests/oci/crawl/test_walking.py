@@ -11,11 +11,11 @@ from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest
 from fair_dagster.oci.artifacts.forms import Layer, Packed
 from fair_dagster.oci.crawl.walking import CrawlFailure, Event, FoundArtifact, Target, Walked, crawl
 from fair_dagster.oci.metadata import ModelMetadata
-from fair_dagster.oci.pushing import Part, push, send_packed
+from fair_dagster.oci.pushing import Part, push
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.registries import Registries
 from tests.oci.faults import Faults, Order
-from tests.oci.servers import push_image
+from tests.oci.servers import push_as_it_is, push_image
 from tests.services.servers import RegistryServer
 
 Faulty = tuple[Registries, Reference, Faults]
@@ -182,7 +182,7 @@ def test_odd_metadata_is_its_own_problem(registries: Registries, place: Referenc
     push_models(registries, place, 0.5)
     config = Layer.of(b"{}", "application/x-other")
     odd = Manifest.make(config=config.descriptor, annotations={"name": "odd", "customProperties+json": text})
-    send_packed(registries, place.with_tag("odd"), Packed(odd, (config,)))
+    push_as_it_is(registries, place.with_tag("odd"), Packed(odd, (config,)))
     events = run(registries, repository(place))
     assert "v0" in tags(events)
     assert {str(place.with_tag("odd"))} == {str(one.reference) for one in events if _is_about(one, "odd")}

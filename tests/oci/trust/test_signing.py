@@ -111,7 +111,7 @@ def test_a_referrer_of_another_artifact_in_the_index_of_this_one_is_refused(
     first, second = push_model("v1", **{"model.onnx": b"good"}), push_model("v2", **{"model.onnx": b"bad"})
     signed = sign(registries, first.reference, key.signing)
     index = Manifest.make_index([registries.manifest(signed.referrer).descriptor])
-    registries.put_only(second.reference.with_tag(referrers_tag(second.digest)), index)
+    registries.manifests.put(second.reference.with_tag(referrers_tag(second.digest)), index)
     assert "its manifest refers to another artifact" in refusal(registries, second.reference, key)
 
 
