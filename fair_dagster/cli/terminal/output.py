@@ -2,6 +2,8 @@
 
 Knows nothing of models or runs. A command builds rows and documents; ``views`` helps it. How values look stands in
 ``cells``, how a table is fitted in ``tables``.
+
+See docs/decisions/0054.
 """
 
 import json
