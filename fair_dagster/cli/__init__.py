@@ -2,7 +2,10 @@
 
 
 def main() -> None:
-    """Run the command line and exit with 0, 1 (refused or failed), 2 (usage) or 130 (interrupted)."""
+    """Run the command line and exit.
+
+    The codes: 0, 1 (refused or failed), 2 (usage), 130 (interrupted), 141 (nobody reads), 143 (terminated).
+    """
     from fair_dagster.cli.root import root
 
     root(prog_name="fair-dagster")

@@ -79,9 +79,7 @@ def register(session: Session, names: tuple[str, ...], everything: bool, strict:
         raise RefusedError(
             "registration", [f"{error.subject}: {problem}" for error in refused for problem in error.problems]
         )
-    session.out.show(
-        registered, lambda: session.out.line("next: fair-dagster dataset create SLUG --chips … --labels …")
-    )
+    session.out.show(registered, lambda: session.out.hint("fair-dagster dataset create SLUG --chips … --labels …"))
 
 
 @base_model.command("sync", short_help="Follow the branch of FAIR_MODELS_REPO.")

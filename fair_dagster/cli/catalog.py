@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from fair_dagster.cli.terminal import views
-from fair_dagster.cli.terminal.output import Column
+from fair_dagster.cli.terminal.progress import show_count
 from fair_dagster.cli.terminal.session import Session, reports
-from fair_dagster.cli.terminal.watching import watched
+from fair_dagster.cli.terminal.tables import Column
 from fair_dagster.domain import items
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def reconcile(session: Session, repair: bool, all_deleted: bool, no_checksums: b
     """Compare the catalog with what it should be. Exit code 1 when something differs, or remains so after a repair."""
     options = {"checksums": not no_checksums}
     done: list[dict[str, object]] = []
-    with watched(session.out, "Reconciling") as progress:
+    with show_count(session.out, "Reconciling", "the catalog") as progress:
         if repair:
             result = session.fair.reconcile(**options, all_deleted=all_deleted, progress=progress)
             done = [asdict(one) for one in result.done]
@@ -159,7 +159,7 @@ def export(session: Session, folder: Path, merge: bool, replace: bool) -> None:
     FOLDER must be empty, or hold nothing that the catalog does not hold equally. An export that was cut off is simply
     repeated.
     """
-    with watched(session.out, "Exporting") as progress:
+    with show_count(session.out, "Exporting", "reading the catalog") as progress:
         moved = session.fair.export_catalog(folder, _mode(merge, replace), progress=progress)
     _show_moved(session, moved)
 
@@ -175,7 +175,7 @@ def import_(session: Session, folder: Path, merge: bool, replace: bool) -> None:
     The catalog must be empty, or hold nothing that FOLDER does not hold equally. An import that was cut off is simply
     repeated. With FAIR_PGSTAC_DSN it is one transaction.
     """
-    with watched(session.out, "Importing") as progress:
+    with show_count(session.out, "Importing", "reading the folder") as progress:
         moved = session.fair.import_catalog(folder, _mode(merge, replace), progress=progress)
     _show_moved(session, moved)
 

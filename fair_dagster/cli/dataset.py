@@ -55,7 +55,7 @@ def create(
 
     def text() -> None:
         session.out.line(f"wrote {written}")
-        session.out.line(f"next: fair-dagster dataset register {written}")
+        session.out.hint(f"fair-dagster dataset register {written}")
 
     session.out.show({"id": slug, "item": str(written)}, text)
 
@@ -70,7 +70,7 @@ def register(session: Session, path: Path) -> None:
 
     def text() -> None:
         session.out.line(f"registered {slug}, version {item['properties'].get('version')}")
-        session.out.line(f"next: fair-dagster finetune --base-model … --dataset {slug} --name …")
+        session.out.hint(f"fair-dagster finetune --base-model … --dataset {slug} --name …")
 
     session.out.show(item, text)
 

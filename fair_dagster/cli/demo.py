@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fair_dagster.cli.finetune import count_features
+from fair_dagster.cli.terminal.cells import duration
 from fair_dagster.cli.terminal.output import Output
+from fair_dagster.cli.terminal.progress import wait
 from fair_dagster.cli.terminal.session import Session, reports
-from fair_dagster.cli.terminal.views import duration
-from fair_dagster.cli.terminal.waiting import wait
 
 if TYPE_CHECKING:
     from fair_dagster.domain.publication.changes import Item
@@ -178,4 +178,4 @@ def _print_outcome(session: Session, outcome: DemoOutcome, seconds: float) -> No
         ]
     )
     session.out.line()
-    session.out.line(f"next: fair-dagster --home {session.fair.settings.home} ui")
+    session.out.hint(f"fair-dagster --home {session.fair.settings.home} ui")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fair_dagster.cli.terminal import views
-from fair_dagster.cli.terminal.output import Column
+from fair_dagster.cli.terminal.progress import wait
 from fair_dagster.cli.terminal.session import Session, reports
 from fair_dagster.cli.terminal.signals import sigterm_stops
+from fair_dagster.cli.terminal.tables import Column
 from fair_dagster.cli.terminal.values import set_option
-from fair_dagster.cli.terminal.waiting import wait
 
 if TYPE_CHECKING:
     from fair_dagster.domain.versions import VersionRecord
@@ -54,7 +54,7 @@ def finetune(
 
     def text() -> None:
         session.out.pairs(views.version_pairs(version))
-        session.out.line(f"next: fair-dagster version promote {version.id}")
+        session.out.hint(f"fair-dagster version promote {version.id}")
 
     session.out.show(views.version_document(version) | {"run": started.run_id}, text)
 
@@ -169,6 +169,6 @@ def _show_detached(session: Session, started: "Started") -> None:
     def text() -> None:
         session.out.line(f"run      {started.run_id}")
         session.out.line(f"subject  {started.subject}")
-        session.out.line(f"next: {shlex.join(['fair-dagster', 'run', 'show', started.run_id])}")
+        session.out.hint(shlex.join(["fair-dagster", "run", "show", started.run_id]))
 
     session.out.show({"run": started.run_id, "subject": started.subject}, text)

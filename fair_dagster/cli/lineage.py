@@ -44,6 +44,6 @@ def lineage(session: Session, name: str, mermaid: bool, everything: bool, publis
     document = views.document(found.graph, found.roots) | {"unread": list(found.unread)}
     session.out.show(document, text)
     for path in found.unread:
-        session.out.remark(f"not in the graph: the prediction that {path} tells of cannot be read")
+        session.out.problem(f"not in the graph: the prediction that {path} tells of cannot be read")
     for key in found.damaged:
-        session.out.remark(f"not in the graph: {key} cannot be read. {REPAIR}")
+        session.out.problem(f"not in the graph: {key} cannot be read. {REPAIR}")

@@ -4,6 +4,7 @@ A noun's module is imported when the noun is called or asked for its help, so th
 """
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ import click
 from fair_dagster import __version__
 from fair_dagster.cli.terminal.failures import explain
 from fair_dagster.cli.terminal.nouns import LazyGroup, Noun
-from fair_dagster.cli.terminal.session import Session
+from fair_dagster.cli.terminal.output import ReaderGoneError
+from fair_dagster.cli.terminal.session import Session, verbosity
 from fair_dagster.cli.terminal.signals import Terminated
+from fair_dagster.cli.terminal.suggestions import explain_command, explain_option
 
 INTERRUPTED = 130
 TERMINATED = 143
+READER_GONE = 141
+"""As of any program that SIGPIPE ends."""
 
 
 NOUNS: Mapping[str, Noun] = {
@@ -46,11 +51,25 @@ class Root(LazyGroup):
 
     nouns = NOUNS
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise explain_option(error, self) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+        except click.NoSuchCommand as error:
+            raise explain_command(error, self) from error
+        except click.NoSuchOption as error:
+            raise explain_option(error, self) from error
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
+        except ReaderGoneError:
+            # The interpreter flushes stdout when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(READER_GONE)
         except KeyboardInterrupt as error:
             # What the work left behind, where it is not as it was.
             click.echo("\n".join(["interrupted", *getattr(error, "__notes__", [])]), err=True)
@@ -71,6 +90,7 @@ class Root(LazyGroup):
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of all local state; the default is FAIR_HOME, or .fair here.",
 )
+@verbosity
 @click.pass_context
 def root(ctx: click.Context, home: Path | None) -> None:
     """Registry and pipelines for open geospatial AI models.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fair_dagster.cli.terminal import views
+from fair_dagster.cli.terminal.cells import clock
 from fair_dagster.cli.terminal.session import Session, reports
 from fair_dagster.cli.terminal.values import since_option
 
@@ -61,7 +62,7 @@ def logs(session: Session, run_id: str, step: str | None, tail: int | None, sinc
 
 
 def _log_text(line: "LogLine") -> str:
-    time = views.clock(line.time) if line.time else " " * 19
+    time = clock(line.time) if line.time else " " * 19
     step = f"[{line.step}] " if line.step else ""
     return f"{time} {line.level:<8} {step}{line.message}"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from fair_dagster.cli.terminal.output import Column
 from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.tables import Column
 
 
 @click.group("stack")
@@ -30,7 +30,7 @@ def apply(session: Session, path: Path, use: bool) -> None:
         for sentence in applied.changes or (f"stack {record.name} is what {path} says",):
             session.out.line(sentence)
         if not record.active:
-            session.out.line(f"next: fair-dagster stack use {record.name}")
+            session.out.hint(f"fair-dagster stack use {record.name}")
 
     session.out.show(asdict(record) | {"done": list(applied.changes)}, text)
 

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.session import Session, reports, serves
 
 _HOST = "127.0.0.1"
 _PORT = 3000
@@ -23,7 +23,7 @@ def init(session: Session) -> None:
     def text() -> None:
         session.out.line(f"home     {home}")
         session.out.line(f"catalog  {catalog}")
-        session.out.line(f"next: fair-dagster base-model {first}")
+        session.out.hint(f"fair-dagster base-model {first}")
 
     session.out.show({"home": str(home), "catalog": catalog}, text)
 
@@ -31,7 +31,7 @@ def init(session: Session) -> None:
 @click.command("ui")
 @click.option("--port", type=click.IntRange(1, 65535), default=_PORT, show_default=True)
 @click.option("--host", default=_HOST, show_default=True, help="0.0.0.0 opens it to the network; it has no password.")
-@click.pass_obj
+@serves
 def ui(session: Session, port: int, host: str) -> None:
     """Start the Dagster UI and its daemon on this installation; Ctrl-C ends them."""
     from fair_dagster.domain.errors import RefusedError

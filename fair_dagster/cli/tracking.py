@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli.terminal.output import Column
 from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.tables import Column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def send(session: Session) -> None:
 def _show(session: Session, entries: "Sequence[Waiting]", nothing: str) -> None:
     def text() -> None:
         if not entries:
-            session.out.line(nothing)
+            session.out.remark(nothing)
         session.out.table(_COLUMNS, [[one.key, one.state, one.problem] for one in entries])
 
     session.out.show([vars(one) for one in entries], text)

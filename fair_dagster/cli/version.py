@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fair_dagster.cli.terminal import views
-from fair_dagster.cli.terminal.output import Column, cell
+from fair_dagster.cli.terminal.cells import cell
 from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.tables import Column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +82,7 @@ def promote(session: Session, version_id: str) -> None:
 
     def text() -> None:
         session.out.line(f"promoted {item['id']}: {session.fair.href(item)}")
-        session.out.line(f"next: fair-dagster predict {name} --images …")
+        session.out.hint(f"fair-dagster predict {name} --images …")
 
     session.out.show(item, text)
 

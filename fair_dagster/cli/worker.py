@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import click
 
-from fair_dagster.cli.terminal.output import Column
-from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.session import Session, reports, serves
+from fair_dagster.cli.terminal.tables import Column
 
 _COLUMNS = (Column("worker"), Column("queues"), Column("runs", right=True))
 
@@ -21,7 +21,7 @@ def worker() -> None:
 @click.option("--queue", "queues", multiple=True, help="What to take runs from; both by default: dagster, training.")
 @click.option("--concurrency", type=click.IntRange(min=1), help="Runs at a time; as many as CPUs by default.")
 @click.option("--name", help="What to call it in logs; must be its own.")
-@click.pass_obj
+@serves
 def start(session: Session, queues: Sequence[str], concurrency: int | None, name: str | None) -> None:
     """Take runs until SIGTERM or Ctrl-C, which lets the runs at hand end; a second one does not."""
     workers = session.fair.workers
@@ -41,5 +41,5 @@ def list_workers(session: Session, name: str | None, timeout: float) -> None:
     documents = [{"name": one.name, "queues": list(one.queues), "runs": one.runs} for one in found]
     session.out.show(documents, lambda: session.out.table(_COLUMNS, rows))
     if not found:
-        session.out.remark(f"no worker{f' {name}' if name else ''} answers")
+        session.out.problem(f"no worker{f' {name}' if name else ''} answers")
         click.get_current_context().exit(1)

@@ -2,6 +2,8 @@
 
 Names are loaded on first use, so that importing the package costs nothing. Results are frozen dataclasses with their
 units and meaning; items are STAC JSON. ``docs/python.md`` is the tour.
+
+See docs/decisions/0053.
 """
 
 from importlib import import_module

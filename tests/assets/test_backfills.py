@@ -20,8 +20,8 @@ from fair_dagster.domain.errors import CatalogError
 from fair_dagster.domain.items import migrations
 from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.orchestration import keys
-from tests.flows.conftest import DATASET, MODEL, Installation, bare, installation, make, town  # noqa: F401
-from tests.flows.publication.test_migrations import make_former
+from tests.flows.publication.former import make_former
+from tests.installations import DATASET, MODEL, Installation
 
 ASSET = keys.local_model(MODEL)
 IDS = ["alpha-v1", "alpha-v2", "beta-v1"]
@@ -34,7 +34,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def published(installation: Installation, instance: dg.DagsterInstance) -> Installation:  # noqa: F811
+def published(installation: Installation, instance: dg.DagsterInstance) -> Installation:
     """Two families of schema 1.0.0, and their partitions."""
     for name in ("alpha", "alpha", "beta"):
         installation.promote(installation.trained(name))
@@ -44,7 +44,7 @@ def published(installation: Installation, instance: dg.DagsterInstance) -> Insta
     return installation
 
 
-def definitions(installation: Installation) -> dg.Definitions:  # noqa: F811
+def definitions(installation: Installation) -> dg.Definitions:
     fair: Any = SimpleNamespace(services=installation.services)
     return build_defs(
         settings=installation.services.settings,
@@ -53,7 +53,7 @@ def definitions(installation: Installation) -> dg.Definitions:  # noqa: F811
 
 
 def run(
-    installation: Installation,  # noqa: F811
+    installation: Installation,
     instance: dg.DagsterInstance,
     first: str,
     last: str,
@@ -73,7 +73,7 @@ def materialized(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetMateria
     return {str(event.partition): event for event in found}
 
 
-def left(installation: Installation) -> Sequence[str]:  # noqa: F811
+def left(installation: Installation) -> Sequence[str]:
     """Ids of the items that follow a former schema."""
     found = installation.services.catalog.items(items.LOCAL_MODELS)
     return [item["id"] for item in found if migrations.is_outdated(item)]

@@ -13,9 +13,7 @@ from fair_dagster.flows.publication.released import RELEASE_FILE
 from fair_dagster.orchestration import keys, run_config
 from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
-from tests.flows.conftest import DATASET, MODEL, NAME, Installation, bare, installation, make, town
-
-__all__ = ["bare", "installation", "make", "town"]
+from tests.installations import DATASET, MODEL, NAME, Installation
 
 
 @pytest.fixture

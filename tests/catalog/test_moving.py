@@ -212,8 +212,8 @@ def test_a_full_disk_leaves_the_target_as_it_was(source: JsonStore, tmp_path: Pa
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from fair_dagster.catalog.bulk import Items
-from fair_dagster.catalog.json_bulk import JsonCatalog, JsonPlace
+from fair_dagster.catalog.moving import Items
+from fair_dagster.catalog.json.bulk import JsonCatalog, JsonPlace
 from fair_dagster.flows.moving import move
 
 def die(step):

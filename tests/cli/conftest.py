@@ -21,12 +21,11 @@ def fair(tmp_path: Path) -> FakeFair:
 
 
 @pytest.fixture
-def call(fair: FakeFair, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Call ``fair-dagster`` with the fake; ``columns`` is the width of the terminal."""
+def call(fair: FakeFair) -> Call:
+    """Call ``fair-dagster`` with the fake; ``columns`` is the width of the terminal, None a pipe."""
 
-    def run(*arguments: str, stdin: str | None = None, columns: int = 80, interactive: bool = False) -> Result:
-        monkeypatch.setenv("COLUMNS", str(columns))
-        session = Session(lambda: cast(Fair, fair), interactive=interactive)
-        return CliRunner().invoke(root, list(arguments), obj=session, input=stdin)
+    def run(*arguments: str, stdin: str | None = None, columns: int | None = 80, interactive: bool = False) -> Result:
+        session = Session(lambda: cast(Fair, fair), interactive=interactive, width=columns)
+        return CliRunner().invoke(root, list(arguments), obj=session, input=stdin, prog_name="fair-dagster")
 
     return run

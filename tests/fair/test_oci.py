@@ -9,10 +9,8 @@ import pytest
 from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError
 from fair_dagster.fair import Fair, Reference
 from fair_dagster.settings import Settings
-from tests.oci.trust.conftest import KeyPair, MakeKey, key, make_key
+from tests.oci.fixtures import KeyPair
 from tests.services.servers import RegistryServer
-
-__all__ = ["MakeKey", "key", "make_key"]
 
 
 @pytest.fixture

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from fair_dagster.settings import PROJECT_ROOT
-from tests.oci.trust.conftest import KeyPair, MakeKey, key, make_key
+from tests.oci.fixtures import KeyPair
 from tests.services.servers import RegistryServer
-
-__all__ = ["MakeKey", "key", "make_key"]
 
 PAGE = PROJECT_ROOT / "docs" / "python.md"
 HOST = "localhost:5000"

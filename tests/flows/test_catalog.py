@@ -2,8 +2,8 @@
 
 from fair_dagster.domain import items
 from fair_dagster.flows.catalog import validate_collection
-from tests.flows.conftest import MODEL, NAME, Installation
-from tests.flows.reconciliation.test_report import path_of
+from tests.flows.reconciliation.drifting import path_of
+from tests.installations import MODEL, NAME, Installation
 
 
 def test_a_broken_link_is_told_unless_the_drift_report_tells_it(installation: Installation) -> None:

@@ -13,7 +13,7 @@ from fair_dagster.domain.errors import RefusedError, StorageError
 from fair_dagster.domain.publication.changes import Item
 from fair_dagster.flows import datasets
 from fair_dagster.flows.datasets import DatasetSpec
-from tests.flows.conftest import DATASET, Installation
+from tests.installations import DATASET, Installation
 
 
 def spec(chips: Path, labels: Path, **fields: Any) -> DatasetSpec:

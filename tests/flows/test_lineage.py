@@ -12,7 +12,7 @@ from fair_dagster.flows import lineage, predictions
 from fair_dagster.net.files import write_json
 from fair_dagster.orchestration.metadata import item_metadata
 from fair_dagster.orchestration.resources import FairResource
-from tests.flows.conftest import DATASET, MODEL, NAME, Installation
+from tests.installations import DATASET, MODEL, NAME, Installation
 
 BASE = f"base-models/{MODEL}"
 

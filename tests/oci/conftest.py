@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from filelock import FileLock
@@ -17,8 +16,11 @@ from filelock import FileLock
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.registries import Registries
 from tests.oci.faults import Faults, faulty_registry
+from tests.oci.fixtures import place, registries
 from tests.oci.servers import Fake, Script, fake_registry
 from tests.services.servers import RegistryServer, unavailable
+
+__all__ = ["place", "registries"]
 
 OMLMD = "omlmd==0.1.6"
 
@@ -32,20 +34,6 @@ def fake() -> Iterator[Fake]:
             return stack.enter_context(fake_registry(made)), made
 
         yield start
-
-
-@pytest.fixture
-def registries(docker_registry: RegistryServer) -> Iterator[Registries]:
-    """A client of the real registry, without credentials."""
-    made = Registries((docker_registry.host,), lambda _: None)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def place(docker_registry: RegistryServer) -> Reference:
-    """A tag in a repository of the test's own."""
-    return Reference.parse(f"{docker_registry.host}/test/{uuid4().hex[:12]}:v1")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from tests.flows.conftest import bare, installation, make, town
+from tests.installations import bare, installation, make, town
 
 __all__ = ["bare", "installation", "make", "town"]
 

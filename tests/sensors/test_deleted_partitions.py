@@ -12,7 +12,7 @@ from fair_dagster.flows.finetunes import training as finetunes
 from fair_dagster.flows.publication import families
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.ops import training
-from tests.flows.conftest import DATASET, MODEL, NAME, Installation
+from tests.installations import DATASET, MODEL, NAME, Installation
 
 
 def test_a_partition_deleted_while_its_run_is_queued_fails_it_before_it_does_anything(

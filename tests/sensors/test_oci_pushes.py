@@ -30,7 +30,7 @@ from fair_dagster.oci.trust.bundles import BUNDLE_TYPE
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.pipelines.zenml.model_versions import ModelVersions
-from tests.flows.conftest import NAME, Installation
+from tests.installations import NAME, Installation
 from tests.oci.servers import push_image
 from tests.sensors.notifying import notifying_registry
 from tests.services.servers import RegistryServer

@@ -5,6 +5,7 @@ journal. Readers take no lock. What files look like inside is ``layout`` and ``d
 leaves is ``journal``.
 """
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +31,7 @@ from fair_dagster.domain.items.fields import COLLECTIONS
 from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
 
 _READ_ATTEMPTS = 5
+_LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -138,6 +140,8 @@ class JsonStore:
                     writes[path] = dumped(self._layout.to_disk(change.item, change.key), path)
             writes |= self._changed_documents(changes.changes)
             self._journal.commit(writes, deletes)
+        for change in changes.changes:
+            _LOG.info("%s %s", "deleted" if change.item is None else "wrote", change.key)
 
     def refresh(self, collection: str) -> dict[str, Any]:
         """See ``CatalogStore.refresh``. Writes only when something is different."""

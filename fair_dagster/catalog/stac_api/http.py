@@ -3,6 +3,7 @@
 The transport of pystac-client. What is asked for is the business of ``stac_reading`` and ``transactions``.
 """
 
+import logging
 import os
 import re
 import time
@@ -21,6 +22,7 @@ from fair_dagster.catalog.stac_api.patience import Patience
 from fair_dagster.domain.errors import CatalogAwayError, CatalogError, RefusedError
 from fair_dagster.domain.urls import redacted
 
+_LOG = logging.getLogger(__name__)
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _BAD_GATEWAYS = frozenset({502, 503, 504})
 _LONGEST_WAIT = 30.0
@@ -151,6 +153,7 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
         return href
 
     def _note(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        _LOG.debug("%s %s: %d", response.request.method, redacted(str(response.request.url)), response.status_code)
         self._retry_after = _seconds(response.headers.get("Retry-After"))
         if response.is_redirect and response.request.method != "GET" and response.status_code not in _BODY_KEPT:
             self._moved_to = response.headers["Location"]

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fair_dagster.cli.oci.references import oci_of, size_text
-from fair_dagster.cli.terminal.output import Column, cell
+from fair_dagster.cli.oci.references import oci_of
+from fair_dagster.cli.terminal.cells import Short, Size, cell
+from fair_dagster.cli.terminal.progress import show_count
 from fair_dagster.cli.terminal.session import Session, reports
-from fair_dagster.cli.terminal.watching import watched
+from fair_dagster.cli.terminal.tables import Column
 
 if TYPE_CHECKING:
     from fair_dagster.fair import Crawl, FoundArtifact
@@ -54,15 +55,15 @@ def crawl(  # noqa: PLR0917
         raise click.UsageError("--index asks registries, and --from-index does not: give one of them")
     question = _question(**asked) | {"condition": condition, "keep": keep, "from_index": from_index, "hidden": hidden}
     with (
-        watched(session.out, "Crawling") as show,
+        show_count(session.out, "Crawling", "what is kept" if from_index else "asking what there is") as show,
         oci_of(session).crawl(*targets, progress=show, **question) as crawled,
     ):
         _answer(session, crawled)
     failures = crawled.failures
     for failure in failures[:_TOLD]:
-        session.out.remark(cell(f"{failure.where}: {failure.problem}"))
+        session.out.problem(cell(f"{failure.where}: {failure.problem}"))
     if len(failures) > _TOLD:
-        session.out.remark(f"and {len(failures) - _TOLD:,} more that could not be read; --json tells each")
+        session.out.problem(f"and {len(failures) - _TOLD:,} more that could not be read; --json tells each")
     for name in crawled.unseen():
         session.out.remark(f"no artifact has a field {name!r}")
     if failures:
@@ -98,7 +99,7 @@ def _table(session: Session, crawled: "Crawl", found: "list[FoundArtifact]") -> 
     for one in found:
         fields = one.fields
         values = (one.field(name) for name in asked)
-        rows.append((one.reference, fields.get("name"), *values, size_text(fields["size"]), one.digest[:_SHORT]))
+        rows.append((one.reference, fields.get("name"), *values, Size(fields["size"]), Short(one.digest, _SHORT)))
     session.out.table(columns, rows)
     if not rows:
-        session.out.line(f"none of {crawled.looked_at} artifacts fits" if crawled.looked_at else "no artifacts")
+        session.out.remark(f"none of {crawled.looked_at} artifacts fits" if crawled.looked_at else "no artifacts")

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from fair_dagster.cli.oci.references import oci_of, size_text
+from fair_dagster.cli.oci.references import oci_of
+from fair_dagster.cli.terminal.cells import Size
+from fair_dagster.cli.terminal.progress import show_bytes
 from fair_dagster.cli.terminal.session import Session, reports
-from fair_dagster.cli.terminal.watching import transferring
 
 if TYPE_CHECKING:
     from fair_dagster.fair import Built
@@ -44,7 +45,7 @@ def image(  # noqa: PLR0917
     """
     if kind == "data" and (base or user):
         raise click.UsageError("a data image holds nothing that runs: --base and --user are for a modelcar")
-    with transferring(session.out, "Building") as progress:
+    with show_bytes(session.out, "Building", "the model and its base") as progress:
         done = oci_of(session).image(
             reference,
             target,
@@ -69,7 +70,7 @@ def _show(session: Session, done: "Built") -> None:
 
     def text() -> None:
         session.out.line(f"built {done.reference}")
-        rows = [("digest", done.digest), ("model", done.model), ("model's layers", size_text(done.size))]
+        rows = [("digest", done.digest), ("model", done.model), ("model's layers", Size(done.size))]
         if len(done.manifests) > 1:
             rows += [(str(platform), one.digest) for platform, one in done.manifests.items()]
         session.out.pairs(rows)

@@ -4,13 +4,13 @@ import threading
 
 import click
 
-from fair_dagster.cli.terminal.session import Session
+from fair_dagster.cli.terminal.session import Session, serves
 
 
 @click.command("listen")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8085, show_default=True, help="0 takes a free one.")
-@click.pass_obj
+@serves
 def listen(session: Session, host: str, port: int) -> None:
     """Take notifications of registries, for the sensor oci_pushes to look at.
 

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli.oci.references import annotations_option, oci_of, size_text
-from fair_dagster.cli.terminal.output import Column
+from fair_dagster.cli.oci.references import annotations_option, oci_of
+from fair_dagster.cli.terminal.cells import Short, Size
 from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.tables import Column
 
 if TYPE_CHECKING:
     from fair_dagster.fair import Artifact
@@ -34,7 +35,7 @@ def _print(session: Session, found: "Artifact") -> None:
             ("reference", found.reference),
             ("digest", manifest.digest),
             ("type", manifest.artifact_type or manifest.media_type),
-            ("size", size_text(found.size)),
+            ("size", Size(found.size)),
             ("refers to", manifest.subject.digest if manifest.subject else None),
         ]
     )
@@ -43,13 +44,11 @@ def _print(session: Session, found: "Artifact") -> None:
         out.pairs([(name, value) for name, value in found.metadata.document().items() if value not in (None, {})])
     if manifest.layers:
         out.line()
-        rows = [(title, one.media_type, size_text(one.size), one.digest) for title, one in found.files]
+        rows = [(title, one.media_type, Size(one.size), one.digest) for title, one in found.files]
         out.table(_FILES, rows)
     if manifest.manifests:
         out.line()
-        rows = [
-            ("", one.artifact_type or one.media_type, size_text(one.size), one.digest) for one in manifest.manifests
-        ]
+        rows = [("", one.artifact_type or one.media_type, Size(one.size), one.digest) for one in manifest.manifests]
         out.table(_FILES, rows)
     projected = found.metadata.annotations() if found.metadata is not None else {}
     if others := sorted(manifest.annotations.items() - projected.items()):
@@ -78,16 +77,16 @@ def list_(
     for one in found.artifacts:
         manifest, named = one.manifest, one.manifest.annotations.get("name")
         kind = manifest.artifact_type or manifest.media_type
-        rows.append((one.reference.tag, kind, named, size_text(one.size), manifest.digest[:_SHORT]))
+        rows.append((one.reference.tag, kind, named, Size(one.size), Short(manifest.digest, _SHORT)))
 
     def text() -> None:
         session.out.table(_TAGS, rows)
         if not rows:
-            session.out.line(f"no artifacts in {where}")
+            session.out.remark(f"no artifacts in {where}")
 
     session.out.show({"artifacts": [one.document() for one in found.artifacts], "problems": dict(found.problems)}, text)
     for tag, problem in found.problems.items():
-        session.out.remark(f"{tag}: {problem}")
+        session.out.problem(f"{tag}: {problem}")
     if found.problems:
         click.get_current_context().exit(1)
 
@@ -117,6 +116,6 @@ def referrers(session: Session, reference: str, artifact_type: str | None, annot
         session.out.table(_REFERRERS, rows)
         if not rows:
             is_any = (artifact_type or annotations) and oci.referrers(reference)
-            session.out.line("none of them matches" if is_any else f"nothing refers to {reference}")
+            session.out.remark("none of them matches" if is_any else f"nothing refers to {reference}")
 
     session.out.show({"referrers": [one.document() for one in found]}, text)

@@ -84,7 +84,7 @@ def _show(session: Session, found: "Judgement") -> None:
     }
     session.out.show(document, text)
     for reference, reason in found.unsigned.items():
-        session.out.remark(f"{reference}: {reason}")
+        session.out.problem(f"{reference}: {reason}")
 
 
 def _data(path: Path | None) -> dict[str, Any] | None:

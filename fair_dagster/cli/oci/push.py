@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from fair_dagster.cli.oci.references import annotations_option, oci_of, size_text
+from fair_dagster.cli.oci.references import annotations_option, oci_of
+from fair_dagster.cli.terminal.cells import Size
+from fair_dagster.cli.terminal.progress import show_bytes
 from fair_dagster.cli.terminal.session import Session, reports
 from fair_dagster.cli.terminal.values import set_option
-from fair_dagster.cli.terminal.watching import transferring
 
 if TYPE_CHECKING:
     from fair_dagster.fair import ModelMetadata, Pushed
@@ -56,7 +57,7 @@ def push(  # noqa: PLR0917
     given = _metadata(metadata, texts, overrides)
     if item is not None and (paths or given is not None):
         raise click.UsageError("--item takes files and metadata from the catalog: give neither")
-    with transferring(session.out, "Pushing") as progress:
+    with show_bytes(session.out, "Pushing", "what the registry has") as progress:
         done = oci_of(session).push(
             reference,
             paths,
@@ -103,8 +104,8 @@ def _show(session: Session, done: "Pushed") -> None:
         session.out.pairs(
             [
                 ("digest", done.digest),
-                ("sent", size_text(done.uploaded)),
-                ("there already", size_text(done.reused) if done.reused else None),
+                ("sent", Size(done.uploaded)),
+                ("there already", Size(done.reused) if done.reused else None),
             ],
             indent=2,
         )

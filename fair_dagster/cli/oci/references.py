@@ -1,4 +1,4 @@
-"""What the commands of ``oci`` share: registries as people type them, annotations, sizes."""
+"""What the commands of ``oci`` share: registries as people type them, annotations."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -36,13 +36,3 @@ def annotations_option(help_text: str, *, valueless: bool = False) -> Callable[[
 
     metavar = "KEY[=VALUE]" if valueless else "KEY=VALUE"
     return click.option("--annotation", "annotations", multiple=True, metavar=metavar, callback=read, help=help_text)
-
-
-def size_text(size: int) -> str:
-    """Bytes as people read them."""
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
-        value /= 1000
-    raise AssertionError("the last unit returns")

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from fair_dagster.cli.oci.references import oci_of, size_text
+from fair_dagster.cli.oci.references import oci_of
+from fair_dagster.cli.terminal.cells import Size
+from fair_dagster.cli.terminal.progress import show_bytes
 from fair_dagster.cli.terminal.session import Session, reports
-from fair_dagster.cli.terminal.watching import transferring
 
 
 @click.command("pull", short_help="Lay the files of an artifact below a folder, verified.")
@@ -25,7 +26,7 @@ def pull(  # noqa: PLR0917
 
     Files that are there already are not fetched again. A pull that was cut off is simply repeated: it goes on.
     """
-    with transferring(session.out, "Pulling") as progress:
+    with show_bytes(session.out, "Pulling", "the manifest") as progress:
         done = oci_of(session).pull(
             reference, folder, media_types=media_types, overwrite=overwrite, unpack=unpack, progress=progress
         )
@@ -51,7 +52,7 @@ def pull(  # noqa: PLR0917
 @reports
 def copy(session: Session, source: str, target: str, referrers: bool) -> None:
     """Copy the artifact, image or index SOURCE to TARGET. Its digest stays, and nothing is laid down here."""
-    with transferring(session.out, "Copying") as progress:
+    with show_bytes(session.out, "Copying", "the manifests") as progress:
         done = oci_of(session).copy(source, target, referrers=referrers, progress=progress)
     document = {
         "source": str(done.source),
@@ -68,8 +69,8 @@ def copy(session: Session, source: str, target: str, referrers: bool) -> None:
             [
                 ("digest", done.digest),
                 ("manifests", len(done.manifests)),
-                ("sent", size_text(done.uploaded)),
-                ("there already", size_text(done.reused) if done.reused else None),
+                ("sent", Size(done.uploaded)),
+                ("there already", Size(done.reused) if done.reused else None),
             ],
             indent=2,
         )

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from fair_dagster.cli.oci.references import oci_of
-from fair_dagster.cli.terminal.output import Column
+from fair_dagster.cli.terminal.cells import Short
+from fair_dagster.cli.terminal.progress import show_bytes
 from fair_dagster.cli.terminal.session import Session, reports
-from fair_dagster.cli.terminal.watching import transferring
+from fair_dagster.cli.terminal.tables import Column
 
 if TYPE_CHECKING:
     from fair_dagster.fair import Verification
@@ -45,7 +46,7 @@ def verify(
     The manifest and the digests of the files are checked; the files themselves are when they are pulled, or with
     --content or --folder.
     """
-    with transferring(session.out, "Reading") as progress:
+    with show_bytes(session.out, "Reading", "the files") as progress:
         found = oci_of(session).verify(
             reference, keys=key_files, provenance=provenance, content=content, folder=folder, progress=progress
         )
@@ -54,12 +55,12 @@ def verify(
 
 def _print(session: Session, found: "Verification", provenance: bool) -> None:
     told = [("signature", one) for one in found.signatures] + [("provenance", one) for one in found.provenance]
-    rows = [(says, one.key.name, one.key.fingerprint[:12], one.referrer) for says, one in told]
+    rows = [(says, one.key.name, Short(one.key.fingerprint, 12), one.referrer) for says, one in told]
     session.out.table(_SIGNATURES, rows)
     if provenance:
         for one in found.provenance:
             session.out.line()
             session.out.pairs(one.summary())
     for problem in found.ignored:
-        session.out.remark(f"does not count: {problem}")
+        session.out.problem(f"does not count: {problem}")
     session.out.line(f"verified {found.pinned}")

@@ -1,40 +1,29 @@
-"""Printing: text and tables that fit the terminal, one JSON document for machines, failures.
+"""Printing: text and tables that fit the terminal, tab-separated rows on a pipe, JSON for machines, failures.
 
-Knows nothing of models or runs. A command builds rows and documents; ``views`` helps it.
+Knows nothing of models or runs. A command builds rows and documents; ``views`` helps it. How values look stands in
+``cells``, how a table is fitted in ``tables``.
+
+See docs/decisions/0054.
 """
 
 import json
-import math
 import os
-import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from fair_dagster.cli.terminal.cells import cell
 from fair_dagster.cli.terminal.failures import ExplainedFailure
+from fair_dagster.cli.terminal.tables import GAP, Column, Row, fit, name_zones, to_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
-
-_GAP = 2
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_PIPE_WIDTH = 10_000
-"""Width where no terminal limits it: a row stays one line, as grep and awk want it."""
-
-Row = Sequence[Any]
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of a table. One that is ``whole`` is never wrapped: it holds what people copy."""
-
-    title: str
-    whole: bool = False
-    right: bool = False
+class ReaderGoneError(Exception):
+    """Nobody reads what a command prints any more, as after ``| head``. The command has nothing left to do."""
 
 
 class Output:
@@ -44,124 +33,147 @@ class Output:
         stdout: for what was asked for.
         stderr: for everything else: progress, remarks, failures.
         as_json: print documents instead of text.
+        quiet: print results and errors only.
+        width: of the terminal that ``stdout`` is; by default it is asked, and None where ``stdout`` is no terminal.
     """
 
-    def __init__(self, stdout: TextIO, stderr: TextIO, *, as_json: bool = False) -> None:
+    def __init__(
+        self,
+        stdout: TextIO,
+        stderr: TextIO,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        width: int | None = None,
+    ) -> None:
         self._stdout, self._stderr = stdout, stderr
-        self.as_json = as_json
+        self.as_json, self.quiet = as_json, quiet
+        self._width = width
 
     def show(self, document: Any, text: Callable[[], None]) -> None:
         """Print ``document`` as JSON or call ``text``, whichever was asked for."""
         if self.as_json:
-            self._stdout.write(json_text(document))
-            self._stdout.flush()
+            _write(self._stdout, json_text(document))
         else:
             text()
 
     def json_line(self, document: Any) -> None:
         """A document of many on stdout, each in a line of its own as soon as it is there; nothing for people."""
         if self.as_json:
-            self._stdout.write(json_line(document))
-            self._stdout.flush()
+            _write(self._stdout, json_line(document))
 
     def line(self, text: str = "") -> None:
         """A line on stdout; nothing where JSON was asked for."""
         if not self.as_json:
-            self._stdout.write(f"{text}\n")
-            self._stdout.flush()
+            _write(self._stdout, f"{text}\n")
+
+    def hint(self, command: str) -> None:
+        """The command that most people give next, on stdout; no part of the result."""
+        if not self.quiet:
+            self.line(f"next: {command}")
 
     def remark(self, text: str) -> None:
-        """A line on stderr, in both forms of output."""
-        self._stderr.write(f"{text}\n")
-        self._stderr.flush()
+        """A line on stderr for people who watch: progress, advice. Nothing where only results were asked for."""
+        if not self.quiet:
+            self.problem(text)
+
+    def problem(self, text: str) -> None:
+        """A line on stderr that says what went wrong or what the result lacks."""
+        if self.shows_bars:
+            # A bar that is drawn at the moment moves down for it.
+            self.stderr_console.print(text, soft_wrap=True)
+        else:
+            _write(self._stderr, f"{text}\n")
 
     def fail(self, failure: ExplainedFailure) -> None:
-        """Tell a failure to people on stderr and, where JSON was asked for, to machines on stdout."""
-        self.remark(f"Error: {failure.message}")
+        """Report a failure to people on stderr and, where JSON was asked for, to machines on stdout."""
+        self.problem(f"Error: {failure.message}")
         if self.as_json:
             self.show(failure.document(), lambda: None)
 
     def table(self, columns: Sequence[Column], rows: Sequence[Row]) -> None:
-        """A table; where the terminal is too narrow for it, one paragraph a row. Nothing without rows."""
+        """A table on a terminal, which may be too narrow: one paragraph a row then. On a pipe, tab-separated rows.
+
+        Without rows a terminal shows nothing, and a pipe gets the header.
+        """
+        if self.as_json:
+            return
+        if not self._is_terminal:
+            _write(self._stdout, to_rows(columns, rows))
+            return
         if not rows:
             return
-        cells = [[cell(value) for value in row] for row in rows]
-        if self.fits(columns, cells):
-            self._console.print(_rich_table(columns, cells))
+        if fitted := fit(columns, rows, self._console.width):
+            self._console.print(fitted.to_rich())
             return
-        for row in cells:
-            self.line(row[0])
-            self.pairs([(column.title, text) for column, text in zip(columns[1:], row[1:], strict=True)], indent=2)
+        titles = [column.title for column in name_zones(columns, rows)]
+        for first, *others in rows:
+            self.line(cell(first))
+            self.pairs(list(zip(titles[1:], others, strict=True)), indent=2)
+
+    def fits(self, columns: Sequence[Column], rows: Sequence[Row]) -> bool:
+        """Whether ``table`` prints one, and no paragraphs."""
+        return not self._is_terminal or fit(columns, rows, self._console.width) is not None
 
     def pairs(self, values: Sequence[tuple[str, Any]], *, indent: int = 0) -> None:
         """Names and values, aligned; empty values are left out. A path or id is never broken: people copy it."""
         shown = [(name, text) for name, value in values if (text := cell(value))]
-        margin = indent + max((len(name) for name, _ in shown), default=0) + _GAP
+        margin = indent + max((len(name) for name, _ in shown), default=0) + GAP
         for name, text in shown:
+            start = f"{' ' * indent}{name}".ljust(margin)
+            if not self._is_terminal:
+                # A line each, as grep and awk want it.
+                self.line(start + " ".join(text.split()))
+                continue
             self.line(
                 textwrap.fill(
                     text,
                     # On a very narrow terminal values get their own half at least.
                     width=max(self._console.width, 2 * margin),
-                    initial_indent=f"{' ' * indent}{name}".ljust(margin),
+                    initial_indent=start,
                     subsequent_indent=" " * margin,
                     break_long_words=False,
                     break_on_hyphens=False,
                 )
             )
 
-    def fits(self, columns: Sequence[Column], rows: Sequence[Row]) -> bool:
-        """Whether a table of these cells fits without breaking a word or a whole column."""
-        widths = [
-            max(
-                _narrowest(column.title, whole=False),
-                *(_narrowest(cell(row[index]), whole=column.whole) for row in rows),
-                0,
-            )
-            for index, column in enumerate(columns)
-        ]
-        return sum(widths) + _GAP * (len(widths) - 1) <= self._console.width
-
     @property
-    def stderr_is_terminal(self) -> bool:
-        return self._stderr.isatty()
+    def shows_bars(self) -> bool:
+        """Whether somebody watches a terminal that can redraw a line."""
+        return not self.quiet and self._stderr.isatty() and os.environ.get("TERM") != "dumb"
 
     @cached_property
     def stderr_console(self) -> "Console":
         """For a progress bar."""
-        from rich.console import Console
+        return _console(self._stderr)
 
-        return Console(file=self._stderr)
+    @property
+    def _is_terminal(self) -> bool:
+        return self._width is not None or self._stdout.isatty()
 
     @cached_property
     def _console(self) -> "Console":
-        from rich.console import Console
-
-        is_limited = self._stdout.isatty() or "COLUMNS" in os.environ
-        width = None if is_limited else _PIPE_WIDTH
-        return Console(file=self._stdout, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+        return _console(self._stdout, self._width)
 
 
-def cell(value: Any) -> str:
-    """A value as people read it: numbers with four digits, yes and no, lists with commas, nothing for None."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return _number(value)
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}={cell(item)}" for name, item in value.items())
-    if isinstance(value, list | tuple | set | frozenset):
-        return ", ".join(cell(item) for item in value)
-    # What a stranger has written must not move the cursor.
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value))
+def _write(stream: TextIO, text: str) -> None:
+    """
+    Raises:
+        ReaderGoneError: the other end of the pipe is closed.
+    """
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error
 
 
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return ""
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}"
+def _console(stream: TextIO, width: int | None = None) -> "Console":
+    from rich.console import Console
+
+    # See https://no-color.org; Rich would still print in bold.
+    color_system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    return Console(file=stream, width=width, color_system=color_system, highlight=False, markup=False, emoji=False)
 
 
 def json_text(document: Any) -> str:
@@ -190,37 +202,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def _narrowest(text: str, *, whole: bool) -> int:
-    """The columns that ``text`` needs when it is wrapped between words, or not wrapped at all."""
-    from rich.cells import cell_len
-
-    return max((cell_len(part) for part in ([text] if whole else text.split())), default=0)
-
-
-def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> "Table":
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        header_style="bold",
-        # One more column of the gap is drawn by the box.
-        padding=(0, _GAP - 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-        collapse_padding=True,
-    )
-    for column in columns:
-        table.add_column(
-            column.title,
-            justify="right" if column.right else "left",
-            no_wrap=column.whole,
-            overflow="fold",
-        )
-    for row in rows:
-        # Text objects: a bracket in a title is no markup.
-        table.add_row(*(Text(text) for text in row))
-    return table

@@ -1,10 +1,11 @@
 """Items, versions and runs as rows and documents. Pure: nothing is read or printed here."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from fair_dagster.cli.terminal.output import Column, cell
+from fair_dagster.cli.terminal.cells import Few, Recent, Seconds, Short, cell, clock, duration, position_text
+from fair_dagster.cli.terminal.tables import Column
 from fair_dagster.domain import items
 from fair_dagster.domain.items.links import DERIVED_FROM, VERSION_RELS, key_of
 from fair_dagster.domain.publication.changes import Item
@@ -31,7 +32,7 @@ VERSION_COLUMNS = (
     Column("base model"),
     Column("dataset"),
     Column("metrics"),
-    Column("created (UTC)"),
+    Column("created"),
 )
 SYNC_COLUMNS = (
     Column("folder", whole=True),
@@ -44,7 +45,7 @@ RUN_COLUMNS = (
     Column("status"),
     Column("job"),
     Column("partition", whole=True),
-    Column("started (UTC)"),
+    Column("started"),
     Column("duration", right=True),
 )
 HYPERPARAMETER_COLUMNS = (
@@ -53,13 +54,15 @@ HYPERPARAMETER_COLUMNS = (
     Column("type"),
     Column("range"),
 )
+METRICS_SHOWN = 2
+"""Of a version in a list; ``version show`` and ``version compare`` have all."""
 RUN_ID_SHOWN = 8
 """Commands take the beginning of a run's id; this much of a UUID tells the runs of a machine apart."""
 
 
 def sync_rows(followed: "Iterable[Followed]") -> list[list[Any]]:
     return [
-        [found.merge.folder, found.result, found.merge.commit.sha[:10], found.merge.commit.subject]
+        [found.merge.folder, found.result, Short(found.merge.commit.sha, 10), found.merge.commit.subject]
         for found in followed
     ]
 
@@ -143,8 +146,8 @@ def version_row(version: VersionRecord) -> list[Any]:
         version.stage,
         request and f"{request.base_model} v{request.base_model_version}",
         request and f"{request.dataset} v{request.dataset_version}",
-        [f"{name} {cell(value)}" for name, value in version.training.metrics.items()],
-        clock(version.created),
+        Few(version.training.metrics, METRICS_SHOWN),
+        version.created,
     ]
 
 
@@ -200,12 +203,12 @@ def version_document(version: VersionRecord) -> Document:
 
 def run_row(run: "Run", now: datetime) -> list[Any]:
     return [
-        run.id[:RUN_ID_SHOWN],
-        " ".join([run.status.lower(), progress_text(run.progress)]).strip(),
+        Short(run.id, RUN_ID_SHOWN),
+        " ".join([run.status.lower(), position_text(run.progress)]).strip(),
         run.activity,
         run.partition or run.model,
-        run.started and _short_clock(run.started, now),
-        duration(run_seconds(run, now)),
+        Recent(run.started, now),
+        Seconds(run_seconds(run, now)),
     ]
 
 
@@ -216,7 +219,7 @@ def run_pairs(run: "Run", now: datetime) -> Pairs:
         ("job", run.job),
         ("partition", run.partition),
         ("model", run.model),
-        ("progress", progress_text(run.progress)),
+        ("progress", position_text(run.progress)),
         ("started", run.started and f"{clock(run.started)} UTC"),
         ("duration", duration(run_seconds(run, now))),
         ("process", None if run.finished else run.pid),
@@ -246,30 +249,6 @@ def run_seconds(run: "Run", now: datetime) -> float | None:
     if run.started is None or (run.finished and run.ended is None):
         return None
     return ((run.ended or now) - run.started).total_seconds()
-
-
-def progress_text(progress: tuple[int, int, str] | None) -> str:
-    return "" if progress is None else f"{progress[2]} {progress[0]}/{progress[1]}"
-
-
-def clock(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _short_clock(moment: datetime, now: datetime) -> str:
-    """The time of a moment today, the date and time of another."""
-    text = clock(moment)
-    return text.partition(" ")[2] if moment.astimezone(UTC).date() == now.astimezone(UTC).date() else text
-
-
-def duration(seconds: float | None) -> str:
-    """``4.2 s``, ``3 min 05 s``, ``2 h 07 min``; nothing for None."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def metric_differences(first: VersionRecord, second: VersionRecord) -> Sequence[tuple[str, float | None, float | None]]:

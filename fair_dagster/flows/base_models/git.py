@@ -3,6 +3,7 @@
 Knows processes and their environment, not what is asked of git.
 """
 
+import logging
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from fair_dagster.domain import urls
 from fair_dagster.domain.errors import ServiceError
 
+_LOG = logging.getLogger(__name__)
 _SAFE = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.autocrlf=false", "gc.auto=0")
 _PROTOCOLS = "file:git:http:https:ssh"
 # What git would take for the repository that a process stands in, e.g. inside a hook.
@@ -45,6 +47,7 @@ def run(
     options = [part for setting in _SAFE for part in ("-c", setting)]
     environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     environment |= {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": _PROTOCOLS, "LC_ALL": "C"}
+    _LOG.debug("git %s", redacted(" ".join(arguments)))
     try:
         return subprocess.run(
             ["git", "--literal-pathspecs", *options, *arguments],

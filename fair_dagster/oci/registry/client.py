@@ -8,6 +8,7 @@ See docs/decisions/0033.
 """
 
 import json
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.authorization import Token, challenges, fetch_token
 from fair_dagster.oci.registry.connections import TRIES, Answer, Connections, is_busy
 from fair_dagster.oci.registry.credentials import Credentials, find_credentials
+
+_LOG = logging.getLogger(__name__)
 
 Actions = Literal["pull", "pull,push", "delete"]
 _UNKNOWN = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"})
@@ -160,6 +163,8 @@ class Client:
         with self._named(reference):
             told = headers or {}
             answer = ask({**told, **self._known(url, reference, actions)})
+            # Without the query, in which storage behind a registry signs what may be read.
+            _LOG.debug("%s: %d", url.partition("?")[0], answer.status)
             if answer.status != 401 or not self._is_own(url, reference):
                 return answer
             known = self._authorization(reference, actions, answer)

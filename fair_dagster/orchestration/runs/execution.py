@@ -7,6 +7,7 @@ See docs/decisions/0005.
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from fair_dagster.orchestration.run_config import QUIET
 from fair_dagster.orchestration.runs.launches import Launch
 from fair_dagster.orchestration.runs.process_tags import process_tag
 from fair_dagster.settings import Settings
+
+_LOG = logging.getLogger(__name__)
 
 LAUNCH_FILE = "launch.json"
 PROCESS_FILE = "process"
@@ -85,6 +88,7 @@ def start(settings: Settings, launch: Launch, module: str) -> "subprocess.Popen[
     except StorageError:
         process.kill()
         raise
+    _LOG.info("started run %s in process %d, which writes to %s", launch.run_id, process.pid, folder / OUTPUT_FILE)
     return process
 
 

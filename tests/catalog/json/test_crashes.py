@@ -158,7 +158,7 @@ def test_a_failure_after_the_commit_point_is_completed_by_the_next_reader(tmp_pa
 _FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from fair_dagster.catalog.json_store import JsonStore
+from fair_dagster.catalog.json.store import JsonStore
 from fair_dagster.domain.errors import CatalogError
 from tests.catalog.sets import create
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

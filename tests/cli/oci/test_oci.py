@@ -77,8 +77,8 @@ def test_lists_of_a_repository_of_a_registry_and_of_referrers_differ(call: Call,
     (found,) = json.loads(call("oci", "referrers", f"{place}:v1", "--json").stdout)["referrers"]
     assert found["artifactType"] == "application/x-sig"
     assert "application/x-sig" in call("oci", "referrers", f"{place}:v1").stdout
-    assert "nothing refers to" in call("oci", "referrers", f"{place}:v2").stdout
-    assert "none of them matches" in call("oci", "referrers", f"{place}:v1", "--artifact-type", "x").stdout
+    assert "nothing refers to" in call("oci", "referrers", f"{place}:v2").stderr
+    assert "none of them matches" in call("oci", "referrers", f"{place}:v1", "--artifact-type", "x").stderr
 
 
 def test_a_copy_and_its_deletion(call: Call, place: str, model: str) -> None:

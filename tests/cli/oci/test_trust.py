@@ -13,21 +13,17 @@ from fair_dagster.cli.root import root
 from fair_dagster.cli.terminal.session import Session
 from fair_dagster.fair import Fair
 from fair_dagster.settings import Settings
-from tests.oci.trust.conftest import KeyPair, MakeKey, key, make_key
+from tests.oci.fixtures import KeyPair, MakeKey
 from tests.services.servers import RegistryServer
-
-__all__ = ["key", "make_key"]
 
 Call = Callable[..., Result]
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    monkeypatch.setenv("COLUMNS", "200")
-
+def call(tmp_path: Path) -> Call:
     def run(*arguments: str, stdin: str | bytes | None = None, interactive: bool = False, **settings: object) -> Result:
         given = Settings(home=tmp_path / "home", offline=True, **settings)  # type: ignore[arg-type]
-        session = Session(lambda: Fair(given), interactive=interactive)
+        session = Session(lambda: Fair(given), interactive=interactive, width=200)
         return CliRunner().invoke(root, list(arguments), obj=session, input=stdin)
 
     return run

@@ -11,61 +11,56 @@ from pathlib import Path
 import pytest
 
 from fair_dagster.cli.terminal.failures import explain
-from fair_dagster.cli.terminal.output import Column, Output, cell, json_text
+from fair_dagster.cli.terminal.output import Output, json_text
+from fair_dagster.cli.terminal.tables import Column
 from fair_dagster.domain.errors import PipelineError, RefusedError
 
 LONG_ID = "a-model-with-a-name-as-long-as-a-name-may-ever-get-in-this-system-v12"
 COLUMNS = (Column("version", whole=True), Column("stage"), Column("note"))
 
 
-def printed(columns: int, rows: list[list[object]], monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("COLUMNS", str(columns))
+def printed(columns: int | None, rows: list[list[object]]) -> str:
+    """The table on a terminal of so many columns, or on a pipe."""
     stdout = io.StringIO()
-    Output(stdout, io.StringIO()).table(COLUMNS, rows)
+    Output(stdout, io.StringIO(), width=columns).table(COLUMNS, rows)
     return stdout.getvalue()
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 100, 200])
-def test_an_id_is_whole_at_any_width(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = printed(columns, [[LONG_ID, "production", "words " * 30]], monkeypatch)
+def test_an_id_is_whole_at_any_width(columns: int) -> None:
+    text = printed(columns, [[LONG_ID, "production", "words " * 30]])
     assert LONG_ID in text
     assert "production" in text
 
 
-def test_no_line_is_wider_than_the_terminal_when_the_words_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = printed(80, [["short-v1", "production", "words " * 60], [LONG_ID[:40], "none", "x"]], monkeypatch)
+def test_no_line_is_wider_than_the_terminal_when_the_words_fit() -> None:
+    text = printed(80, [["short-v1", "production", "words " * 60], [LONG_ID[:40], "none", "x"]])
     assert max(map(len, text.splitlines())) <= 80
     assert "version" in text.splitlines()[0]
 
 
-def test_a_table_that_does_not_fit_becomes_a_paragraph_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = printed(72, [[LONG_ID, "production", "note"], ["b-v1", "none", None]], monkeypatch)
+def test_a_table_that_does_not_fit_becomes_a_paragraph_a_row() -> None:
+    text = printed(72, [[LONG_ID, "production", "note"], ["b-v1", "none", None]])
     assert text.splitlines()[0] == LONG_ID
     assert "  stage  production" in text
     assert "b-v1" in text.splitlines()
 
 
-def test_a_pipe_gets_a_row_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
-    stdout = io.StringIO()
-    Output(stdout, io.StringIO()).table(COLUMNS, [[LONG_ID, "production", "words " * 60]])
-    assert len(stdout.getvalue().splitlines()) == 3
+def test_a_pipe_gets_tab_separated_rows() -> None:
+    text = printed(None, [[LONG_ID, "production", "words " * 60], ["b-v1", None, "a\tb\nc"]])
+    header, first, second = text.splitlines()
+    assert header.split("\t") == ["version", "stage", "note"]
+    assert first.split("\t") == [LONG_ID, "production", "words " * 60]
+    assert second.split("\t") == ["b-v1", "", "a b c"]
 
 
-def test_brackets_in_a_title_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "[bold]x[/bold]" in printed(80, [["a-v1", "none", "[bold]x[/bold]"]], monkeypatch)
+def test_a_pipe_gets_the_header_of_an_empty_table() -> None:
+    assert printed(None, []) == "version\tstage\tnote\n"
+    assert printed(80, []) == ""
 
 
-def test_numbers_are_short_and_empty_values_empty() -> None:
-    assert [cell(value) for value in (0.123456, 10000.0, math.nan, None, True, ["a", 1], {"b": 0.5})] == [
-        "0.1235",
-        "10000",
-        "",
-        "",
-        "yes",
-        "a, 1",
-        "b=0.5",
-    ]
+def test_brackets_in_a_title_are_no_markup() -> None:
+    assert "[bold]x[/bold]" in printed(80, [["a-v1", "none", "[bold]x[/bold]"]])
 
 
 def test_json_holds_times_paths_and_null_for_what_is_no_number() -> None:

@@ -13,7 +13,7 @@ from fair_dagster.domain.publication.changes import ChangeSet, Item
 from fair_dagster.flows.base_models import registration
 from fair_dagster.flows.base_models.registration import ITEM_FILE
 from fair_dagster.flows.publication import releases
-from tests.flows.conftest import MODEL, Installation
+from tests.installations import MODEL, Installation
 
 
 def edit_readme(installation: Installation, text: str) -> None:

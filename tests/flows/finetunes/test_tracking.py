@@ -18,7 +18,7 @@ from fair_dagster.pipelines.tracking.delivery import Delivered, Delivery
 from fair_dagster.pipelines.tracking.trainings import TrackedTraining, deletions_folder, open_trainings
 from fair_dagster.settings import Settings
 from sensors.tracking import tracking_sensors
-from tests.flows.conftest import Installation
+from tests.installations import Installation
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from fair_dagster.flows.publication import releases
 from fair_dagster.flows.services import Services
 from fair_dagster.settings import Settings
 from tests import factories
-from tests.flows.conftest import DATASET, MODEL, NAME, Installation
+from tests.installations import DATASET, MODEL, NAME, Installation
 
 
 def refused(installation: Installation, **fields: Any) -> RefusedError:

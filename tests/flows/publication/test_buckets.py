@@ -24,7 +24,7 @@ from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.filenames import PREVIEW_FILE
 from fair_dagster.pipelines.zenml.model_versions import ModelVersions
 from fair_dagster.settings import Settings
-from tests.flows.conftest import DATASET, MODEL, Installation
+from tests.installations import DATASET, MODEL, Installation
 
 BASE = "https://models.example.org/public"
 

@@ -11,7 +11,7 @@ from fair_dagster.domain.errors import CatalogError, ConflictError, RefusedError
 from fair_dagster.domain.publication.changes import Change, ChangeSet, ItemKey
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.publication import families
-from tests.flows.conftest import MODEL, NAME, Installation
+from tests.installations import MODEL, NAME, Installation
 
 
 def test_a_promoted_version_becomes_an_item_with_its_artifacts_and_parents(installation: Installation) -> None:

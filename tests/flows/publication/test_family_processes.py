@@ -15,8 +15,8 @@ from fair_dagster.flows.reconciliation.repair import repair
 from fair_dagster.flows.reconciliation.report import report
 from fair_dagster.pipelines.zenml.model_versions import ModelVersions
 from fair_dagster.settings import PROJECT_ROOT
-from tests.flows.conftest import DATASET, MODEL, NAME, Installation
 from tests.flows.publication.family_child import SharedVersions
+from tests.installations import DATASET, MODEL, NAME, Installation
 
 ROUNDS = 25
 

@@ -14,7 +14,8 @@ from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.publication import batches, releases
 from fair_dagster.flows.publication import families as local_models
 from fair_dagster.flows.services import KINDS
-from tests.flows.conftest import DATASET, MODEL, NAME, Installation
+from tests.flows.publication.former import make_former
+from tests.installations import DATASET, MODEL, NAME, Installation
 
 
 def migrate_family(installation: Installation, collection: str, slug: str) -> ChangeSet:
@@ -22,21 +23,6 @@ def migrate_family(installation: Installation, collection: str, slug: str) -> Ch
     if collection == items.LOCAL_MODELS:
         return local_models.recompute(installation.services, slug, keep_gone=True)
     return releases.republish(installation.services, collection, slug)
-
-
-def make_former(installation: Installation, collection: str) -> list[Item]:
-    """Turn the items of a collection into what a release wrote that knew only schema 1.0.0."""
-    catalog = installation.services.catalog
-    former = []
-    for item in list(catalog.items(collection)):
-        properties = {key: value for key, value in item["properties"].items() if key not in DERIVED}
-        uris = {uri for uri in item["stac_extensions"] if not uri.startswith(items.SCHEMA_ROOT)}
-        properties["fair:schema_version"] = "1.0.0"
-        uris.add(items.schema_uri(KINDS[collection], "1.0.0"))
-        former.append(item | {"properties": properties, "stac_extensions": sorted(uris)})
-    keys = [(ItemKey(collection, item["id"]), item) for item in former]
-    catalog.apply(ChangeSet(tuple(Change("update", key, "as it was", item) for key, item in keys)))
-    return former
 
 
 def versions_of(installation: Installation, collection: str) -> set[str]:

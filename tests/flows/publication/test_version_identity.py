@@ -13,7 +13,7 @@ from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.finetunes import allocations, training
 from fair_dagster.flows.finetunes.training import Ask
 from fair_dagster.orchestration import keys
-from tests.flows.conftest import DATASET, MODEL, NAME, Installation
+from tests.installations import DATASET, MODEL, NAME, Installation
 
 
 def allocate(installation: Installation, **overrides: Any) -> VersionRecord:

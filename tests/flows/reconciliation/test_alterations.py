@@ -15,8 +15,8 @@ from fair_dagster.flows.publication.artifacts import artifact_of, prefix_of
 from fair_dagster.flows.reconciliation.repair import repair
 from fair_dagster.flows.reconciliation.report import report
 from fair_dagster.pipelines.filenames import PREVIEW_FILE
-from tests.flows.conftest import NAME, Installation
-from tests.flows.reconciliation.test_report import altered, kinds, path_of, repaired
+from tests.flows.reconciliation.drifting import altered, kinds, path_of, repaired
+from tests.installations import NAME, Installation
 
 KEY = ItemKey(items.LOCAL_MODELS, f"{NAME}-v1")
 

@@ -12,11 +12,8 @@ from fair_dagster.domain.publication.findings import Finding, without_mass_delet
 from fair_dagster.flows.publication import families
 from fair_dagster.flows.reconciliation.repair import repair
 from fair_dagster.orchestration.reconciliation import reconcile
-from tests.flows.conftest import NAME, Installation
-from tests.flows.reconciliation.test_repair_keeps import aged, files_of
-from tests.flows.reconciliation.test_report import altered, found, path_of, promoted
-
-__all__ = ["promoted"]
+from tests.flows.reconciliation.drifting import aged, altered, files_of, found, path_of
+from tests.installations import NAME, Installation
 
 
 def orphans(numbers: range) -> list[Finding]:

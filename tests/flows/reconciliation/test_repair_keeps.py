@@ -1,9 +1,7 @@
 """A repair removes nothing that may be the only copy, trusts no source that differs, and stops at nothing alone."""
 
 import json
-import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,22 +19,8 @@ from fair_dagster.flows.reconciliation.repair import repair
 from fair_dagster.flows.reconciliation.report import DriftRequest, report
 from fair_dagster.orchestration.keys import finetunes_name
 from fair_dagster.orchestration.reconciliation import reconcile
-from tests.flows.conftest import DATASET, MODEL, NAME, Installation
-from tests.flows.reconciliation.test_report import altered, found, kinds, path_of, promoted, repaired, snapshot
-
-__all__ = ["promoted"]
-
-
-def aged(installation: Installation) -> Path:
-    root = installation.services.settings.artifacts_path
-    old = time.time() - 7200
-    for path in (root, *root.rglob("*")):
-        os.utime(path, (old, old))
-    return root
-
-
-def files_of(root: Path) -> set[Path]:
-    return {path for path in root.rglob("*") if path.is_file()}
+from tests.flows.reconciliation.drifting import aged, altered, files_of, found, kinds, path_of, repaired, snapshot
+from tests.installations import DATASET, MODEL, NAME, Installation
 
 
 def without_zenml(installation: Installation) -> None:

@@ -20,7 +20,7 @@ from fair_dagster.flows.reconciliation.artifacts import named_by
 from fair_dagster.flows.reconciliation.repair import repair
 from fair_dagster.flows.reconciliation.report import report
 from fair_dagster.storage.local import describe
-from tests.flows.conftest import DATASET, MODEL, NAME, Installation
+from tests.installations import DATASET, MODEL, NAME, Installation
 
 KEYS = (
     ItemKey(items.BASE_MODELS, MODEL),

@@ -13,57 +13,13 @@ from fair_dagster.catalog.json import index
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import CatalogError, ServiceError
 from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
-from fair_dagster.domain.publication.findings import Done, Finding, Partitions
+from fair_dagster.domain.publication.findings import Partitions
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.publication import families
 from fair_dagster.flows.reconciliation.repair import repair
-from fair_dagster.flows.reconciliation.report import DriftRequest, report
-from tests.flows.conftest import DATASET, MODEL, NAME, Installation
-
-
-@pytest.fixture
-def promoted(installation: Installation) -> Installation:
-    """Two promoted versions of one finetuned model; the second is active."""
-    for version in (installation.trained(), installation.trained()):
-        installation.promote(version)
-    return installation
-
-
-def kinds(installation: Installation, ask: DriftRequest | None = None) -> set[tuple[str, str]]:
-    return {(finding.item, finding.kind) for finding in found(installation, ask)}
-
-
-def found(installation: Installation, ask: DriftRequest | None = None) -> list[Finding]:
-    return report(installation.services, ask)
-
-
-def repaired(installation: Installation) -> list[Done]:
-    done = repair(installation.services, report(installation.services))
-    assert [str(one) for one in done if one.failed] == []
-    assert found(installation) == []
-    assert repair(installation.services, report(installation.services)) == []
-    return done
-
-
-def snapshot(installation: Installation) -> dict[str, Item]:
-    """All items, but for the time of their last update."""
-    everything = {}
-    for collection in items.COLLECTIONS:
-        for item in installation.services.catalog.items(collection):
-            item["properties"].pop("updated", None)
-            item["links"].sort(key=str)
-            everything[f"{collection}/{item['id']}"] = item
-    return everything
-
-
-def path_of(installation: Installation, collection: str, item_id: str) -> Path:
-    return Path(installation.services.catalog.href(ItemKey(collection, item_id)))
-
-
-def altered(path: Path, change: Callable[[Item], object]) -> None:
-    item = json.loads(path.read_text())
-    change(item)
-    path.write_text(json.dumps(item))
+from fair_dagster.flows.reconciliation.report import DriftRequest
+from tests.flows.reconciliation.drifting import altered, found, kinds, path_of, repaired, snapshot
+from tests.installations import DATASET, MODEL, NAME, Installation
 
 
 def no_box(item: Item) -> None:

@@ -16,7 +16,7 @@ from fair_dagster.oci.artifacts.listing import look
 from fair_dagster.oci.pulling import pull
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.registries import Registries
-from tests.flows.conftest import MODEL, NAME, Installation
+from tests.installations import MODEL, NAME, Installation
 from tests.services.servers import RegistryServer
 
 

@@ -33,8 +33,8 @@ from fair_dagster.oci.trust.keys import load_signing_key
 from fair_dagster.oci.trust.signing import sign
 from fair_dagster.pipelines.zenml.model_versions import ModelVersions
 from fair_dagster.settings import Settings
-from tests.flows.conftest import MODEL, NAME, Installation
 from tests.flows.fakes import FakeVersions
+from tests.installations import MODEL, NAME, Installation
 from tests.services.servers import RegistryServer
 
 Change = Callable[[dict[str, Any]], object]

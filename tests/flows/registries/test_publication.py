@@ -21,7 +21,7 @@ from fair_dagster.flows.services import Services
 from fair_dagster.oci.artifacts.listing import look
 from fair_dagster.oci.references import Reference
 from fair_dagster.pipelines.zenml.model_versions import ModelVersions
-from tests.flows.conftest import NAME, Installation
+from tests.installations import NAME, Installation
 from tests.services.servers import RegistryServer
 
 

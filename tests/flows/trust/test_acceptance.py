@@ -27,11 +27,8 @@ from fair_dagster.oci.trust.signing import attest, sign
 from fair_dagster.oci.trust.verifying import verify
 from fair_dagster.pipelines.zenml.run_records import RunRecord
 from fair_dagster.storage.local import describe
-from tests.flows.conftest import MODEL, NAME, Installation
-from tests.oci.conftest import place, registries
-from tests.oci.trust.conftest import KeyPair, MakeKey, key, make_key
-
-__all__ = ["key", "make_key", "place", "registries"]
+from tests.installations import MODEL, NAME, Installation
+from tests.oci.fixtures import KeyPair, MakeKey
 
 
 def required(services: Services, *trusted: Path) -> Services:

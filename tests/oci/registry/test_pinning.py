@@ -17,7 +17,7 @@ from fair_dagster.flows.base_models import registration
 from fair_dagster.flows.reconciliation.repair import repair
 from fair_dagster.flows.reconciliation.report import DriftRequest, report
 from fair_dagster.flows.services import Services
-from tests.flows.conftest import MODEL, Installation, make, town  # noqa: F401 - fixtures
+from tests.installations import MODEL, Installation
 from tests.oci.servers import push_image, remove_image
 from tests.services.servers import RegistryServer
 
@@ -26,7 +26,7 @@ Made = tuple[Installation, Callable[..., Item]]
 
 
 @pytest.fixture
-def made(make: Callable[[], Installation], docker_registry: RegistryServer) -> Made:  # noqa: F811
+def made(make: Callable[[], Installation], docker_registry: RegistryServer) -> Made:
     """An installation that may ask the registry, and registers the base model with an image for training."""
     installation = asking(make(), docker_registry.host)
 
@@ -166,5 +166,5 @@ def test_offline_no_registry_is_asked(bare: Installation) -> None:
 
 
 @pytest.fixture
-def bare(make: Callable[[], Installation]) -> Installation:  # noqa: F811
+def bare(make: Callable[[], Installation]) -> Installation:
     return make()

@@ -22,7 +22,7 @@ from fair_dagster.domain.errors import RefusedError
 from fair_dagster.oci.trust.bundles import Bundle, make_bundle
 from fair_dagster.oci.trust.keys import load_signing_key, load_trusted
 from fair_dagster.oci.trust.statements import SignedModel, signature_statement
-from tests.oci.trust.conftest import KeyPair, MakeKey
+from tests.oci.fixtures import KeyPair, MakeKey
 
 STATEMENT = signature_statement("town", {"model.onnx": "ab" * 32})
 

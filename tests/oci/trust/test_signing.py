@@ -20,7 +20,7 @@ from fair_dagster.oci.trust.provenance import ProvenTraining, provenance_stateme
 from fair_dagster.oci.trust.signing import attest, sign
 from fair_dagster.oci.trust.statements import files_of, signature_statement
 from fair_dagster.oci.trust.verifying import check_content, check_folder, verify
-from tests.oci.trust.conftest import KeyPair, MakeKey, PushModel
+from tests.oci.fixtures import KeyPair, MakeKey, PushModel
 from tests.services.servers import RegistryServer
 
 CURVES = [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()]

@@ -10,7 +10,7 @@ from fair_dagster.oci.artifacts.descriptors import EMPTY, TITLE, Descriptor, Man
 from fair_dagster.oci.trust.bundles import Bundle, make_bundle
 from fair_dagster.oci.trust.provenance import ProvenTraining, provenance_problems, provenance_statement, summary
 from fair_dagster.oci.trust.statements import SignedModel, files_of, signature_statement
-from tests.oci.trust.conftest import KeyPair
+from tests.oci.fixtures import KeyPair
 
 FILES = {"model.onnx": "ab" * 32, "labels.txt": "cd" * 32}
 

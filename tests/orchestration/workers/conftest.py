@@ -15,8 +15,7 @@ from fair_dagster.flows.services import Services
 from fair_dagster.imagery.synthesize import synthesize
 from fair_dagster.orchestration import keys
 from fair_dagster.settings import PROJECT_ROOT
-from tests.flows.publication.test_migrations import make_former
-from tests.flows.test_instance import postgres  # noqa: F401 - a fixture
+from tests.flows.publication.former import make_former
 from tests.orchestration.workers.cluster import Redis, Team
 from tests.services.servers import StacApis
 
@@ -38,7 +37,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 def team(
     tmp_path_factory: pytest.TempPathFactory,
     schema_cache: Path,
-    postgres: dict[str, str],  # noqa: F811
+    postgres: dict[str, str],
     broker: Redis,
 ) -> Iterator[Team]:
     """A team with a catalog of files."""
@@ -50,7 +49,7 @@ def team(
 def pgstac_team(  # noqa: PLR0917 - fixtures
     tmp_path_factory: pytest.TempPathFactory,
     schema_cache: Path,
-    postgres: dict[str, str],  # noqa: F811
+    postgres: dict[str, str],
     broker: Redis,
     pgstac_database: str,
     stac_api: StacApis,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 STORE, PROJECT = UUID(int=1), UUID(int=2)
 OPEN = """
-from fair_dagster.pipelines.client import open_client
+from fair_dagster.pipelines.zenml.client import open_client
 from fair_dagster.settings import Settings
 open_client(Settings())
 """
