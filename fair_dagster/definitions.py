@@ -26,6 +26,7 @@ from sensors.oci_artifacts import artifact_sensors
 from sensors.oci_pushes import push_sensors
 from sensors.run_failures import failure_sensors
 from sensors.schedules import schedules
+from sensors.tracking import tracking_sensors
 
 
 def build_defs(
@@ -55,6 +56,7 @@ def build_defs(
             *artifact_sensors(settings, slugs, jobs),
             *push_sensors(settings, jobs),
             *failure_sensors(settings),
+            *tracking_sensors(settings, jobs),
         ],
         schedules=schedules(settings),
         resources=resources | dict(resource_overrides or {}),

@@ -1,4 +1,4 @@
-"""``worker``: execute steps that other machines hand out, and see which workers answer."""
+"""``worker``: execute the runs that Dagster hands out, and see which workers answer."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ import click
 from fair_dagster.cli.terminal.output import Column
 from fair_dagster.cli.terminal.session import Session, reports
 
-_COLUMNS = (Column("worker"), Column("queues"), Column("steps", right=True))
+_COLUMNS = (Column("worker"), Column("queues"), Column("runs", right=True))
 
 
 @click.group("worker")
@@ -18,15 +18,14 @@ def worker() -> None:
 
 
 @worker.command("start")
-@click.option("--queue", "queues", multiple=True, help="What to take steps from; both by default: dagster, training.")
-@click.option("--concurrency", type=click.IntRange(min=1), help="Steps at a time; as many as CPUs by default.")
+@click.option("--queue", "queues", multiple=True, help="What to take runs from; both by default: dagster, training.")
+@click.option("--concurrency", type=click.IntRange(min=1), help="Runs at a time; as many as CPUs by default.")
 @click.option("--name", help="What to call it in logs; must be its own.")
 @click.pass_obj
 def start(session: Session, queues: Sequence[str], concurrency: int | None, name: str | None) -> None:
-    """Take steps until SIGTERM or Ctrl-C, which lets the steps at hand end; a second one does not."""
+    """Take runs until SIGTERM or Ctrl-C, which lets the runs at hand end; a second one does not."""
     workers = session.fair.workers
     command = workers.command(queues, concurrency=concurrency, name=name)
-    session.fair.init()
     sys.stdout.flush()
     os.execve(command[0], command, workers.environment())  # noqa: S606 - no shell is wanted
 
@@ -36,10 +35,10 @@ def start(session: Session, queues: Sequence[str], concurrency: int | None, name
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=3.0, show_default=True, help="Seconds to wait.")
 @reports
 def list_workers(session: Session, name: str | None, timeout: float) -> None:
-    """The workers that answer now, with the steps each has at hand. Exit code 1 when none does."""
+    """The workers that answer now, with the runs each has at hand. Exit code 1 when none does."""
     found = session.fair.workers.list(name=name, timeout=timeout)
-    rows = [(one.name, ", ".join(one.queues), one.steps) for one in found]
-    documents = [{"name": one.name, "queues": list(one.queues), "steps": one.steps} for one in found]
+    rows = [(one.name, ", ".join(one.queues), one.runs) for one in found]
+    documents = [{"name": one.name, "queues": list(one.queues), "runs": one.runs} for one in found]
     session.out.show(documents, lambda: session.out.table(_COLUMNS, rows))
     if not found:
         session.out.remark(f"no worker{f' {name}' if name else ''} answers")

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from fair_dagster.flows.base_models.registration import Validation
     from fair_dagster.flows.catalog import CheckedItem
     from fair_dagster.flows.datasets import DatasetSpec
+    from fair_dagster.flows.finetunes.tracking import Waiting
     from fair_dagster.flows.finetunes.training import Ask
     from fair_dagster.flows.lineage import FoundLineage
     from fair_dagster.flows.moving import Count, Moved
-    from fair_dagster.flows.tracking import Waiting
     from fair_dagster.flows.trust.policy import Judgement
     from fair_dagster.imagery.synthesize import SyntheticDataset
     from fair_dagster.oci.artifacts.copying import Copied
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from fair_dagster.oci.trust.verifying import FoundSignature, Verification
     from fair_dagster.orchestration.runs.run import Run
     from fair_dagster.orchestration.runs.started import Started
-    from fair_dagster.orchestration.workers.workers import Worker
+    from fair_dagster.orchestration.workers.answering import Worker
     from fair_dagster.pipelines.zenml.run_records import LogLine
     from fair_dagster.pipelines.zenml.stacks import StackRecord
 
@@ -162,8 +162,8 @@ _HOMES = {
     "Validation": "fair_dagster.flows.base_models.registration",
     "Verification": "fair_dagster.oci.trust.verifying",
     "VersionRecord": "fair_dagster.domain.versions",
-    "Waiting": "fair_dagster.flows.tracking",
-    "Worker": "fair_dagster.orchestration.workers.workers",
+    "Waiting": "fair_dagster.flows.finetunes.tracking",
+    "Worker": "fair_dagster.orchestration.workers.answering",
     "read_predictions": "fair_dagster.fair.conversions",
     "to_frame": "fair_dagster.fair.conversions",
     "to_pystac": "fair_dagster.fair.conversions",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from fair_dagster.fair.part import Part
 
 if TYPE_CHECKING:
-    from fair_dagster.flows.tracking import Waiting
+    from fair_dagster.flows.finetunes.tracking import Waiting
 
 
 class Tracking(Part):
@@ -13,12 +13,12 @@ class Tracking(Part):
 
     def waiting(self) -> "list[Waiting]":
         """Trainings that are being tracked, and those that a tracker which is away waits for, the oldest first."""
-        from fair_dagster.flows.tracking import waiting
+        from fair_dagster.flows.finetunes.tracking import waiting
 
         return waiting(self.services)
 
     def send(self) -> "list[Waiting]":
         """Send what waits, now; the next training would do it as well. Returns what is left."""
-        from fair_dagster.flows.tracking import send_waiting
+        from fair_dagster.flows.finetunes.tracking import send_waiting
 
         return send_waiting(self.services)

@@ -73,8 +73,7 @@ class Versions(Part):
             NotFoundError: no such version.
             RefusedError: it is being trained.
         """
-        from fair_dagster.flows import tracking
-        from fair_dagster.flows.finetunes import allocations
+        from fair_dagster.flows.finetunes import allocations, tracking
         from fair_dagster.orchestration import keys
         from fair_dagster.orchestration.instance import delete_partition
         from fair_dagster.orchestration.runs.records import going
@@ -90,7 +89,7 @@ class Versions(Part):
             raise
         if request := FinetuneRequest.of(version):
             delete_partition(self.settings, keys.finetunes_name(request.base_model), version.id)
-            tracking.forget(self.services, version.id, version.uuid)
+            tracking.forget(self.services, version.uuid)
             allocations.forget(self.services, version.id, version.uuid)
         allocations.delete_empty_model(self.services, name)
 

@@ -1,4 +1,4 @@
-"""Workers: the processes that execute what other machines hand out through a broker (``FAIR_EXECUTOR=celery``)."""
+"""Workers: the processes that execute the runs that Dagster hands out through a broker (``FAIR_EXECUTOR=celery``)."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from fair_dagster.domain.errors import RefusedError
 from fair_dagster.fair.part import Part
 
 if TYPE_CHECKING:
-    from fair_dagster.orchestration.workers.workers import Worker
+    from fair_dagster.orchestration.workers.answering import Worker
 
 _EXTRA = "install fair-dagster with its extra `team`"
 
@@ -31,28 +31,41 @@ class Workers(Part):
             ServiceError: the broker does not answer.
         """
         url = self._broker()
-        from fair_dagster.orchestration.workers.workers import answering
+        from fair_dagster.orchestration.workers.answering import answering
 
         return tuple(answering(url, timeout, name))
 
     def command(
         self, queues: Sequence[str] = (), *, concurrency: int | None = None, name: str | None = None
     ) -> tuple[str, ...]:
-        """The command line of a worker, to be executed with ``environment()``.
+        """The command line of a worker, to be executed with ``environment()``. Makes the Dagster instance if need be.
 
         Args:
-            queues: what it takes steps from; every queue without.
-            concurrency: steps at a time; as many as CPUs without.
+            queues: what it takes runs from; every queue without.
+            concurrency: runs at a time; as many as CPUs without.
             name: what it is called in logs; no other worker may be called so.
 
         Raises:
-            RefusedError: no broker is set, or Celery is not installed.
+            RefusedError: no broker is set, Celery is not installed, or Dagster's instance hands runs to no worker.
         """
         self._broker()
-        from fair_dagster.orchestration.workers.app import QUEUES
+        from fair_dagster.orchestration import keys
+        from fair_dagster.orchestration.instance import prepare_instance
+        from fair_dagster.orchestration.workers.app import require_launcher
+        from fair_dagster.orchestration.workers.broker import DEFAULT_QUEUE
+
+        prepare_instance(self.settings)
+        require_launcher(self.settings)
 
         node = f"{name or f'fair-{uuid.uuid4().hex[:6]}'}@{socket.gethostname()}"
-        options = ["--queues", ",".join(queues or QUEUES), "--hostname", node, "--loglevel", "INFO"]
+        options = [
+            "--queues",
+            ",".join(queues or (DEFAULT_QUEUE, keys.TRAINING_QUEUE)),
+            "--hostname",
+            node,
+            "--loglevel",
+            "INFO",
+        ]
         # They gossip over the broker about what nobody here asks for.
         options += ["--without-gossip", "--without-mingle"]
         options += ["--concurrency", str(concurrency)] if concurrency else []
@@ -61,7 +74,9 @@ class Workers(Part):
 
     def environment(self) -> dict[str, str]:
         """The variables of this process, and those that lead a worker to this installation."""
-        return {**os.environ, **self.settings.environment()}
+        # Dagster-celery's task opens the instance by itself.
+        home = {"DAGSTER_HOME": os.environ.get("DAGSTER_HOME") or str(self.settings.dagster_path)}
+        return {**os.environ, **self.settings.environment(), **home}
 
     def _broker(self) -> str:
         """The broker's URL."""

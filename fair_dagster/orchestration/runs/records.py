@@ -21,7 +21,6 @@ from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.flows import tracking
 from fair_dagster.flows.finetunes import allocations
 from fair_dagster.flows.finetunes.run_files import STOPPED_FILE, launch_folder, progress_of
 from fair_dagster.flows.services import Services
@@ -29,6 +28,7 @@ from fair_dagster.net.processes import Process
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.instance import open_instance
 from fair_dagster.orchestration.runs import causes
+from fair_dagster.orchestration.runs.attempts import last_attempt
 from fair_dagster.orchestration.runs.execution import LAUNCH_FILE, PROCESS_FILE
 from fair_dagster.orchestration.runs.lost import serves_its_machine_only
 from fair_dagster.orchestration.runs.process_tags import machine_of, process_of
@@ -101,6 +101,7 @@ def going(services: Services, partition: str) -> list[str]:
 def failure_cause(services: Services, run_id: str) -> str:
     """Why a run did not succeed; one whose process is gone counts as failed from now on."""
     with open_instance(services.settings) as instance:
+        run_id = last_attempt(instance, run_id)
         run = instance.get_run_by_id(run_id)
         if run is not None:
             _settle(services, instance, run)
@@ -110,11 +111,16 @@ def failure_cause(services: Services, run_id: str) -> str:
 def stop_run(services: Services, run_id: str) -> Run:
     """End a run that goes on, with the process that trains; ZenML and Dagster are told.
 
+    Where Dagster launched another run in the place of a lost one, it is that which ends.
+
     Raises:
         NotFoundError: no such run.
         RefusedError: it has ended already, cannot be reached from here, or is inside a process that does more than it.
     """
     run = show_run(services, run_id)
+    with open_instance(services.settings) as instance:
+        latest = last_attempt(instance, run.id)
+    run = run if run.id == latest else show_run(services, latest)
     if run.finished:
         raise RefusedError(f"stopping run {run.id}", [f"it has ended already: {run.status}"])
     folder = launch_folder(services.settings, run.id)
@@ -238,7 +244,6 @@ def _settle(services: Services, instance: dg.DagsterInstance, run: dg.DagsterRun
     if partition and keys.is_finetune_job(run.job_name):
         version = run.tags.get(keys.TAG_ZENML_VERSION)
         allocations.end_runs(services, partition, version, "its process was killed")
-        tracking.close(services, partition, version)
     return True
 
 

@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass
 
-from fair_dagster.domain.errors import ServiceError
-from fair_dagster.orchestration.workers.app import celery_app
-from fair_dagster.orchestration.workers.broker import address
+from fair_dagster.orchestration.workers.broker import broker_errors, celery_settings
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker that answers: its name, the queues it takes steps from, and how many it has at hand."""
+    """A worker that answers: its name, the queues it takes runs from, and how many it has at hand."""
 
     name: str
     queues: tuple[str, ...]
-    steps: int
+    runs: int
 
 
 def answering(url: str, timeout: float, name: str | None = None) -> list[Worker]:
@@ -25,16 +23,12 @@ def answering(url: str, timeout: float, name: str | None = None) -> list[Worker]
     Raises:
         ServiceError: the broker does not answer.
     """
-    import redis
-    from kombu.exceptions import OperationalError
+    from celery import Celery
 
-    inspect = celery_app(url).control.inspect(timeout=timeout)
-    try:
+    app = Celery("fair-dagster", broker=url, config_source=celery_settings({}), set_as_current=False)
+    with broker_errors(url):
+        inspect = app.control.inspect(timeout=timeout)
         queues, active = inspect.active_queues() or {}, inspect.active() or {}
-    except (redis.RedisError, OperationalError, OSError) as error:
-        raise ServiceError(
-            f"the broker {address(url)} does not answer ({type(error).__name__}): start Redis"
-        ) from error
     return [
         Worker(node, tuple(queue["name"] for queue in found), len(active.get(node, ())))
         for node, found in sorted(queues.items())
