@@ -124,7 +124,7 @@ def test_a_registry_that_falls_silent_is_not_asked_for_the_rest(
 ) -> None:
     through, behind, faults = faulty
     monkeypatch.setattr(through.client.connections, "wait", lambda *_: None)
-    monkeypatch.setattr("fair_dagster.oci.crawl.walking._AHEAD", 4)
+    monkeypatch.setattr("fair_dagster.oci.crawl.walking.AHEAD", 4)
     push_models(registries, place, *[0.5] * 20)
     faults.orders += [Order("/manifests/", times=10_000, drop=True)]
     events = run(through, repository(behind))
