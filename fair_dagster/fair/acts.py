@@ -129,7 +129,7 @@ def delete_version(services: Services, name: str, number: int) -> None:
         RefusedError: it is being trained.
     """
     version = services.versions.get(name, number)
-    allocations.require_at_rest(services, version, going(services, version.id))
+    allocations.require_at_rest(services.zenml_runs, version, going(services, version.id))
     _recompute(services, name, without=version.uuid)
     try:
         services.versions.delete(name, number)
@@ -139,8 +139,8 @@ def delete_version(services: Services, name: str, number: int) -> None:
     if request := FinetuneRequest.of(version):
         delete_partition(services.settings, keys.finetunes_name(request.base_model), version.id)
         tracking.forget(services, version.id, version.uuid)
-        allocations.forget(services, version.id, version.uuid)
-    allocations.delete_empty_model(services, name)
+        allocations.forget(services.artifacts, services.settings, version.id, version.uuid)
+    allocations.delete_empty_model(services.versions, name)
 
 
 def start_prediction(services: Services, prepared: Prediction) -> Started:

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from fair_dagster.domain.items.vocabulary import label_task
 from fair_dagster.domain.publication.changes import ChangeSet, Item
 from fair_dagster.domain.slugs import slug_problems
 from fair_dagster.flows.base_models.registration import read_item
-from fair_dagster.flows.publication.releases import Incoming, publish, release_folder
+from fair_dagster.flows.publication.releases import Incoming, publish
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.chips import ChipsSummary, inspect_chips
 from fair_dagster.imagery.labels import check_labels, find_labels, read_labels
@@ -145,7 +146,7 @@ def register(services: Services, item_path: Path, expected: str | None = None) -
     incoming = Incoming(
         uid=uid,
         declared=items.number_of(item),
-        content=lambda number: _content(services, item, sources, release_folder(number, uid)),
+        content=partial(_content, services, item, sources),
     )
     return publish(services, items.DATASETS, str(item["id"]), incoming)
 
@@ -186,13 +187,12 @@ def _digest(item: Item, described: dict[str, PublishedArtifact]) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _content(services: Services, item: Item, sources: Mapping[str, Path | None], release: str) -> Item:
+def _content(services: Services, item: Item, sources: Mapping[str, Path | None], folder: str) -> Item:
     assets = {key: dict(asset) for key, asset in item["assets"].items()}
     for key, source in sources.items():
         if source is not None:
             name = source.name if source.is_file() else key
-            target = f"{items.DATASETS}/{item['id']}/{release}/{name}"
-            assets[key] |= services.artifacts.publish(source, target).fields()
+            assets[key] |= services.artifacts.publish(source, f"{folder}/{name}").fields()
     return current(item | {"assets": assets}, services.knowledge)
 
 

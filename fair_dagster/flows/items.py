@@ -9,6 +9,7 @@ from fair_dagster.domain.errors import NotFoundError
 from fair_dagster.domain.items import patches
 from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
 from fair_dagster.domain.publication.drift import edited
+from fair_dagster.flows.publication import road
 from fair_dagster.flows.services import Services
 
 
@@ -55,8 +56,8 @@ def patch(services: Services, name: str, change: Mapping[str, Any]) -> Item:
     def decide() -> ChangeSet:
         before = find(services, name)
         after = patches.patched(before, change)
-        services.require_valid(after)
+        services.validator.require(after)
         return edited(before, after)
 
-    services.apply(decide)
+    road.apply(services.catalog, decide)
     return find(services, name)

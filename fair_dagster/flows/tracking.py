@@ -114,7 +114,7 @@ def forget(services: Services, partition: str, uuid: str) -> None:
 
 def note_path(services: Services, partition: str, uuid: str) -> Path:
     """The file that says where the trainings of a version are tracked."""
-    return run_folder(services, partition, uuid) / NOTE_FILE
+    return run_folder(services.settings, partition, uuid) / NOTE_FILE
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _begin(services: Services, owner: Allocation, dagster_run: str) -> Tracked:
 
 def _run(services: Services, owner: Allocation, dagster_run: str) -> TrackedRun:
     settings, request = services.settings, owner.request
-    folder = run_folder(services, owner.partition, owner.uuid)
+    folder = run_folder(services.settings, owner.partition, owner.uuid)
     config = yaml.safe_load((folder / CONFIG_FILE).read_text())
     begun = datetime.now(UTC)
     return TrackedRun(

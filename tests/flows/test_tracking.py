@@ -61,7 +61,10 @@ def test_a_training_ends_as_its_result_says(
 ) -> None:
     """``completed`` with an error: the pipeline ran, and what came after it failed."""
     services = installation.services
-    owner, path = allocations.allocation_of(services, version.id), installation.services.settings.home / "result.json"
+    owner, path = (
+        allocations.allocation_of(services.versions, services.settings, version.id),
+        installation.services.settings.home / "result.json",
+    )
     if result is not None:
         path.write_text(json.dumps(result))
 
@@ -81,7 +84,7 @@ def test_a_training_ends_as_its_result_says(
 def test_what_is_tracked_names_the_exact_versions_and_hyperparameters(
     installation: Installation, version: VersionRecord, senders: list[Any]
 ) -> None:
-    owner = allocations.allocation_of(installation.services, version.id)
+    owner = allocations.allocation_of(installation.services.versions, installation.services.settings, version.id)
     with tracking.tracked(installation.services, owner, "7a1c0000", Path("none")) as tracked:
         pass
     assert tracked.entry is not None
@@ -100,7 +103,7 @@ def test_no_tracking_means_no_process_and_no_file(
     installation: Installation, version: VersionRecord, senders: list[Any]
 ) -> None:
     services = with_settings(installation, tracking="none")
-    owner = allocations.allocation_of(services, version.id)
+    owner = allocations.allocation_of(services.versions, services.settings, version.id)
     with tracking.tracked(services, owner, "7a1c0000", Path("none")) as tracked:
         assert not tracked.environment
     tracking.close(services, version.id, version.uuid)
@@ -116,7 +119,7 @@ def test_an_outbox_that_cannot_be_written_is_told_and_stops_nothing(
 ) -> None:
     services = installation.services
     services.settings.tracking_path.write_text("in the way")
-    owner = allocations.allocation_of(services, version.id)
+    owner = allocations.allocation_of(services.versions, services.settings, version.id)
     with tracking.tracked(services, owner, "7a1c0000", Path("none")) as tracked:
         pass
     assert tracked.wait() is None
@@ -127,7 +130,7 @@ def test_an_outbox_that_cannot_be_written_is_told_and_stops_nothing(
 def test_a_tracker_that_is_away_is_told_at_once_with_where_the_training_is_kept(
     installation: Installation, version: VersionRecord, senders: list[Any]
 ) -> None:
-    owner = allocations.allocation_of(installation.services, version.id)
+    owner = allocations.allocation_of(installation.services.versions, installation.services.settings, version.id)
     with tracking.tracked(installation.services, owner, "7a1c0000", Path("none")) as tracked:
         assert tracked.entry is not None
         tracked.entry.save_sent({"problem": "nobody answers"})
@@ -139,7 +142,7 @@ def test_a_killed_training_is_closed_here_or_by_its_version(
     installation: Installation, version: VersionRecord, senders: list[Any]
 ) -> None:
     services = with_settings(installation, tracking_uri="http://127.0.0.1:9")
-    owner = allocations.allocation_of(services, version.id)
+    owner = allocations.allocation_of(services.versions, services.settings, version.id)
     with tracking.tracked(services, owner, "7a1c0000", Path("none")) as tracked:
         tracking.close(services, version.id, version.uuid)
     (entry,) = entries_of(services)
@@ -178,7 +181,7 @@ def test_a_password_of_the_tracker_is_in_no_address_that_a_client_prints(
     installation: Installation, version: VersionRecord, senders: list[dict[str, str]]
 ) -> None:
     services = with_settings(installation, tracking_uri="https://me:p%40ss@mlflow.example.org")
-    owner = allocations.allocation_of(services, version.id)
+    owner = allocations.allocation_of(services.versions, services.settings, version.id)
     with tracking.tracked(services, owner, "7a1c0000", Path("none")):
         pass
     (environment,) = senders

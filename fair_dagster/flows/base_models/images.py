@@ -6,6 +6,7 @@ is asked stands in ``oci``.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, UnreachableError
@@ -14,10 +15,14 @@ from fair_dagster.domain.publication.changes import ChangeSet, Item
 from fair_dagster.domain.publication.desired import slug_of
 from fair_dagster.domain.publication.drift import diff
 from fair_dagster.domain.publication.findings import Done, Finding
+from fair_dagster.flows.publication import road
+from fair_dagster.flows.publication.folders import folder_of
 from fair_dagster.flows.publication.released import releases_of, remember
-from fair_dagster.flows.publication.releases import release_folder
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.references import Reference
+
+if TYPE_CHECKING:
+    from fair_dagster.oci.registry.registries import Registries
 
 _OFFLINE = "no registry is asked while FAIR_OFFLINE is set"
 
@@ -51,15 +56,15 @@ class Round:
     One round is shared by all that asks in a row: a check of all base models, or the repair of all.
     """
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, registries: "Registries") -> None:
+        self._registries = registries
         self._silent: dict[str, UnreachableError] = {}
 
     def digest_of(self, reference: Reference) -> str:
         if error := self._silent.get(reference.registry):
             raise UnreachableError(f"{reference} was not asked for, as its registry did not answer before: {error}")
         try:
-            return self._services.registries.digest_of(reference)
+            return self._registries.digest_of(reference)
         except UnreachableError as error:
             self._silent[reference.registry] = error
             raise
@@ -69,7 +74,7 @@ def find_pins(services: Services, hrefs: Iterable[str], asked_before: Round | No
     """Ask the registries which digests ``hrefs`` have now."""
     found: dict[str, str] = {}
     problems: dict[str, str] = {}
-    registries = asked_before or Round(services)
+    registries = asked_before or Round(services.registries)
     for href in sorted(set(hrefs)):
         try:
             reference = Reference.parse(href)
@@ -99,7 +104,7 @@ def pin(services: Services, slug: str, asked: Pins) -> ChangeSet:
                 _keep(services, slug, item)
         return changes
 
-    return services.apply(decide)
+    return road.apply(services.catalog, decide)
 
 
 def _keep(services: Services, slug: str, item: Item) -> None:
@@ -107,8 +112,8 @@ def _keep(services: Services, slug: str, item: Item) -> None:
     uid = str(item["properties"].get(items.UID, ""))
     kept = next((one for one in releases_of(services, items.BASE_MODELS, slug) if one.uid == uid), None)
     if kept is not None:
-        prefix = f"{items.BASE_MODELS}/{slug}/{release_folder(kept.number, uid)}"
-        remember(services, prefix, with_pins(kept.item, pinned_images(item)), uid, anew=True)
+        folder = folder_of(items.BASE_MODELS, slug, kept.number, uid)
+        remember(services, folder, with_pins(kept.item, pinned_images(item)), uid, anew=True)
 
 
 def pinned_again(services: Services, slug: str, registries: Round) -> list[Done]:
@@ -133,7 +138,7 @@ def image_findings(
     if items.BASE_MODELS not in collections:
         return []
     known: dict[str, FairError | None] = {}
-    registries = Round(services)
+    registries = Round(services.registries)
     findings = []
     for done, item in enumerate(models):
         progress(done, len(models), "images")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fair_dagster.domain.items.migrations import current, declared_as
 from fair_dagster.domain.publication.changes import ChangeSet, Item
 from fair_dagster.domain.slugs import folder_slug, slug_problems
 from fair_dagster.flows.base_models.images import find_pins, pin, reference_problems
-from fair_dagster.flows.publication.releases import Incoming, publish, release_folder
+from fair_dagster.flows.publication.releases import Incoming, publish
 from fair_dagster.flows.services import Services
 from fair_dagster.flows.trust.acceptance import require_folder
 from fair_dagster.pipelines.contract import check_folder, folder_digest, shipped_files
@@ -182,7 +183,7 @@ def register(
     incoming = Incoming(
         uid=uid,
         declared=items.number_of(item),
-        content=lambda number: _content(services, folder, content, release_folder(number, uid)),
+        content=partial(_content, services, folder, content),
     )
     changes = publish(services, items.BASE_MODELS, slug, incoming)
     late = pin(services, slug, asked) if released is not None else ChangeSet()
@@ -239,9 +240,8 @@ def _href_problems(folder: Path, item: Item) -> list[str]:
     return problems
 
 
-def _content(services: Services, folder: Path, item: Item, release: str) -> Item:
-    """The item with its files published in the folder of its release."""
-    slug = slug_of_folder(folder)
+def _content(services: Services, folder: Path, item: Item, target: str) -> Item:
+    """The item with its files published under ``target``."""
     assets = {}
     for key, asset in item["assets"].items():
         assets[key] = dict(asset)
@@ -249,7 +249,6 @@ def _content(services: Services, folder: Path, item: Item, release: str) -> Item
         if _is_relative(href) and _is_file(asset):
             # "." is the folder itself: the code, with all that it imports from beside it.
             name = "folder" if Path(href) == Path() else Path(href).as_posix()
-            target = f"{items.BASE_MODELS}/{slug}/{release}/{name}"
             files = shipped_files(folder) if Path(href) == Path() else None
-            assets[key] |= services.artifacts.publish(folder / href, target, files).fields()
+            assets[key] |= services.artifacts.publish(folder / href, f"{target}/{name}", files).fields()
     return current(declared(services, item) | {"assets": assets}, services.knowledge)

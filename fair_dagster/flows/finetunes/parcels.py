@@ -100,7 +100,7 @@ def leave_training(services: Services, partition: str, version: str) -> None:
     Args:
         version: ZenML's UUID.
     """
-    folder = run_folder(services, partition, version)
+    folder = run_folder(services.settings, partition, version)
     for name in _LEFT:
         if (folder / name).is_file():
             services.artifacts.restore(folder / name, f"{TRAININGS}/{folder.name}/{name}")
@@ -114,7 +114,7 @@ def fetch_training(services: Services, partition: str, version: str) -> None:
     """
     if services.settings.executor == "local" and "://" not in services.settings.artifacts:
         return  # Nobody else trains for these artifacts.
-    folder = run_folder(services, partition, version)
+    folder = run_folder(services.settings, partition, version)
     for name in _LEFT:
         key = f"{TRAININGS}/{folder.name}/{name}"
         left = services.artifacts.look(key)
@@ -128,7 +128,9 @@ def fetch_training(services: Services, partition: str, version: str) -> None:
 
 def left_config(services: Services, partition: str, version: str) -> bytes | None:
     """The configuration that a training on another machine has left; None when there is none."""
-    return services.artifacts.read(f"{TRAININGS}/{run_folder(services, partition, version).name}/{CONFIG_FILE}")
+    return services.artifacts.read(
+        f"{TRAININGS}/{run_folder(services.settings, partition, version).name}/{CONFIG_FILE}"
+    )
 
 
 def _at(parcel: str) -> str:

@@ -161,7 +161,7 @@ def _code_changes(services: Services, request: FinetuneRequest) -> list[str]:
 
 def kept_config(services: Services, version_id: str, uuid: str) -> bytes | None:
     """A version's training configuration: in its run folder, as it was published, or as another machine left it."""
-    path = config_path(services, version_id, uuid)
+    path = config_path(services.settings, version_id, uuid)
     if path.is_file():
         return path.read_bytes()
     published = _published_config(services, version_id, uuid)
@@ -185,7 +185,7 @@ def write_config(services: Services, partition: str) -> tuple[Path, Config]:
         RefusedError: a parent is gone, or the original configuration of a rerun is.
         StorageError: it cannot be written.
     """
-    allocation = allocation_of(services, partition)
+    allocation = allocation_of(services.versions, services.settings, partition)
     request = allocation.request
     if request.rerun_of:
         config = rerun_config(_config_of(services, request.rerun_of), allocation.number)
@@ -199,13 +199,13 @@ def write_config(services: Services, partition: str) -> tuple[Path, Config]:
             step_parameters=check_folder(code_folder(services.settings, base_model)).parameters,
             experiment_tracker=services.settings.experiment_tracker,
         )
-    path = config_path(services, partition, allocation.uuid)
+    path = config_path(services.settings, partition, allocation.uuid)
     write_bytes(path, yaml.safe_dump(config, sort_keys=False).encode())
     return path, config
 
 
 def _config_of(services: Services, version_id: str) -> Config:
-    kept = kept_config(services, version_id, allocation_of(services, version_id).uuid)
+    kept = kept_config(services, version_id, allocation_of(services.versions, services.settings, version_id).uuid)
     if kept is None:
         raise RefusedError(f"rerun of {version_id!r}", ["its training configuration is gone"])
     config: Config = yaml.safe_load(kept)
@@ -251,7 +251,7 @@ def training_command(services: Services, partition: str) -> tuple[list[str], Pat
         RefusedError: the version was published, and what others have pulled is not trained over; or the code of its
             base model is not what was registered; or this machine's stack of ZenML is its own.
     """
-    allocation = allocation_of(services, partition)
+    allocation = allocation_of(services.versions, services.settings, partition)
     uuid = allocation.uuid
     published = services.catalog.get(ItemKey(items.LOCAL_MODELS, partition))
     if published is not None and published["properties"].get(items.ZENML_UID) == uuid:
@@ -259,7 +259,7 @@ def training_command(services: Services, partition: str) -> tuple[list[str], Pat
         raise RefusedError(f"training of {partition!r}", [advice])
     if problems := _code_changes(services, allocation.request) + _stack_problems(services):
         raise RefusedError(f"training of {partition!r}", problems)
-    folder = run_folder(services, partition, uuid)
+    folder = run_folder(services.settings, partition, uuid)
     if not (folder / CONFIG_FILE).is_file():
         # Another machine has written it, which executed the step before.
         write_config(services, partition)

@@ -16,13 +16,14 @@ import orjson
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import StorageError
-from fair_dagster.domain.items.damage import DamagedItem, over_damaged
+from fair_dagster.domain.items.damage import DamagedItem
 from fair_dagster.domain.items.links import MANAGED_RELS, key_of
 from fair_dagster.domain.items.migrations import current
 from fair_dagster.domain.publication.changes import ChangeSet, Item
-from fair_dagster.domain.publication.desired import Family, Release, desired_items, published_releases
-from fair_dagster.domain.publication.drift import diff, overlay
+from fair_dagster.domain.publication.desired import Family, Release, published_releases
+from fair_dagster.domain.publication.drift import overlay
 from fair_dagster.domain.slugs import split_version_id
+from fair_dagster.flows.publication.road import Plan
 from fair_dagster.flows.services import Services
 
 RELEASE_FILE = ".release.json"
@@ -161,7 +162,7 @@ def restored(
         rank = max([one.number, *(release.rank + 1 for release in releases)]) if active else one.number
         releases.append(Release(one.number, one.uid, active, rank, current(one.item, services.knowledge)))
     # An item that cannot be read and was never kept stays as it is: the others are linked around it.
-    return over_damaged(diff(published, desired_items(Family(collection, slug, tuple(releases)))), damaged)
+    return Plan(Family(collection, slug, tuple(releases)), published, damaged).changes()
 
 
 def _corrected(release: Release, kept: Sequence[Released], renewed: Callable[[Item], Item]) -> Release:

@@ -1,16 +1,16 @@
-"""Published artifacts against what items say of them, and whether a folder of artifacts is used by any item."""
+"""Published artifacts against what items say of them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import StorageError, StoreAwayError
 from fair_dagster.domain.items.artifacts import PublishedArtifact
-from fair_dagster.domain.publication.changes import Item, ItemKey
-from fair_dagster.domain.publication.desired import published_releases, slug_of
+from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.publication.desired import slug_of
 from fair_dagster.domain.publication.findings import Finding, Kind
-from fair_dagster.flows.publication.releases import release_folder
-from fair_dagster.flows.reconciliation.places import can_look, is_left_behind, is_renamed, look, release_prefix
+from fair_dagster.flows.publication.folders import find_folder, folder_of_item
+from fair_dagster.flows.publication.places import can_look, is_left_behind, is_renamed, look
 from fair_dagster.flows.services import Services
 
 
@@ -36,7 +36,7 @@ def named_by(services: Services, item: Item) -> list[Named]:
         if not is_told or not isinstance(href, str):
             continue
         artifact = PublishedArtifact(href, size, checksum)
-        if can_look(services, href) or is_renamed(services, artifact):
+        if can_look(services.artifacts, href) or is_renamed(services.artifacts, artifact):
             found.append(Named(item, name, artifact))
     return found
 
@@ -72,11 +72,11 @@ def artifact_findings(
 
 def _by_owner(services: Services, scanned: Sequence[Item]) -> list[Named]:
     """Each artifact once, as the item names it that it was published with."""
-    owners = {prefix_of_item(item): item for item in scanned}
+    owners = {folder_of_item(item): item for item in scanned}
     wanted: dict[str, Named] = {}
     for item in scanned:
         for named in named_by(services, item):
-            owner = owners.get(release_prefix(services, named.artifact.href))
+            owner = owners.get(find_folder(services.artifacts, named.artifact.href))
             if owner is None or owner is item:
                 wanted.setdefault(named.artifact.href, named)
     return list(wanted.values())
@@ -121,7 +121,7 @@ def artifact_finding(services: Services, named: Named, *, checksums: bool = True
 
 def _difference(services: Services, named: Named, *, checksums: bool) -> tuple[Kind, str] | None:
     told = named.artifact
-    seen = look(services, told.href, read=checksums)
+    seen = look(services.artifacts, told.href, read=checksums)
     if seen is None:
         return "missing artifact", f"asset {named.asset!r}: {told.href} is gone"
     if seen.size != told.size:
@@ -136,58 +136,12 @@ def _difference(services: Services, named: Named, *, checksums: bool) -> tuple[K
 def _misplaced(services: Services, named: Named) -> Finding | None:
     """An artifact that only this machine can read though artifacts are in a bucket now, or under a former address."""
     item, href = named.item, named.artifact.href
-    place = services.artifacts.place(prefix_of_item(item))
-    if is_left_behind(services, href):
+    place = services.artifacts.place(folder_of_item(item))
+    if is_left_behind(services.artifacts, services.settings.artifacts_path, href):
         detail, repair = f"asset {named.asset!r}: {href} can be read on this machine only", f"copy it to {place}"
-    elif not can_look(services, href):
+    elif not can_look(services.artifacts, href):
         detail, repair = f"asset {named.asset!r}: {href} is under a former base URL", f"name it as it is in {place}"
     else:
         return None
     collection, slug = str(item["collection"]), slug_of(item)
     return Finding(collection, str(item["id"]), "misplaced artifact", detail, repair, slug, named.artifact.href)
-
-
-def used_prefixes(services: Services, scanned: Iterable[Item]) -> set[str]:
-    """The folders of releases that items stand for, or point into."""
-    used = set()
-    for item in scanned:
-        used.add(prefix_of_item(item))
-        hrefs = [str(asset.get("href", "")) for asset in item.get("assets", {}).values()]
-        hrefs += [str(link.get("href", "")) for link in item.get("links", [])]
-        used |= {release_prefix(services, href) for href in hrefs}
-    return used
-
-
-def prefix_of_item(item: Item) -> str:
-    """Where the artifacts of an item's release stand."""
-    (release,) = published_releases([item])
-    return f"{item['collection']}/{slug_of(item)}/{release_folder(release.number, release.uid)}"
-
-
-def remove_unused(services: Services, prefixes: Iterable[str]) -> list[str]:
-    """Remove the folders of releases that no item of any collection uses; returns those that are gone.
-
-    Raises:
-        CatalogError: an item cannot be read. It might use one of them.
-        StorageError: a folder cannot be removed.
-    """
-    wanted = set(prefixes)
-    unused = sorted(wanted - _in_use(services)) if wanted else []
-    for prefix in unused:
-        services.artifacts.remove(prefix)
-    return unused
-
-
-def _in_use(services: Services) -> set[str]:
-    """As ``used_prefixes`` of all items, from the catalog's index: what has not changed is not read again."""
-    used = set()
-    for collection in items.COLLECTIONS:
-        lacking = set(services.catalog.ids(collection))
-        for entry in services.catalog.entries(collection):
-            lacking.discard(entry.id)
-            used.add(f"{collection}/{slug_of({'id': entry.id})}/{release_folder(entry.number, entry.uid)}")
-            used |= {release_prefix(services, folder) for folder in entry.folders}
-        # The index leaves out what is damaged; reading it raises.
-        found = (services.catalog.get(ItemKey(collection, item_id)) for item_id in sorted(lacking))
-        used |= used_prefixes(services, (item for item in found if item is not None))
-    return used

@@ -21,14 +21,13 @@ from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.base_models import registration
 from fair_dagster.flows.finetunes.parcels import fetch_training
 from fair_dagster.flows.publication import artifacts
-from fair_dagster.flows.reconciliation.artifacts import Named, artifact_finding, named_by, prefix_of_item
+from fair_dagster.flows.publication.folders import folder_of_item
+from fair_dagster.flows.reconciliation.artifacts import Named, artifact_finding, named_by
 from fair_dagster.flows.registries import files as oci_files
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.references import Reference
 from fair_dagster.pipelines.contract import folder_digest, shipped_files
 from fair_dagster.storage.local import describe, describe_content
-
-_LOSS_FILE = "loss-history.json"
 
 
 def base_model_artifacts(services: Services, slug: str) -> list[Done]:
@@ -69,7 +68,7 @@ def _released_folder(services: Services, slug: str, uid: str) -> Path:
 
 
 def _copied_from(services: Services, folder: Path, named: Named, finding: Finding) -> Done:
-    key = _key_under(services, prefix_of_item(named.item), named)
+    key = _key_under(services, folder_of_item(named.item), named)
     if key is None:
         return _failed(named.item, f"{finding.detail}. It lies outside the folder of this release: correct the href")
     name = "/".join(key.split("/")[3:])
@@ -83,7 +82,7 @@ def _copied_from(services: Services, folder: Path, named: Named, finding: Findin
 
 def _pulled_again(services: Services, named: Named, finding: Finding) -> Done:
     """Fetch a file of a release that came as an artifact from its registry, which holds what was released."""
-    key, href = _key_under(services, prefix_of_item(named.item), named), oci_href(named.item)
+    key, href = _key_under(services, folder_of_item(named.item), named), oci_href(named.item)
     if key is None or href is None:
         return _failed(named.item, f"{finding.detail}. Its item does not say any more where it came from")
     artifact, checksum = Reference.parse(href), named.artifact.checksum
@@ -107,7 +106,7 @@ def local_artifacts_again(services: Services, version: VersionRecord, findings: 
         return []
     # The configuration and the picture may lie where another machine has trained it, or beside the artifacts.
     fetch_training(services, version.id, version.uuid)
-    sources = artifacts.sources_of(services, version)
+    sources = artifacts.find_sources(services.settings, version)
     details = {finding.target: finding.detail for finding in findings}
     done, misdescribed = [], []
     for named in named_by(services, item):
@@ -135,13 +134,14 @@ def _restored(services: Services, version: VersionRecord, named: Named, source: 
     if source is None:
         raise NotFoundError(subject, ["ZenML holds none any more; put the file back from a copy of your own"])
     found = describe(source) if isinstance(source, Path) else describe_content(source)
-    own = _key_under(services, artifacts.prefix_of(version), named)
+    own = _key_under(services, artifacts.folder_of_version(version), named)
     if not _is(found, named.artifact):
-        if not _stands(services, version, source, found, own):
+        there = services.artifacts.look(own or artifacts.key_of(version, named.asset, source))
+        if there is None or not there.is_as(found):
             origin = source if isinstance(source, Path) else "what ZenML recorded"
             problem = f"{origin} differs from what the item says, too; both are kept, put the file back from a copy"
             raise NotFoundError(subject, [problem])
-        return False
+        return False  # What is published is what ZenML holds: the item alone is wrong.
     if own is None:
         return False  # The item points elsewhere, at what is not ours: it is published anew at its own place.
     if isinstance(source, Path):
@@ -149,15 +149,6 @@ def _restored(services: Services, version: VersionRecord, named: Named, source: 
     else:
         services.artifacts.write(source, own)
     return True
-
-
-def _stands(
-    services: Services, version: VersionRecord, source: Path | bytes, found: PublishedArtifact, own: str | None
-) -> bool:
-    """Whether what is published is what ZenML holds, so that only the item is wrong."""
-    name = source.name if isinstance(source, Path) else _LOSS_FILE
-    seen = services.artifacts.look(own or f"{artifacts.prefix_of(version)}/{name}")
-    return seen is not None and seen.is_as(found)
 
 
 def _is(found: PublishedArtifact, told: PublishedArtifact) -> bool:

@@ -14,6 +14,7 @@ from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.flows.base_models.images import Round, pinned_again
 from fair_dagster.flows.catalog import named_nowhere_else
 from fair_dagster.flows.publication import families as local_models
+from fair_dagster.flows.publication import road
 from fair_dagster.flows.publication.released import restored
 from fair_dagster.flows.publication.releases import republish
 from fair_dagster.flows.reconciliation import unused
@@ -36,7 +37,7 @@ def repair(services: Services, findings: Sequence[Finding], progress: Progress =
     done: list[Done] = []
     blind = {finding.collection for finding in findings if finding.kind == "not checked" and not finding.family}
     wanted = [finding for finding in findings if finding.family and (finding.repair or finding.kind in _HIDING)]
-    registries = Round(services)
+    registries = Round(services.registries)
     families = sorted({(_ORDER.index(finding.collection), finding.family) for finding in wanted})
     for position, (order, slug) in enumerate(families):
         progress(position, len(families), "repair")
@@ -97,13 +98,9 @@ def _family(
         scan = services.catalog.scan(collection, slug)
         present = {*(item["id"] for item in scan.items), *(one.key.id for one in scan.damaged)}
         missing = [f.item for f in findings if f.kind == "missing" and f.item not in present]
-        changes = restored(services, collection, slug, scan.items, damaged=scan.damaged, missing=missing)
-        for change in changes.changes:
-            if change.item is not None:
-                services.require_valid(change.item)
-        return changes
+        return restored(services, collection, slug, scan.items, damaged=scan.damaged, missing=missing)
 
-    done += _told(services.apply(decide))
+    done += _told(road.apply(services.catalog, decide, services.validator))
     if any(finding.kind == "misplaced artifact" for finding in findings):
         done += _attempted(collection, slug, lambda: _told(republish(services, collection, slug)))
     if collection == items.BASE_MODELS and any(finding.kind == "unpinned image" for finding in findings):

@@ -14,8 +14,7 @@ from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError, RefusedError, ServiceError
 from fair_dagster.domain.items.damage import DamagedItem, Scan
 from fair_dagster.domain.publication.changes import Item
-from fair_dagster.domain.publication.desired import desired_items, items_of, local_family, slug_of, was_promoted
-from fair_dagster.domain.publication.drift import diff
+from fair_dagster.domain.publication.desired import items_of, local_family, slug_of, was_promoted
 from fair_dagster.domain.publication.findings import (
     COLUMNS,
     Finding,
@@ -32,8 +31,8 @@ from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.base_models.images import image_findings
 from fair_dagster.flows.finetunes.training import parents
 from fair_dagster.flows.publication import artifacts as local_artifacts
-from fair_dagster.flows.publication import families as local_models
 from fair_dagster.flows.publication.released import lost_releases, restored
+from fair_dagster.flows.publication.road import Plan
 from fair_dagster.flows.reconciliation.artifacts import artifact_findings, store_problem
 from fair_dagster.flows.reconciliation.unused import parcel_findings, unfinished_findings, unused_findings
 from fair_dagster.flows.registries.publication import pushed_findings
@@ -242,7 +241,6 @@ def _of_local_family(
     services: Services, slug: str, published: Sequence[Item], damaged: Sequence[DamagedItem], read: _Read
 ) -> list[Finding]:
     versions = tuple((read.versions or {}).get(slug, ()))
-    gathered = local_models.Gathered(slug, tuple(published), versions)
     own = items_of(versions, published)
     uids = frozenset(own)
     refused: dict[str, RefusedError] = {}
@@ -256,13 +254,13 @@ def _of_local_family(
             return own.get(version.uuid) or {"type": "Feature", "properties": {}, "links": [], "assets": {}}
 
     family = local_family(slug, versions, published, content)
-    changes = diff(published, desired_items(family))
+    changes = Plan(family, published).changes()
     broken = {one.key.id for one in damaged}
     successors = {version.id: version.uuid for version in versions}
-    findings = [f for f in family_findings(gathered.published, changes, successors) if f.item not in broken]
+    findings = [f for f in family_findings(published, changes, successors) if f.item not in broken]
     unpublished = [v for v in versions if was_promoted(v, uids) and v.uuid not in uids]
     for version in unpublished:
-        if problems := local_artifacts.publication_problems(services, version):
+        if problems := local_artifacts.publication_problems(services.settings, version):
             refused[version.uuid] = RefusedError(version.id, problems)
     ids = {version.uuid: version.id for version in versions}
     stuck = {ids[uuid] for uuid in refused}

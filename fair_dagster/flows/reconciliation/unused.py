@@ -14,8 +14,8 @@ from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.finetunes.allocations import TRAININGS
 from fair_dagster.flows.finetunes.parcels import PREDICTIONS
+from fair_dagster.flows.publication.folders import folder_of, remove_unused, used_folders
 from fair_dagster.flows.publication.released import RELEASE_FILE
-from fair_dagster.flows.reconciliation.artifacts import remove_unused, used_prefixes
 from fair_dagster.flows.services import Services
 
 UNUSED_AFTER = 3600.0
@@ -41,9 +41,9 @@ def unused_findings(
         versions: what ZenML has, by slug; what it has is in use, published or not. None where it could not be read:
             then nothing is known of the folders of local models.
     """
-    used = used_prefixes(services, scanned)
+    used = used_folders(services.artifacts, scanned)
     for slug, known in (versions or {}).items():
-        used |= {f"{items.LOCAL_MODELS}/{slug}/v{one.number}-{one.uuid[:8]}" for one in known}
+        used |= {folder_of(items.LOCAL_MODELS, slug, one.number, one.uuid) for one in known}
     numbers: dict[tuple[str, str], set[int]] = defaultdict(set)
     for item in scanned:
         numbers[str(item["collection"]), slug_of(item)].add(items.number_of(item))
@@ -170,7 +170,7 @@ def remove(services: Services, finding: Finding, findings: Sequence[Finding], do
     if open_problem := unsettled(services, finding.collection, finding.item, findings, done):
         reason = f"{services.artifacts.place(finding.target)} is kept: {open_problem}"
         return [Done(finding.collection, finding.item, "not repaired", reason, failed=True)]
-    if remove_unused(services, [finding.target]):
+    if remove_unused(services.catalog, services.artifacts, [finding.target]):
         return [Done(finding.collection, finding.item, "removed", finding.detail)]
     return []
 

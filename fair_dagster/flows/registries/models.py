@@ -5,6 +5,7 @@ business of ``trust``; which pushes are news, of ``oci_pushes``.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from fair_dagster.domain.publication.changes import ChangeSet, Item
 from fair_dagster.domain.registries.assets import SCHEME, oci_href
 from fair_dagster.domain.registries.models import arrived_item, as_base_model, came_as_artifact
 from fair_dagster.flows.base_models.registration import parse_item
-from fair_dagster.flows.publication.releases import Incoming, publish, release_folder
+from fair_dagster.flows.publication.releases import Incoming, publish
 from fair_dagster.flows.registries.artifacts import ITEM_TITLE
 from fair_dagster.flows.registries.files import file_href, local_file
 from fair_dagster.flows.services import Services
@@ -119,11 +120,11 @@ def register(services: Services, opened: Opened) -> ChangeSet:
     item = as_base_model(opened.item, href)
     slug, uid = str(item["id"]), str(opened.reference.digest)
     _require_own_name(services, opened, slug)
-    services.require_valid(declared_as(item, "base-model", services.knowledge))
+    services.validator.require(declared_as(item, "base-model", services.knowledge))
     incoming = Incoming(
         uid=uid,
         declared=items.number_of(item),
-        content=lambda number: _content(services, item, f"{items.BASE_MODELS}/{slug}/{release_folder(number, uid)}"),
+        content=partial(_content, services, item),
     )
     return publish(services, items.BASE_MODELS, slug, incoming)
 
@@ -153,7 +154,7 @@ def _place(href: str) -> str:
     return f"{reference.registry}/{reference.repository}"
 
 
-def _content(services: Services, item: Item, prefix: str) -> Item:
+def _content(services: Services, item: Item, folder: str) -> Item:
     """The item with its files in the artifact store, which verifies what arrives."""
     assets = {}
     for key, asset in item["assets"].items():
@@ -162,6 +163,6 @@ def _content(services: Services, item: Item, prefix: str) -> Item:
         if href.startswith(SCHEME) and "#" in href:
             source = local_file(services, href, str(asset["file:checksum"]))
             # Two files of one name may stand in two folders of the artifact.
-            target = f"{prefix}/{key}/{PurePosixPath(source).name}"
+            target = f"{folder}/{key}/{PurePosixPath(source).name}"
             assets[key] |= services.artifacts.publish(source, target).fields()
     return current(declared_as(item | {"assets": assets}, "base-model", services.knowledge), services.knowledge)

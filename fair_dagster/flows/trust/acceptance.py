@@ -18,9 +18,9 @@ from fair_dagster.domain.publication.local_items import CHECKPOINT_ASSET, MODEL_
 from fair_dagster.domain.registries.assets import oci_asset, oci_href
 from fair_dagster.domain.requests import OCI_KEY
 from fair_dagster.domain.versions import VersionRecord, named_version
-from fair_dagster.flows.publication.artifacts import artifact_of
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.references import Reference
+from fair_dagster.pipelines.zenml.artifacts import version_file
 from fair_dagster.storage.local import describe
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _version_files(
     files: dict[str, str] = {}
     for key, uri in sources.items():
         published = sha256_of(known[key].checksum) if key in known else None
-        path = None if published else artifact_of(services, version, uri)
+        path = None if published else version_file(services.settings, version, uri)
         if published:
             files[key] = published
         elif path is not None and (digest := sha256_of(describe(path).checksum)):

@@ -2,7 +2,7 @@
 
 Three steps that an operator sees, or one where steps are executed on other machines: between those no value can be
 handed on but by way of a store, and starting a step costs more than the view is worth. What they do stands in
-``flows.backfills``.
+``flows.publication.batches``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -112,9 +112,10 @@ def _gathered(
 
 def _with_artifacts(context: dg.OpExecutionContext, fair: FairResource, batch: batches.Batch) -> batches.Batch:
     published = batches.publish_artifacts(fair.services, batch)
-    files = [artifact for found in published.artifacts.values() for artifact in found.values()]
+    versions = [found for family in published.gathered.values() for found in family.artifacts.values()]
+    files = [artifact for found in versions for artifact in found.values()]
     size = sum(artifact.size for artifact in files)
-    context.log.info(f"{len(files)} artifacts of {len(published.artifacts)} versions, {size:,} bytes")
+    context.log.info(f"{len(files)} artifacts of {len(versions)} versions, {size:,} bytes")
     return published
 
 

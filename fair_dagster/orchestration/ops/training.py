@@ -72,7 +72,9 @@ def run_training(
 ) -> dg.Output[None]:
     """Run the version's YAML by ZenML in a process of its own; its log streams into this step."""
     services, partition = fair.services, finetune_partition(context)
-    owner = allocations.require_owner(services, partition, context.run.tags.get(keys.TAG_ZENML_VERSION))
+    owner = allocations.require_owner(
+        services.versions, services.settings, partition, context.run.tags.get(keys.TAG_ZENML_VERSION)
+    )
     command, result_path = training.training_command(services, partition)
     result_path.unlink(missing_ok=True)
     told = {PROGRESS_VARIABLE: str(progress_file(services.settings, context.run_id)), RUN_VARIABLE: context.run_id}

@@ -129,7 +129,7 @@ def test_a_promotion_that_fails_leaves_stages_catalog_and_artifacts_as_they_were
         "catalog.apply": lambda patch: patch.setattr(services.catalog, "apply", fails(CatalogError("disk full"))),
         "artifacts.publish": lambda patch: patch.setattr(services.artifacts, "publish", fails(OSError(28, "full"))),
         "require_valid": lambda patch: patch.setattr(
-            type(services), "require_valid", fails(RefusedError("item", ["bad"]))
+            services.validator, "require", fails(RefusedError("item", ["bad"]))
         ),
     }
     with monkeypatch.context() as broken:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fair_dagster.catalog.validation.validator import KINDS
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import CatalogError, NotFoundError, PartialError, RefusedError, ServiceError
 from fair_dagster.domain.items import migrations
@@ -14,7 +15,6 @@ from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.migrations import migrate_family
 from fair_dagster.flows.publication import batches
 from fair_dagster.flows.publication import families as local_models
-from fair_dagster.flows.services import KINDS
 from tests.flows.conftest import DATASET, MODEL, NAME, Installation
 
 
