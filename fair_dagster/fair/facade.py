@@ -114,7 +114,7 @@ class Fair:
         return self._items(items.BASE_MODELS, all_versions)
 
     def base_model(self, name: str) -> Item:
-        return item_flow.find(self.services, name, (items.BASE_MODELS,))
+        return item_flow.find(self.services.catalog, name, (items.BASE_MODELS,))
 
     # Datasets
 
@@ -132,7 +132,7 @@ class Fair:
         """
         from fair_dagster.fair.acts import register_dataset
 
-        slug = datasets.check(self.services, item_path).slug
+        slug = datasets.check(self.services.validator, self.services.knowledge, item_path).slug
         register_dataset(self.services, slug, item_path)
         return self.dataset(slug)
 
@@ -140,7 +140,7 @@ class Fair:
         return self._items(items.DATASETS, all_versions)
 
     def dataset(self, name: str) -> Item:
-        return item_flow.find(self.services, name, (items.DATASETS,))
+        return item_flow.find(self.services.catalog, name, (items.DATASETS,))
 
     # Finetunes
 
@@ -273,7 +273,7 @@ class Fair:
 
     def item(self, name: str) -> Item:
         """An item by id, or the active version of a finetuned model by its name."""
-        return item_flow.find(self.services, name)
+        return item_flow.find(self.services.catalog, name)
 
     def local_models(self, *, all_versions: bool = False) -> list[Item]:
         """The published finetuned models: the promoted version of each, or all that ever were promoted."""
@@ -342,4 +342,4 @@ class Fair:
         return import_catalog(self.settings, folder, mode, progress)
 
     def _items(self, collection: str, all_versions: bool) -> list[Item]:
-        return catalog_flow.listing(self.services, collection, self._tell, all_versions=all_versions)
+        return catalog_flow.listing(self.services.catalog, collection, self._tell, all_versions=all_versions)

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.catalog.validation.validator import KINDS
 from fair_dagster.domain import items
 from fair_dagster.domain.items.damage import REPAIR
@@ -11,6 +13,9 @@ from fair_dagster.domain.publication.findings import Done, Finding, broken_links
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.flows.reconciliation.unused import unsettled
 from fair_dagster.flows.services import Services
+
+if TYPE_CHECKING:
+    from fair_dagster.catalog.validation.validator import Validator
 
 
 @dataclass(frozen=True)
@@ -23,10 +28,10 @@ class Checked:
 
 
 def listing(
-    services: Services, collection: str, tell: Callable[[str], None], *, all_versions: bool = False
+    catalog: CatalogStore, collection: str, tell: Callable[[str], None], *, all_versions: bool = False
 ) -> list[Item]:
     """The items of ``collection``, active or all. Those that cannot be read are told and left out."""
-    scan = services.catalog.scan(collection)
+    scan = catalog.scan(collection)
     for damaged in scan.damaged:
         tell(f"{damaged.key} cannot be read and is left out: {damaged.problem}. {REPAIR}")
     return [item for item in scan.items if all_versions or items.is_active(item)]
@@ -49,26 +54,29 @@ def named_nowhere_else(
 
 def validate_catalog(services: Services, *, strict: bool = False) -> dict[str, list[Checked]]:
     """``validate_collection`` of each, by name."""
-    return {name: validate_collection(services, name, strict=strict) for name in items.COLLECTIONS}
+    return {
+        name: validate_collection(services.catalog, services.validator, name, strict=strict)
+        for name in items.COLLECTIONS
+    }
 
 
 def validate_collection(
-    services: Services, collection: str, *, strict: bool = False, links: bool = True
+    catalog: CatalogStore, validator: "Validator", collection: str, *, strict: bool = False, links: bool = True
 ) -> list[Checked]:
     """Validate every item of ``collection``: schemas, rules and links to other items.
 
     Args:
         links: look where links between items lead; the drift report does so as well.
     """
-    scan = services.catalog.scan(collection)
+    scan = catalog.scan(collection)
     broken: dict[str, list[str]] = {}
     if links:
-        known = {name: frozenset(services.catalog.ids(name)) for name in items.COLLECTIONS}
+        known = {name: frozenset(catalog.ids(name)) for name in items.COLLECTIONS}
         for finding in broken_links(scan.items, known):
             broken.setdefault(finding.item, []).append(finding.detail)
     checked = [Checked(one.key.id, (f"its file cannot be read: {one.problem}",), ()) for one in scan.damaged]
     for item in scan.items:
-        report = services.validator.validate(item, kind=KINDS[collection], strict=strict)
+        report = validator.validate(item, kind=KINDS[collection], strict=strict)
         problems = (*report.problems, *broken.get(item["id"], ()))
         checked.append(Checked(item["id"], problems, report.not_checked))
     return checked

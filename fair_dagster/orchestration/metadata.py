@@ -32,7 +32,7 @@ def item_metadata(services: Services, item: Item) -> Metadata:
         "item": dg.MetadataValue.path(services.catalog.href(key)),
         "version": str(properties.get("version")),
         "deprecated": bool(properties.get("deprecated", False)),
-        "lineage": dg.MetadataValue.md(lineage.item_markdown(services, item)),
+        "lineage": dg.MetadataValue.md(lineage.item_markdown(services.catalog, item)),
     }
     if files:
         metadata["files"] = dg.MetadataValue.table(files)

@@ -93,7 +93,7 @@ def test_a_zenml_that_is_down_is_not_a_model_without_finetunes(installation: Ins
 def test_a_prediction_says_how_it_ended_and_a_damaged_one_is_named(installation: Installation) -> None:
     output = predict(installation, MODEL)
     output.unlink()
-    (prediction,), _ = lineage.read_predictions(installation.services)
+    (prediction,), _ = lineage.read_predictions(installation.services.settings)
     assert prediction.state == "gone"
     path = next(installation.services.settings.runs_path.glob("predict-*/prediction.yaml"))
     path.write_text("model: [")

@@ -74,7 +74,7 @@ def find_pins(services: Services, hrefs: Iterable[str], asked_before: Round | No
     """Ask the registries which digests ``hrefs`` have now."""
     found: dict[str, str] = {}
     problems: dict[str, str] = {}
-    registries = asked_before or Round(services.registries)
+    asked = asked_before or Round(services.registries)
     for href in sorted(set(hrefs)):
         try:
             reference = Reference.parse(href)
@@ -83,7 +83,7 @@ def find_pins(services: Services, hrefs: Iterable[str], asked_before: Round | No
             elif services.settings.offline:
                 problems[href] = _OFFLINE
             else:
-                found[href] = str(reference.at(registries.digest_of(reference)))
+                found[href] = str(reference.at(asked.digest_of(reference)))
         except FairError as error:
             problems[href] = _clause(error)
     return Pins(found, problems)
@@ -138,7 +138,7 @@ def image_findings(
     if items.BASE_MODELS not in collections:
         return []
     known: dict[str, FairError | None] = {}
-    registries = Round(services.registries)
+    asked = Round(services.registries)
     findings = []
     for done, item in enumerate(models):
         progress(done, len(models), "images")
@@ -147,7 +147,7 @@ def image_findings(
         pinned = {} if services.settings.offline else pinned_images(item)
         for image in sorted(set(pinned.values())):
             if image not in known:
-                known[image] = _lookup(registries, image)
+                known[image] = _lookup(asked, image)
             if error := known[image]:
                 findings.append(_lookup_finding(item, image, error))
     return findings

@@ -56,7 +56,7 @@ def check(services: Services, ask: Ask) -> FinetuneRequest:
     found: dict[str, Item] = {}
     for collection, name in ((items.BASE_MODELS, ask.base_model), (items.DATASETS, ask.dataset)):
         try:
-            found[collection] = item_flow.find(services, name, (collection,))
+            found[collection] = item_flow.find(services.catalog, name, (collection,))
         except RefusedError as error:  # not found, or a name that no item can have
             problems += error.problems
     base_model, dataset = found.get(items.BASE_MODELS), found.get(items.DATASETS)
@@ -155,7 +155,7 @@ def check_rerun(services: Services, model_name: str, number: int) -> FinetuneReq
 
 def _code_changes(services: Services, request: FinetuneRequest) -> list[str]:
     key = (items.BASE_MODELS, request.base_model, request.base_model_version)
-    base_model = item_flow.at_version(services, *key)
+    base_model = item_flow.at_version(services.catalog, *key)
     return changed_since_registration(services.settings, base_model) if base_model else []
 
 
@@ -230,7 +230,7 @@ def parents(services: Services, request: FinetuneRequest) -> tuple[Item, Item]:
 
 
 def _parents(services: Services, request: FinetuneRequest) -> tuple[Item | None, Item | None]:
-    base_model, dataset = (item_flow.at_version(services, *key) for key in _parent_keys(request))
+    base_model, dataset = (item_flow.at_version(services.catalog, *key) for key in _parent_keys(request))
     return base_model, dataset
 
 

@@ -92,11 +92,11 @@ def _write(services: Services, collection: str, slug: str, family_of: Callable[[
 
 def _settle(services: Services, family: Family, release: Release) -> Item:
     """The item with its artifacts where they belong now, and with them what was kept of the release."""
-    artifacts, former = services.artifacts, services.settings.artifacts_path
+    former = services.settings.artifacts_path
     folder = folder_of(family.collection, family.slug, release.number, release.uid)
-    item = settle_assets(artifacts, former, release.content, folder)
+    item = settle_assets(services.artifacts, former, release.content, folder)
     if item != release.content:
-        settle_document(artifacts, former, f"{folder}/{RELEASE_FILE}")
+        settle_document(services.artifacts, former, f"{folder}/{RELEASE_FILE}")
     return item
 
 

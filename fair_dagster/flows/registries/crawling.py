@@ -18,15 +18,14 @@ def open_index(services: Services) -> CrawlIndex:
     Raises:
         CatalogError: the database does not answer.
     """
-    settings = services.settings
-    if settings.pgstac_dsn is not None:
+    if services.settings.pgstac_dsn is not None:
         from fair_dagster.catalog.pgstac.crawls import PgstacRows
 
-        shared = PgstacRows(settings.pgstac_dsn)
+        shared = PgstacRows(services.settings.pgstac_dsn)
         if shared.is_shared:
             return CrawlIndex(shared)
         shared.close()
-    return CrawlIndex(SqliteRows(settings.cache_path / "oci-index.sqlite"))
+    return CrawlIndex(SqliteRows(services.settings.cache_path / "oci-index.sqlite"))
 
 
 def artifacts_of(

@@ -146,8 +146,7 @@ def pushed_findings(
 
     Nothing is found where no repository is set, or nobody may be asked (``FAIR_OFFLINE``).
     """
-    settings = services.settings
-    if not settings.oci_repository or settings.offline or items.LOCAL_MODELS not in collections:
+    if not services.settings.oci_repository or services.settings.offline or items.LOCAL_MODELS not in collections:
         return []
     local = [item for item in scanned if item["collection"] == items.LOCAL_MODELS]
     wanted = [item for item in local if items.is_active(item) or oci_href(item)]

@@ -49,7 +49,7 @@ def statement_of(
     """
     manifest = registries.image_manifest(reference)
     pinned = reference.at(manifest.digest)
-    item = find(services, model, (items.LOCAL_MODELS,)) if model else _named_by(services, pinned)
+    item = find(services.catalog, model, (items.LOCAL_MODELS,)) if model else _named_by(services, pinned)
     _require_same_files(item, pinned, manifest)
     version = services.versions.get(*named_version(str(item["id"])))
     request = FinetuneRequest.of(version)
@@ -106,8 +106,8 @@ def _run(services: Services, version: VersionRecord) -> "RunRecord | None":
 
 
 def _materials(services: Services, item: Item, request: FinetuneRequest) -> Iterable[Material]:
-    base = at_version(services, items.BASE_MODELS, request.base_model, request.base_model_version)
-    data = at_version(services, items.DATASETS, request.dataset, request.dataset_version)
+    base = at_version(services.catalog, items.BASE_MODELS, request.base_model, request.base_model_version)
+    data = at_version(services.catalog, items.DATASETS, request.dataset, request.dataset_version)
     if base is not None and (weights := items.weights_asset(base)):
         yield _material("base model", base, *weights)
     if data is not None:

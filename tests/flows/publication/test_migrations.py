@@ -93,7 +93,7 @@ def test_what_users_wrote_survives_a_migration(installation: Installation) -> No
     change = {"properties": {"title": "Roofs", "fair:pinned": True}, "links": [link]}
     before = item_flow.patch(installation.services, version.id, change)
     migrate_family(installation.services, items.LOCAL_MODELS, NAME)
-    after = item_flow.find(installation.services, version.id)
+    after = item_flow.find(installation.services.catalog, version.id)
     assert (after["properties"]["title"], after["properties"]["fair:pinned"]) == ("Roofs", True)
     assert link in after["links"]
     assert after["properties"]["created"] == before["properties"]["created"]
