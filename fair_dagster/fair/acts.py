@@ -147,7 +147,7 @@ def start_prediction(services: Services, prepared: Prediction) -> Started:
     """Start a prediction that has been checked. The subject is the GeoJSON file."""
     config = {"model": prepared.model, "output": str(prepared.output)}
     if services.settings.executor == "celery":
-        config["parcel"] = parcels.pack(services, prepared)
+        config["parcel"] = parcels.pack(services.artifacts, prepared)
     else:
         config |= {"config_path": str(prepared.config_path), "result_path": str(prepared.result_path)}
     launch = Launch(
@@ -159,7 +159,7 @@ def start_prediction(services: Services, prepared: Prediction) -> Started:
         process = start(services.settings, launch)
     except BaseException:
         if "parcel" in config:
-            parcels.discard(services, config["parcel"])
+            parcels.discard(services.artifacts, config["parcel"])
         raise
     return Started(launch.run_id, str(prepared.output), services, process)
 

@@ -137,7 +137,7 @@ def publish(services: Services, version: VersionRecord, published: Sequence[Item
     if version.stage == "production" or not named:
         require_publishable(services, "publication", version, known)
     if CONFIG_ASSET not in known:
-        fetch_training(services, version.id, version.uuid)
+        fetch_training(services.artifacts, services.settings, version.id, version.uuid)
     former, folder = services.settings.artifacts_path, folder_of_version(version)
     lacking = [key for key in PUBLISHED_ASSETS if key not in known]
     artifacts = {key: settle(services.artifacts, former, artifact, folder) for key, artifact in known.items()}

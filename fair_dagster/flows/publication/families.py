@@ -98,7 +98,7 @@ def apply_publication(services: Services, gathered: Gathered) -> ChangeSet:
         request = FinetuneRequest.of(version)
         if request is None:
             raise RefusedError(version.id, ["it holds no finetune request"])
-        base_model, dataset = parents(services, request)
+        base_model, dataset = parents(services.catalog, request)
         found = gathered.artifacts[version.uuid]
         return local_item(version, request, base_model, dataset, found, knowledge=services.knowledge)
 

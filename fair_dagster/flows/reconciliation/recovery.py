@@ -105,7 +105,7 @@ def local_artifacts_again(services: Services, version: VersionRecord, findings: 
     if item is None or not items_of([version], [item]):
         return []
     # The configuration and the picture may lie where another machine has trained it, or beside the artifacts.
-    fetch_training(services, version.id, version.uuid)
+    fetch_training(services.artifacts, services.settings, version.id, version.uuid)
     sources = artifacts.find_sources(services.settings, version)
     details = {finding.target: finding.detail for finding in findings}
     done, misdescribed = [], []

@@ -279,7 +279,7 @@ def _content(services: Services, version: VersionRecord, published: Sequence[Ite
         raise RefusedError(version.id, ["it was not made by this system: its base model and dataset are not known"])
     key = (request.base_model, request.base_model_version, request.dataset, request.dataset_version)
     if key not in known:
-        known[key] = parents(services, request)
+        known[key] = parents(services.catalog, request)
     base_model, dataset = known[key]
     if not items_of([version], published):
         # Not published yet: that it is missing is all there is to say, and its links are.

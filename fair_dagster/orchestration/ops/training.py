@@ -96,7 +96,7 @@ def run_training(
             raise _cause(result, partition)
     if services.settings.executor != "local" or "://" in services.settings.artifacts:
         # Another machine may publish it, or run it again.
-        parcels.leave_training(services, partition, owner.uuid)
+        parcels.leave_training(services.artifacts, services.settings, partition, owner.uuid)
     plotting.join()
     metadata = training_metadata(result, result_path.parent, owner.request)
     return dg.Output(None, metadata=metadata | _tell_tracked(context, tracked))
@@ -168,7 +168,7 @@ def predict_images(
     settings = fair.services.settings
     progress = {PROGRESS_VARIABLE: str(progress_file(settings, context.run_id))}
     if config.parcel:
-        prediction = parcels.unpack(fair.services, config.parcel, config.model)
+        prediction = parcels.unpack(fair.services.artifacts, fair.services.settings, config.parcel, config.model)
     else:
         prediction = predictions.from_config(config.model, config.config_path, config.output, config.result_path)
     prediction = predictions.with_local_model(fair.services, prediction)
@@ -185,5 +185,5 @@ def predict_images(
         **predictions.describe(prediction),
     }
     if config.parcel:
-        parcels.send_back(fair.services, config.parcel, prediction)
+        parcels.send_back(fair.services.artifacts, fair.services.settings, config.parcel, prediction)
     return dg.Output(None, metadata=metadata)

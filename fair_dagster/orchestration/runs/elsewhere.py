@@ -49,7 +49,7 @@ def execute_elsewhere(settings: Settings, launch: Launch) -> None:
             if not execute_run(job, run, instance).success:
                 raise PipelineError(failure_cause(settings, instance, launch.run_id))
         if launch.job == keys.PREDICT_JOB:
-            parcels.collect(services, config["parcel"], Path(config["output"]))
+            parcels.collect(services.artifacts, config["parcel"], Path(config["output"]))
     finally:
         if launch.job == keys.PREDICT_JOB:
-            parcels.discard(services, config["parcel"])
+            parcels.discard(services.artifacts, config["parcel"])

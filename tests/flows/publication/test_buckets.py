@@ -145,7 +145,7 @@ def test_a_version_that_another_machine_trained_can_be_run_again(installation: I
     services = installation.services
     version = installation.trained()
     path = training.config_path(services, version.id, version.uuid)
-    parcels.leave_training(services, version.id, version.uuid)
+    parcels.leave_training(services.artifacts, services.settings, version.id, version.uuid)
     kept = path.read_bytes()
     path.unlink()
 
@@ -158,9 +158,9 @@ def test_what_the_last_training_left_is_published_and_not_what_an_attempt_here_d
     version = installation.trained()
     picture = training.config_path(services, version.id, version.uuid).with_name(PREVIEW_FILE)
     picture.write_bytes(b"of the other machine")
-    parcels.leave_training(services, version.id, version.uuid)
+    parcels.leave_training(services.artifacts, services.settings, version.id, version.uuid)
     picture.write_bytes(b"of the attempt here")
-    parcels.fetch_training(services, version.id, version.uuid)
+    parcels.fetch_training(services.artifacts, services.settings, version.id, version.uuid)
     assert picture.read_bytes() == b"of the other machine"
 
 
@@ -171,7 +171,7 @@ def test_a_repair_takes_configuration_and_picture_from_what_another_machine_has_
     version = installation.trained()
     folder = training.config_path(services, version.id, version.uuid).parent
     (folder / PREVIEW_FILE).write_bytes(b"picture")
-    parcels.leave_training(services, version.id, version.uuid)
+    parcels.leave_training(services.artifacts, services.settings, version.id, version.uuid)
     installation.promote(version)
     shutil.rmtree(folder)
     lost = [key for key in _objects(s3_server, s3_bucket) if "/local-models/" in key and "/." not in key]
