@@ -110,10 +110,10 @@ def pin(services: Services, slug: str, asked: Pins) -> ChangeSet:
 def _keep(services: Services, slug: str, item: Item) -> None:
     """Keep the pins with the release of ``item``, whose other fields stay as they were released."""
     uid = str(item["properties"].get(items.UID, ""))
-    kept = next((one for one in releases_of(services, items.BASE_MODELS, slug) if one.uid == uid), None)
+    kept = next((one for one in releases_of(services.artifacts, items.BASE_MODELS, slug) if one.uid == uid), None)
     if kept is not None:
         folder = folder_of(items.BASE_MODELS, slug, kept.number, uid)
-        remember(services, folder, with_pins(kept.item, pinned_images(item)), uid, anew=True)
+        remember(services.artifacts, folder, with_pins(kept.item, pinned_images(item)), uid, anew=True)
 
 
 def pinned_again(services: Services, slug: str, registries: Round) -> list[Done]:

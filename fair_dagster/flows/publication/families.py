@@ -8,7 +8,9 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import CatalogError, FairError, NotFoundError, RefusedError, ServiceError, StorageError
 from fair_dagster.domain.items.damage import DamagedItem, Scan
@@ -26,6 +28,10 @@ from fair_dagster.flows.publication.artifacts import Artifacts
 from fair_dagster.flows.publication.folders import folder_of, remove_unused
 from fair_dagster.flows.publication.road import Plan
 from fair_dagster.flows.services import Services
+from fair_dagster.storage.store import ArtifactStore
+
+if TYPE_CHECKING:
+    from fair_dagster.pipelines.zenml.model_versions import ModelVersions
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,8 @@ def apply_publication(services: Services, gathered: Gathered) -> ChangeSet:
     plan = Plan(family, gathered.published, gathered.damaged, removes_damaged=True)
     changes = road.write(services.catalog, plan.changes(), services.validator)
     ranks = {release.uid: release.rank for release in family.releases}
-    _mark(services, gathered, ranks)
-    _remove_unpublished(services, gathered, frozenset(ranks))
+    _mark(services.versions, gathered, ranks)
+    _remove_unpublished(services.catalog, services.artifacts, gathered, frozenset(ranks))
     return changes
 
 
@@ -124,15 +130,17 @@ def recompute(
     return road.retry(once)
 
 
-def _mark(services: Services, gathered: Gathered, ranks: Mapping[str, int]) -> None:
+def _mark(versions: "ModelVersions", gathered: Gathered, ranks: Mapping[str, int]) -> None:
     """Keep the order of promotion in ZenML too: ZenML has no history of stages, and a catalog can be lost."""
     for version in gathered.versions:
         rank = ranks.get(version.uuid)
         if rank is not None and version.metadata.get(PROMOTION_KEY) != rank:
-            services.versions.log(version.uuid, {PROMOTION_KEY: rank})
+            versions.log(version.uuid, {PROMOTION_KEY: rank})
 
 
-def _remove_unpublished(services: Services, gathered: Gathered, kept: frozenset[str]) -> None:
+def _remove_unpublished(
+    catalog: CatalogStore, artifacts: ArtifactStore, gathered: Gathered, kept: frozenset[str]
+) -> None:
     folders = []
     for item in gathered.published:
         uid = item["properties"].get(items.ZENML_UID)
@@ -142,7 +150,7 @@ def _remove_unpublished(services: Services, gathered: Gathered, kept: frozenset[
     # Somebody may have given an item of another family an asset or a link that leads into the folder. Where that cannot
     # be told, because an item is damaged, or the disk refuses, reconciliation finds the folder later.
     with contextlib.suppress(CatalogError, StorageError):
-        remove_unused(services.catalog, services.artifacts, folders)
+        remove_unused(catalog, artifacts, folders)
 
 
 def set_stage(services: Services, slug: str, number: int, stage: Stage) -> VersionRecord:
@@ -190,12 +198,12 @@ def undo_stage(services: Services, slug: str, number: int, before: Sequence[Vers
         recompute(services, slug)
     for version in before:
         if version.number == number:
-            _remove_orphans(services, version)
+            _remove_orphans(services.catalog, services.artifacts, version)
 
 
-def _remove_orphans(services: Services, version: VersionRecord) -> None:
+def _remove_orphans(catalog: CatalogStore, store: ArtifactStore, version: VersionRecord) -> None:
     """Remove artifacts that were copied for an item which then was not written."""
     with contextlib.suppress(FairError, OSError):
-        published = services.catalog.family(items.LOCAL_MODELS, version.name)
+        published = catalog.family(items.LOCAL_MODELS, version.name)
         if not items_of([version], published):
-            services.artifacts.remove(artifacts.folder_of_version(version))
+            store.remove(artifacts.folder_of_version(version))

@@ -18,6 +18,8 @@ from fair_dagster.flows.publication.places import settle_assets, settle_document
 from fair_dagster.flows.publication.released import RELEASE_FILE, remember
 from fair_dagster.flows.publication.road import Plan
 from fair_dagster.flows.services import Services
+from fair_dagster.settings import Settings
+from fair_dagster.storage.store import ArtifactStore
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ def publish(services: Services, collection: str, slug: str, release: Incoming) -
     try:
         changes = _write(services, collection, slug, family_with)
     except Exception:
-        _remove_unpublished(services, collection, slug, folders)
+        _remove_unpublished(services.catalog, services.artifacts, collection, slug, folders)
         raise
-    _keep(services, collection, slug, release.uid)
+    _keep(services.catalog, services.artifacts, collection, slug, release.uid)
     return changes
 
 
@@ -81,7 +83,10 @@ def _write(services: Services, collection: str, slug: str, family_of: Callable[[
         published = services.catalog.family(collection, slug)
         family = family_of(published)
         releases = [
-            replace(release, content=current(_settle(services, family, release), services.knowledge))
+            replace(
+                release,
+                content=current(_settle(services.artifacts, services.settings, family, release), services.knowledge),
+            )
             for release in family.releases
         ]
         family = replace(family, releases=tuple(releases))
@@ -90,13 +95,13 @@ def _write(services: Services, collection: str, slug: str, family_of: Callable[[
     return road.apply(services.catalog, decide)
 
 
-def _settle(services: Services, family: Family, release: Release) -> Item:
+def _settle(artifacts: ArtifactStore, settings: Settings, family: Family, release: Release) -> Item:
     """The item with its artifacts where they belong now, and with them what was kept of the release."""
-    former = services.settings.artifacts_path
+    former = settings.artifacts_path
     folder = folder_of(family.collection, family.slug, release.number, release.uid)
-    item = settle_assets(services.artifacts, former, release.content, folder)
+    item = settle_assets(artifacts, former, release.content, folder)
     if item != release.content:
-        settle_document(services.artifacts, former, f"{folder}/{RELEASE_FILE}")
+        settle_document(artifacts, former, f"{folder}/{RELEASE_FILE}")
     return item
 
 
@@ -111,20 +116,22 @@ def _find_children(catalog: CatalogStore, family: Family) -> list[Item]:
     return children
 
 
-def _keep(services: Services, collection: str, slug: str, uid: str) -> None:
+def _keep(catalog: CatalogStore, artifacts: ArtifactStore, collection: str, slug: str, uid: str) -> None:
     """Keep the item as it was released: reconciliation restores it from there, and reports where it cannot."""
     with suppress(FairError):
-        for item in services.catalog.family(collection, slug):
+        for item in catalog.family(collection, slug):
             if item["properties"].get(items.UID) == uid:
-                remember(services, folder_of(collection, slug, items.number_of(item), uid), item, uid)
+                remember(artifacts, folder_of(collection, slug, items.number_of(item), uid), item, uid)
 
 
-def _remove_unpublished(services: Services, collection: str, slug: str, folders: Iterable[str]) -> None:
+def _remove_unpublished(
+    catalog: CatalogStore, artifacts: ArtifactStore, collection: str, slug: str, folders: Iterable[str]
+) -> None:
     """Remove those of ``folders`` that no item names."""
     # The error that led here is the one to report, not that of a disk that refuses this as well.
     with suppress(FairError, OSError):
-        published = services.catalog.family(collection, slug)
+        published = catalog.family(collection, slug)
         hrefs = [str(asset.get("href", "")) for item in published for asset in item["assets"].values()]
         for folder in folders:
-            if not any((services.artifacts.key_of(href) or "").startswith(f"{folder}/") for href in hrefs):
-                services.artifacts.remove(folder)
+            if not any((artifacts.key_of(href) or "").startswith(f"{folder}/") for href in hrefs):
+                artifacts.remove(folder)

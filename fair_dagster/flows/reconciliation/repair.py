@@ -98,7 +98,9 @@ def _family(
         scan = services.catalog.scan(collection, slug)
         present = {*(item["id"] for item in scan.items), *(one.key.id for one in scan.damaged)}
         missing = [f.item for f in findings if f.kind == "missing" and f.item not in present]
-        return restored(services, collection, slug, scan.items, damaged=scan.damaged, missing=missing)
+        return restored(
+            services.artifacts, services.knowledge, collection, slug, scan.items, damaged=scan.damaged, missing=missing
+        )
 
     done += _told(road.apply(services.catalog, decide, services.validator))
     if any(finding.kind == "misplaced artifact" for finding in findings):

@@ -156,7 +156,9 @@ def _damaged(scan: Scan) -> list[Finding]:
 
 def _release_findings(services: Services, read: _Read, collection: str, progress: Progress) -> list[Finding]:
     families = read.families(collection)
-    found_lost = lost_releases(services, collection, read.scans[collection].items, _ids(read.scans[collection]))
+    found_lost = lost_releases(
+        services.catalog, services.artifacts, collection, read.scans[collection].items, _ids(read.scans[collection])
+    )
     lost = found_lost.ids
     findings = [
         Finding(collection, slug, "not checked", problem, "", slug) for slug, problem in found_lost.unread.items()
@@ -186,7 +188,9 @@ def _of_release_family(  # noqa: PLR0917
     damaged: Sequence[DamagedItem],
     missing: Sequence[str],
 ) -> list[Finding]:
-    changes = restored(services, collection, slug, published, damaged=damaged, missing=missing)
+    changes = restored(
+        services.artifacts, services.knowledge, collection, slug, published, damaged=damaged, missing=missing
+    )
     return family_findings(published, changes, {})
 
 
