@@ -60,7 +60,7 @@ def check(
 
     if not sources and not references:
         raise click.UsageError("name a FILE, - or --artifact")
-    keys = trusted_keys(session.fair.services, key_files)
+    keys = trusted_keys(session.fair.services.settings, key_files)
     allowed = (*allowed, *session.fair.settings.allowed_registries)
     policies = [Policy.read(path) for path in policy_files]
     options: dict[str, Any] = {"policies": policies, "data": _data(data_file)}

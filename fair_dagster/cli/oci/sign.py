@@ -109,7 +109,7 @@ def _sign_paths(session: Session, paths: tuple[Path, ...], key: "SigningKey") ->
         if isinstance(part.source, Path)
     }
     name = paths[0].name if len(paths) == 1 else f"{len(files)} files"
-    return _document(name, files, key) | {"signatures": sign_files(session.fair.services, name, files, key)}
+    return _document(name, files, key) | {"signatures": sign_files(session.fair.services.artifacts, name, files, key)}
 
 
 def _document(subject: str, files: Mapping[str, str], key: "SigningKey") -> dict[str, Any]:

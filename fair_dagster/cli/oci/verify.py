@@ -50,7 +50,7 @@ def verify(
 
     source = reference_of(reference)
     registries = registries_for(session, source)
-    found = verifying.verify(registries, source, trusted_keys(session.fair.services, key_files))
+    found = verifying.verify(registries, source, trusted_keys(session.fair.services.settings, key_files))
     found.require(provenance=provenance)
     if content:
         with transferring(session.out, "Reading") as progress:
