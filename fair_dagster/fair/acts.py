@@ -48,7 +48,7 @@ def sync_base_models(services: Services, found: merges.Look) -> list[merges.Foll
         except RefusedError as error:
             followed.append(merges.Followed(merge, "refused", error.problems))
         else:
-            followed.append(merges.Followed(merge, merges.standing(services, merge.slug)))
+            followed.append(merges.Followed(merge, merges.standing(services.catalog, merge.slug)))
     return followed
 
 

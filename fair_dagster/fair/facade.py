@@ -108,7 +108,7 @@ class Fair:
         from fair_dagster.fair.acts import sync_base_models
         from fair_dagster.flows.base_models.merges import look_at_all
 
-        return sync_base_models(self.services, look_at_all(self.services))
+        return sync_base_models(self.services, look_at_all(self.services.catalog, self.services.settings))
 
     def base_models(self, *, all_versions: bool = False) -> list[Item]:
         return self._items(items.BASE_MODELS, all_versions)

@@ -46,7 +46,9 @@ def model(number: int, image: str) -> dict[str, Any]:
 def test_reconciliation_asks_a_registry_that_does_not_answer_once_and_others_for_each_image() -> None:
     registries = Registries()
     models = [model(number, image) for number, image in enumerate(IMAGES)]
-    found = image_findings(asking(registries), models, ["base-models"], lambda *_: None)
+    found = image_findings(
+        asking(registries).registries, asking(registries).settings, models, ["base-models"], lambda *_: None
+    )
     assert registries.asked == ["dead.example.org"] + 3 * ["strict.example.org"]
     assert [finding.kind for finding in found] == 6 * ["unchecked image"]
     assert "did not answer before" in found[1].detail
@@ -57,7 +59,9 @@ def test_a_repair_asks_a_registry_that_does_not_answer_once_for_all_models(monke
     models = [model(number, image) for number, image in enumerate(IMAGES)]
     for one in models:
         del one["assets"]["mlm:training"][IMAGE]
-    findings = image_findings(asking(registries), models, ["base-models"], lambda *_: None)
+    findings = image_findings(
+        asking(registries).registries, asking(registries).settings, models, ["base-models"], lambda *_: None
+    )
     assert [finding.kind for finding in findings] == 6 * ["unpinned image"]
     services = asking(registries)
     monkeypatch.setattr(road, "apply", lambda *_: ChangeSet())
@@ -74,6 +78,8 @@ def test_a_repair_asks_a_registry_that_does_not_answer_once_for_all_models(monke
 
 def test_pinning_waits_once_as_well() -> None:
     registries = Registries()
-    pins = find_pins(asking(registries), [f"docker://{image}:v1" for image in IMAGES])
+    pins = find_pins(
+        asking(registries).registries, asking(registries).settings, [f"docker://{image}:v1" for image in IMAGES]
+    )
     assert registries.asked == ["dead.example.org"] + 3 * ["strict.example.org"]
     assert len(pins.problems) == 6
