@@ -63,7 +63,7 @@ def register_artifact(services: Services, artifact: Reference) -> str:
     pinned = artifact.at(services.registries.digest_of(artifact))
     tags = {keys.TAG_ARTIFACT: str(pinned), keys.TAG_CAUSE: f"asked for as {artifact}"}
     execute(services.settings, Launch(keys.PUSHED_JOB, config=keys.pushed_config(str(pinned)), tags=tags))
-    return models.is_known(services, pinned) or ""
+    return models.is_known(services.catalog, pinned) or ""
 
 
 def register_dataset(services: Services, slug: str, item_path: Path) -> None:

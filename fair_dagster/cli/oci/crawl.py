@@ -129,7 +129,7 @@ def _events(
     from fair_dagster.oci.references import Reference
 
     if from_index:
-        return kept_of(session.fair.services, targets)
+        return kept_of(session.fair.services.settings, targets)
     typed = [Reference.parse(f"{target.registry}/any") for target in targets]
     client = registries_for(session, *typed)
     return artifacts_of(session.fair.services, targets, registries=client, keep=keep, hidden=hidden)

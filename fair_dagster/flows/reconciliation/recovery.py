@@ -86,7 +86,7 @@ def _pulled_again(services: Services, named: Named, finding: Finding) -> Done:
     if key is None or href is None:
         return _failed(named.item, f"{finding.detail}. Its item does not say any more where it came from")
     artifact, checksum = Reference.parse(href), named.artifact.checksum
-    title = oci_files.title_of(services, artifact, checksum)
+    title = oci_files.title_of(services.registries, artifact, checksum)
     source = oci_files.local_file(services, oci_files.file_href(artifact, title), checksum)
     services.artifacts.restore(source, key)
     return Done(items.BASE_MODELS, str(named.item["id"]), "copied", finding.detail)

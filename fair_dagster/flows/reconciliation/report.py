@@ -120,7 +120,7 @@ def report(services: Services, ask: Ask | None = None, progress: Progress = no_p
         findings += broken_links(read.scans[collection].items, known)
     scanned = [item for scan in read.scans.values() for item in scan.items]
     findings += image_findings(services.registries, services.settings, scanned, ask.collections, progress)
-    findings += pushed_findings(services, scanned, ask.collections, progress)
+    findings += pushed_findings(services.registries, services.settings, scanned, ask.collections, progress)
     if away:
         findings += [Finding(collection, "", "not checked", away) for collection in ask.collections]
     else:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.domain.items.artifacts import PublishedArtifact, multihash
@@ -83,20 +84,20 @@ def _addresses(pinned: Reference, manifest: "Manifest") -> dict[str, PublishedAr
     }
 
 
-def is_known(services: Services, reference: Reference) -> str | None:
+def is_known(catalog: CatalogStore, reference: Reference) -> str | None:
     """The id of the item that names the artifact already: what we pushed ourselves, or what was registered before."""
     href = f"{SCHEME}{reference}"
     for collection in (items.LOCAL_MODELS, items.BASE_MODELS):
-        for entry in services.catalog.entries(collection):
+        for entry in catalog.entries(collection):
             if href in entry.folders:
                 return entry.id
     return None
 
 
-def stands_here(services: Services, opened: Opened) -> str | None:
+def stands_here(catalog: CatalogStore, opened: Opened) -> str | None:
     """The id of the base model with a folder here whose model files these are: we push it beside what is made of it."""
     brought = _model_checksums(opened.item)
-    for item in services.catalog.family(items.BASE_MODELS, slug_of(opened)):
+    for item in catalog.family(items.BASE_MODELS, slug_of(opened)):
         if not came_as_artifact(item) and brought and brought <= _model_checksums(item):
             return str(item["id"])
     return None
@@ -119,7 +120,7 @@ def register(services: Services, opened: Opened) -> ChangeSet:
     href = f"{SCHEME}{opened.reference}"
     item = as_base_model(opened.item, href)
     slug, uid = str(item["id"]), str(opened.reference.digest)
-    _require_own_name(services, opened, slug)
+    _require_own_name(services.catalog, opened, slug)
     services.validator.require(declared_as(item, "base-model", services.knowledge))
     incoming = Incoming(
         uid=uid,
@@ -134,12 +135,12 @@ def slug_of(opened: Opened) -> str:
     return items.name_of(opened.item)
 
 
-def _require_own_name(services: Services, opened: Opened, slug: str) -> None:
+def _require_own_name(catalog: CatalogStore, opened: Opened, slug: str) -> None:
     """Who may push to a registry must not take over a model that was made here."""
     subject = f"registration of {opened.reference}"
-    if services.catalog.family(items.LOCAL_MODELS, slug):
+    if catalog.family(items.LOCAL_MODELS, slug):
         raise RefusedError(subject, [f"{slug!r} is a model that was finetuned here: push it under another mlm:name"])
-    family = services.catalog.family(items.BASE_MODELS, slug)
+    family = catalog.family(items.BASE_MODELS, slug)
     if any(not came_as_artifact(item) for item in family):
         raise RefusedError(subject, [f"{slug!r} is a base model with a folder here: push it under another mlm:name"])
     repositories = {_place(href) for item in family if (href := oci_href(item))}

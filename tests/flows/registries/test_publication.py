@@ -83,15 +83,15 @@ def test_who_asks_for_the_referrers_of_a_base_model_finds_what_was_made_from_it(
         push_version(pushing.services, version.id)
     pushed = [f"{oci_href(item_flow.find(pushing.services.catalog, version.id))}" for version in versions]
 
-    base = base_of(pushing.services, item_flow.find(pushing.services.catalog, versions[0].id))
+    base = base_of(pushing.services.catalog, item_flow.find(pushing.services.catalog, versions[0].id))
     assert base is not None
-    found = registries.referrers(target_of(pushing.services, base))
+    found = registries.referrers(target_of(pushing.services.settings, base))
     told = sorted((one.artifact_type, one.annotations[MODEL], one.annotations[ARTIFACT]) for one in found)
     assert told == [(FINETUNE_TYPE, version.id, href) for version, href in zip(versions, pushed, strict=True)]
-    registries.delete_manifest(target_of(pushing.services, base).at(found[0].digest))
+    registries.delete_manifest(target_of(pushing.services.settings, base).at(found[0].digest))
     push_version(pushing.services, versions[0].id)
     push_version(pushing.services, versions[1].id)
-    assert len(registries.referrers(target_of(pushing.services, base))) == 2
+    assert len(registries.referrers(target_of(pushing.services.settings, base))) == 2
 
 
 def test_a_base_model_that_cannot_be_pushed_keeps_no_model_back(
@@ -114,7 +114,7 @@ def test_docker_hub_is_one_place_however_it_is_spelled(pushing: Installation) ->
     pushing.promote(pushing.trained())
     for root in ("index.docker.io/fair", "docker.io/fair", "fair"):
         object.__setattr__(pushing.services.settings, "oci_repository", root)
-        target = target_of(pushing.services, pushing.active(items.LOCAL_MODELS, NAME))
+        target = target_of(pushing.services.settings, pushing.active(items.LOCAL_MODELS, NAME))
         assert str(target) == f"docker.io/fair/{NAME}:v1"
 
 
