@@ -47,7 +47,7 @@ def named_nowhere_else(
         done: what a repair has done about it.
     """
     for item_id in sorted({*services.catalog.listed(collection)} - {*services.catalog.ids(collection)}):
-        if reason := unsettled(services, collection, split_version_id(item_id)[0], findings, done):
+        if reason := unsettled(services.catalog, collection, split_version_id(item_id)[0], findings, done):
             return f"collection.json is kept as it is, because it still names {item_id}: {reason}"
     return ""
 

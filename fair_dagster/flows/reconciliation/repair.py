@@ -48,10 +48,10 @@ def repair(services: Services, findings: Sequence[Finding], progress: Progress =
             done += _attempted(collection, slug, partial(_family, services, collection, slug, own, registries))
     for finding in findings:
         if finding.kind == "unused artifact":
-            remove = partial(unused.remove, services, finding, findings, done)
+            remove = partial(unused.remove, services.catalog, services.artifacts, finding, findings, done)
             done += _attempted(finding.collection, finding.item, remove)
         elif finding.kind == "unfinished artifact":
-            done += _attempted(finding.collection, "", partial(unused.discard, services, finding))
+            done += _attempted(finding.collection, "", partial(unused.discard, services.artifacts, finding))
     told = {finding.collection for finding in findings if finding.kind == "document"}
     changed = {one.collection for one in done if not one.failed}
     for collection in _ORDER:

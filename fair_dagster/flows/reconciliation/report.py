@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError, RefusedError, ServiceError
+from fair_dagster.domain.items.coverage import Knowledge
 from fair_dagster.domain.items.damage import DamagedItem, Scan
 from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.publication.desired import items_of, local_family, slug_of, was_promoted
@@ -124,12 +126,14 @@ def report(services: Services, ask: Ask | None = None, progress: Progress = no_p
     if away:
         findings += [Finding(collection, "", "not checked", away) for collection in ask.collections]
     else:
-        findings += artifact_findings(services, scanned, ask.collections, checksums=ask.checksums, progress=progress)
-        findings += unfinished_findings(services, ask.collections)
-        findings += parcel_findings(services, ask.collections, read.versions)
+        findings += artifact_findings(
+            services.artifacts, services.settings, scanned, ask.collections, checksums=ask.checksums, progress=progress
+        )
+        findings += unfinished_findings(services.artifacts, ask.collections)
+        findings += parcel_findings(services.artifacts, ask.collections, read.versions)
         # What a damaged item names is not known.
         if not any(scan.damaged for scan in read.scans.values()):
-            findings += unused_findings(services, scanned, ask.collections, read.versions)
+            findings += unused_findings(services.artifacts, scanned, ask.collections, read.versions)
     if ask.partitions is not None and items.DATASETS in ask.collections:
         slugs = {*read.families(items.DATASETS), *_missing(findings, items.DATASETS)}
         findings += dataset_partition_findings(ask.partitions.datasets, slugs)
@@ -251,7 +255,7 @@ def _of_local_family(
 
     def content(version: VersionRecord) -> Item:
         try:
-            return _content(services, version, published, read.parents)
+            return _content(services.catalog, services.knowledge, version, published, read.parents)
         except (FairError, *_MALFORMED) as error:
             problems = error.problems if isinstance(error, RefusedError) else (_told(error),)
             refused[version.uuid] = RefusedError(version.id, problems)
@@ -276,20 +280,22 @@ def _of_local_family(
     ]
 
 
-def _content(services: Services, version: VersionRecord, published: Sequence[Item], known: Parents) -> Item:
+def _content(
+    catalog: CatalogStore, knowledge: Knowledge, version: VersionRecord, published: Sequence[Item], known: Parents
+) -> Item:
     """The item body of ``version`` with the artifacts that its item names; nothing is copied for a report."""
     request = FinetuneRequest.of(version)
     if request is None:
         raise RefusedError(version.id, ["it was not made by this system: its base model and dataset are not known"])
     key = (request.base_model, request.base_model_version, request.dataset, request.dataset_version)
     if key not in known:
-        known[key] = parents(services.catalog, request)
+        known[key] = parents(catalog, request)
     base_model, dataset = known[key]
     if not items_of([version], published):
         # Not published yet: that it is missing is all there is to say, and its links are.
         return {"type": "Feature", "properties": {}, "links": [], "assets": {}}
     artifacts = local_artifacts.named_artifacts(published, version)
-    return local_item(version, request, base_model, dataset, artifacts, knowledge=services.knowledge)
+    return local_item(version, request, base_model, dataset, artifacts, knowledge=knowledge)
 
 
 def _finetune_partitions(read: _Read, partitions: Partitions, found: Sequence[Finding]) -> list[Finding]:

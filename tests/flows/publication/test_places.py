@@ -40,7 +40,9 @@ def test_an_artifact_under_a_former_base_url_is_found_and_named_anew(tmp_path: P
         "assets": {"labels": artifact.fields()},
     }
 
-    found = artifact_findings(now, [item], items.COLLECTIONS, checksums=True, progress=no_progress)
+    found = artifact_findings(
+        now.artifacts, now.settings, [item], items.COLLECTIONS, checksums=True, progress=no_progress
+    )
 
     assert [finding.kind for finding in found] == ["misplaced artifact"]
     assert is_there(now.artifacts, artifact)
@@ -65,17 +67,17 @@ def test_files_between_machines_that_nobody_waits_for_are_found_and_thrown_away(
     for key in ("predictions/1/images", "trainings/town-v1-12345678/training.yaml"):
         services.artifacts.publish(source, key)
     none: dict[str, list[VersionRecord]] = {}
-    assert unused.parcel_findings(services, items.COLLECTIONS, none) == []
+    assert unused.parcel_findings(services.artifacts, items.COLLECTIONS, none) == []
     monkeypatch.setattr(unused, "UNFINISHED_AFTER", -1.0)
 
-    unread = unused.parcel_findings(services, items.COLLECTIONS, None)
-    found = unused.parcel_findings(services, items.COLLECTIONS, none)
+    unread = unused.parcel_findings(services.artifacts, items.COLLECTIONS, None)
+    found = unused.parcel_findings(services.artifacts, items.COLLECTIONS, none)
 
     assert [finding.target for finding in unread] == ["predictions/1"]
     assert [finding.target for finding in found] == ["predictions/1", "trainings/town-v1-12345678"]
     for finding in found:
-        unused.discard(services, finding)
-    assert unused.parcel_findings(services, items.COLLECTIONS, none) == []
+        unused.discard(services.artifacts, finding)
+    assert unused.parcel_findings(services.artifacts, items.COLLECTIONS, none) == []
 
 
 def test_a_version_that_is_forgotten_leaves_nothing_for_other_machines(tmp_path: Path, source: Path) -> None:
