@@ -168,4 +168,4 @@ def tell_partitions(
 
 def _partition_metadata(fair: FairResource, key: str, changes: ChangeSet) -> Metadata:
     item = fair.services.catalog.get(ItemKey(items.LOCAL_MODELS, key))
-    return changes_metadata(changes) | (item_metadata(fair.services, item) if item else {})
+    return changes_metadata(changes) | (item_metadata(fair.services.catalog, item) if item else {})

@@ -151,7 +151,7 @@ def sync_folder(context: dg.OpExecutionContext, config: SyncConfig, fair: FairRe
     tags = {}
     if synced.folder is not None:
         item = fair.services.catalog.get(ItemKey(items.BASE_MODELS, synced.slug))
-        metadata |= item_metadata(fair.services, item) if item else {}
+        metadata |= item_metadata(fair.services.catalog, item) if item else {}
         tags = {CODE_VERSION_TAG: keys.code_version(folder_digest(synced.folder))}
     # An event of the asset, which the code location may not know yet: it shows there once that has reloaded.
     context.log_event(dg.AssetMaterialization(keys.base_model(synced.slug), metadata=metadata, tags=tags))
