@@ -38,7 +38,7 @@ def listing(
 
 
 def named_nowhere_else(
-    services: Services, collection: str, findings: Sequence[Finding], done: Sequence[Done] = ()
+    catalog: CatalogStore, collection: str, findings: Sequence[Finding], done: Sequence[Done] = ()
 ) -> str:
     """Why the document of ``collection`` must stay: it alone still names an item that is lost. Empty where it need not.
 
@@ -46,8 +46,8 @@ def named_nowhere_else(
         findings: what the drift report says of the collection.
         done: what a repair has done about it.
     """
-    for item_id in sorted({*services.catalog.listed(collection)} - {*services.catalog.ids(collection)}):
-        if reason := unsettled(services.catalog, collection, split_version_id(item_id)[0], findings, done):
+    for item_id in sorted({*catalog.listed(collection)} - {*catalog.ids(collection)}):
+        if reason := unsettled(catalog, collection, split_version_id(item_id)[0], findings, done):
             return f"collection.json is kept as it is, because it still names {item_id}: {reason}"
     return ""
 

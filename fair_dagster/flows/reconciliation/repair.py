@@ -7,6 +7,7 @@ again; run twice, it changes nothing the second time. Dagster's partitions are l
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError
 from fair_dagster.domain.publication.changes import ChangeSet
@@ -56,18 +57,18 @@ def repair(services: Services, findings: Sequence[Finding], progress: Progress =
     changed = {one.collection for one in done if not one.failed}
     for collection in _ORDER:
         if collection in told | changed:
-            done += _attempted(collection, "", partial(_document, services, collection, findings, done))
+            done += _attempted(collection, "", partial(_document, services.catalog, collection, findings, done))
     return done
 
 
-def _document(services: Services, collection: str, findings: Sequence[Finding], done: Sequence[Done]) -> list[Done]:
+def _document(catalog: CatalogStore, collection: str, findings: Sequence[Finding], done: Sequence[Done]) -> list[Done]:
     """Write a collection document anew, unless it is all that still names an item which could not be restored."""
-    problems = services.catalog.document_problems(collection)
+    problems = catalog.document_problems(collection)
     if not problems:
         return []
-    if reason := named_nowhere_else(services, collection, findings, done):
+    if reason := named_nowhere_else(catalog, collection, findings, done):
         return [Done(collection, "", "not repaired", reason, failed=True)]
-    services.catalog.refresh(collection)
+    catalog.refresh(collection)
     files: dict[str, list[str]] = {}
     for problem in problems:
         file, _, detail = problem.partition(": ")
