@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?=
 
-.PHONY: install demo test ui lint lock clean
+.PHONY: install demo test ui lint docs lock clean
 
 install: $(STAMP)
 
@@ -35,16 +35,20 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/dg check defs
 
-# Hashes only, no download addresses: the file works with any index.
+# The site of docs/, as it is published; a broken link or a page without a place in the menu is an error.
+docs: install
+	$(BIN)/python -m mkdocs build --strict
+
+# Every extra. Hashes only, no download addresses: the file works with any index.
 lock:
 	UV=$$(command -v uv || echo $(BIN)/uv); \
-	  $$UV pip compile pyproject.toml --extra dev --extra team --extra wandb --extra services \
-	  --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal --output-file requirements.lock
+	  $$UV pip compile pyproject.toml --all-extras --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal --output-file requirements.lock
 
 # Servers first: without their folder nobody could stop them any more.
 clean:
 	for home in .fair .fair-team; do \
 	  if test -d $$home/services && test -x $(BIN)/python; then FAIR_HOME=$$home scripts/services down; fi; \
 	done
-	rm -rf $(VENV) .fair .fair-team build dist
+	rm -rf $(VENV) .fair .fair-team build dist site

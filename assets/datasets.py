@@ -46,7 +46,7 @@ def datasets(
 ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult[None]]:
     services, slugs = fair.services, list(context.partition_keys)
     if config.item:
-        outcome = batches.Outcome({slugs[0]: flow.register(services, Path(config.item), expected=slugs[0])}, {})
+        outcome = batches.BatchOutcome({slugs[0]: flow.register(services, Path(config.item), expected=slugs[0])}, {})
     else:
         outcome = batches.republish(services, items.DATASETS, slugs, context.log.info)
     told = {}

@@ -25,8 +25,8 @@ import orjson
 
 from benchmarks.report import Budget, Report, Row, Table, note, show
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.stage_changes import Cursor
-from fair_dagster.flows.publication.stages import Look, look
+from fair_dagster.domain.publication.stage_changes import StagesCursor
+from fair_dagster.flows.publication.stages import StagesLook, look
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.zenml.client import open_client
 from fair_dagster.pipelines.zenml.model_versions import ModelVersions
@@ -115,12 +115,12 @@ class Ticks:
 
     def __init__(self, settings: Settings) -> None:
         self.services = Services(settings)
-        self.cursor = Cursor()
+        self.cursor = StagesCursor()
 
-    def timed(self) -> tuple[float, Look]:
+    def timed(self) -> tuple[float, StagesLook]:
         start = time.perf_counter()
-        found = look(self.services, Cursor.parse(self.cursor.dump()), [BASE], set)
-        self.cursor = Cursor.parse(found.cursor.dump())
+        found = look(self.services, StagesCursor.parse(self.cursor.dump()), [BASE], set)
+        self.cursor = StagesCursor.parse(found.cursor.dump())
         return time.perf_counter() - start, found
 
     def expecting(self, requests: int) -> float:

@@ -36,7 +36,7 @@ _OURS = """
 import sys, time, resource, json
 from pathlib import Path
 from fair_dagster.settings import Settings
-from fair_dagster.storage.store import open_artifacts
+from fair_dagster.storage.opening import open_artifacts
 store = open_artifacts(Settings())
 act, place, key = sys.argv[1:4]
 start = time.perf_counter()

@@ -16,7 +16,7 @@ __all__ = ["Ask", "DatasetSpec", "Fair", "Settings", "__version__"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Ask": "fair_dagster.flows.finetunes",
+    "Ask": "fair_dagster.flows.finetunes.training",
     "DatasetSpec": "fair_dagster.flows.datasets",
     "Fair": "fair_dagster.fair",
     "Settings": "fair_dagster.settings",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from fair_dagster.domain.errors import ServiceError
-from fair_dagster.domain.merges import Cursor, Outcome
+from fair_dagster.domain.merges import MergesCursor, Outcome
 from fair_dagster.flows.base_models import merges
 from fair_dagster.flows.base_models.branch import Repository
-from fair_dagster.orchestration import keys
+from fair_dagster.orchestration import keys, run_config
 from fair_dagster.orchestration.reload import ask_for_reload
 from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
@@ -44,7 +44,7 @@ def merge_sensors(
         now = fair.services.settings
         if not now.models_repo:
             return dg.SkipReason("FAIR_MODELS_REPO is not set: base models are registered by hand")
-        cursor = Cursor.from_json(context.cursor)
+        cursor = MergesCursor.from_json(context.cursor)
         found = merges.look(fair.services.catalog, Repository(now), cursor, lambda key: _ended(context.instance, key))
         for remark in found.remarks:
             context.log.warning(remark)
@@ -58,12 +58,12 @@ def merge_sensors(
     return [merged]
 
 
-def _requests(found: merges.Look) -> list[dg.RunRequest]:
+def _requests(found: merges.MergesLook) -> list[dg.RunRequest]:
     requests = [
         dg.RunRequest(
             run_key=merge.key,
             job_name=keys.SYNC_JOB,
-            run_config=keys.sync_config(merge.folder),
+            run_config=run_config.configure_sync(merge.folder),
             tags={keys.TAG_MODEL: merge.slug, **keys.commit_tags(merge.commit.sha, merge.commit.subject)},
         )
         for merge in found.merges
@@ -88,7 +88,9 @@ def _ended(instance: dg.DagsterInstance, run_key: str) -> tuple[Outcome, datetim
     return outcome, datetime.fromtimestamp(ended, UTC) if ended else None
 
 
-def _reloaded(context: dg.SensorEvaluationContext, loaded: Settings, now: Settings, found: merges.Look) -> Cursor:
+def _reloaded(
+    context: dg.SensorEvaluationContext, loaded: Settings, now: Settings, found: merges.MergesLook
+) -> MergesCursor:
     """The cursor, after the code location was asked to load the folders of the head when it has others.
 
     Once for each checkout: where another environment decides what is loaded, asking again would not help.

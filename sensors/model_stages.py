@@ -1,4 +1,7 @@
-"""Watches the stages of ZenML's model versions: one run per family whose catalog items have to follow."""
+"""Watches the stages of ZenML's model versions: one run per family whose catalog items have to follow.
+
+See docs/decisions/0013.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from fair_dagster.domain.publication.stage_changes import Cursor
-from fair_dagster.flows.publication.stages import Limits, Look, Recompute, look
-from fair_dagster.orchestration import keys
+from fair_dagster.domain.publication.stage_changes import StagesCursor
+from fair_dagster.flows.publication.stages import Recompute, StageLimits, StagesLook, look
+from fair_dagster.orchestration import keys, run_config
 from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
 
@@ -29,7 +32,7 @@ def stage_sensors(
 ) -> list[dg.SensorDefinition]:
     """The one sensor over stages, for the base models ``slugs`` that have assets here."""
     names = {keys.RECOMPUTE_JOB, *(keys.publish_job(slug) for slug in slugs)}
-    limits = Limits(longest_distance=max(int(_LONGEST_DISTANCE.total_seconds()) // settings.sensor_interval, 1))
+    limits = StageLimits(longest_distance=max(int(_LONGEST_DISTANCE.total_seconds()) // settings.sensor_interval, 1))
 
     @dg.sensor(
         name=keys.STAGES_SENSOR,
@@ -41,7 +44,7 @@ def stage_sensors(
     def model_stages(context: dg.SensorEvaluationContext, fair: FairResource) -> dg.SensorResult:
         # A tick that raises leaves the cursor as it was, and so does a look that could not be finished.
         found = look(
-            fair.services, Cursor.parse(context.cursor), slugs, lambda: _families_going(context.instance), limits
+            fair.services, StagesCursor.parse(context.cursor), slugs, lambda: _families_going(context.instance), limits
         )
         for note in found.notes:
             context.log.info(note)
@@ -50,7 +53,7 @@ def stage_sensors(
     return [model_stages]
 
 
-def _result(found: Look) -> dg.SensorResult:
+def _result(found: StagesLook) -> dg.SensorResult:
     agreed = "ZenML and the catalog agree"
     if found.cursor.open:
         agreed = f"{len(found.cursor.open)} models are waited for: {', '.join(sorted(found.cursor.open)[:10])}"
@@ -67,12 +70,12 @@ def _run_request(request: Recompute) -> dg.RunRequest:
     if request.partition:
         job = keys.publish_job(request.base_model)
         return dg.RunRequest(request.key, job_name=job, partition_key=request.partition, tags=tags)
-    config = {"ops": {"configured_family": {"config": {"family": request.family}}}}
+    config = run_config.configure_recompute(request.family)
     return dg.RunRequest(request.key, job_name=keys.RECOMPUTE_JOB, run_config=config, tags=tags)
 
 
 def _partition_requests(
-    found: Look,
+    found: StagesLook,
 ) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
     added, gone = defaultdict(list), defaultdict(list)
     for request in found.requests:

@@ -1,4 +1,7 @@
-"""Watches repositories for models that others push: one run a digest, which checks, registers and builds an image."""
+"""Watches repositories for models that others push: one run a digest, which checks, registers and builds an image.
+
+See docs/decisions/0044.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,9 +9,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from fair_dagster.domain.errors import ServiceError
-from fair_dagster.flows.registries.pushes import Look, Pushed, look
-from fair_dagster.oci.notifications.pushes import Cursor
-from fair_dagster.orchestration import keys
+from fair_dagster.flows.registries.pushes import PushedModel, PushesLook, look
+from fair_dagster.oci.notifications.pushes import PushesCursor
+from fair_dagster.orchestration import keys, run_config
 from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
 
@@ -31,7 +34,7 @@ def push_sensors(
     def oci_pushes(context: dg.SensorEvaluationContext, fair: FairResource) -> dg.SensorResult | dg.SkipReason:
         if not fair.services.settings.oci_watch:
             return dg.SkipReason("FAIR_OCI_WATCH is not set: no repository is watched")
-        found = look(fair.services, Cursor.parse(context.cursor))
+        found = look(fair.services, PushesCursor.parse(context.cursor))
         if found.is_stuck:
             raise ServiceError("; ".join(found.problems))
         for note in found.notes:
@@ -43,7 +46,7 @@ def push_sensors(
     return [oci_pushes]
 
 
-def _result(found: Look) -> dg.SensorResult:
+def _result(found: PushesLook) -> dg.SensorResult:
     return dg.SensorResult(
         run_requests=[_run_request(pushed) for pushed in found.models],
         skip_reason=None if found.models else dg.SkipReason("no model was pushed since the last look"),
@@ -51,10 +54,10 @@ def _result(found: Look) -> dg.SensorResult:
     )
 
 
-def _run_request(pushed: Pushed) -> dg.RunRequest:
+def _run_request(pushed: PushedModel) -> dg.RunRequest:
     return dg.RunRequest(
         pushed.key,
         job_name=keys.PUSHED_JOB,
-        run_config=keys.pushed_config(str(pushed.reference)),
+        run_config=run_config.configure_pushed(str(pushed.reference)),
         tags={keys.TAG_ARTIFACT: str(pushed.reference), keys.TAG_CAUSE: pushed.cause},
     )

@@ -1,4 +1,7 @@
-"""Tells a webhook about failed runs, with their cause, and ZenML that their trainings have ended."""
+"""Tells a webhook about failed runs, with their cause, and ZenML that their trainings have ended.
+
+See docs/decisions/0016.
+"""
 
 import dagster as dg
 

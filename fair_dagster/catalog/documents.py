@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fair_dagster.catalog.json.layout import CATALOG_FILE, COLLECTION_FILE, JSON, Layout
-from fair_dagster.domain.items.damage import collection_problem
+from fair_dagster.domain.items.damage import DocumentProblem, collection_problem
 from fair_dagster.domain.items.fields import BASE_MODELS, COLLECTIONS, DATASETS, LOCAL_MODELS
 from fair_dagster.domain.items.links import STRUCTURAL
 from fair_dagster.domain.publication.changes import Change, Item, ItemKey
@@ -186,6 +186,12 @@ def told_less(document: Document, described: Document) -> list[str]:
     """
     names = sorted({*document, *described} - {"links", "updated", ITEM_COUNT})
     return [name for name in names if not holds(name, document, described)]
+
+
+def field_problems(collection: str, fields: Sequence[str]) -> list[DocumentProblem]:
+    """What to report of a collection of a server whose ``fields`` say less than its items."""
+    problem = DocumentProblem(f"collection {collection}", f"{', '.join(fields)} differ from what the items say")
+    return [problem] if fields else []
 
 
 def holds(name: str, before: Document, after: Document) -> bool:

@@ -12,7 +12,7 @@ from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from fair_dagster.catalog.stac_api.patience import Patience
-    from fair_dagster.catalog.stac_api.store import Lists, StacStore, Writer
+    from fair_dagster.catalog.stac_api.store import BackendWriter, Lists, StacStore
 
 
 def open_store(settings: Settings) -> CatalogStore:
@@ -48,7 +48,7 @@ def stac_store(settings: Settings, *, patience: "Patience | None" = None) -> "St
     reader = StacReader(url, token, patience=patience)
     aside = Aside(settings.damaged_path)
     lists: Lists
-    writer: Writer
+    writer: BackendWriter
     if settings.pgstac_dsn is not None:
         from fair_dagster.catalog.pgstac.backend import PgstacBackend
         from fair_dagster.catalog.pgstac.connection import Pgstac, require_driver

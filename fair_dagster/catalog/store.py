@@ -7,7 +7,7 @@ backends are ``json``, ``stac_api`` and ``pgstac``; ``opening`` chooses one.
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from fair_dagster.domain.items.damage import Scan
+from fair_dagster.domain.items.damage import DocumentProblem, Scan
 from fair_dagster.domain.items.entries import Entry
 from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
 
@@ -46,7 +46,7 @@ class CatalogStore(Protocol):
         Empty where the document is gone or damaged.
         """
 
-    def document_problems(self, collection: str) -> list[str]:
+    def document_problems(self, collection: str) -> list[DocumentProblem]:
         """How the documents of the catalog and of ``collection`` differ from what ``refresh`` would write."""
 
     def apply(self, changes: ChangeSet) -> None:

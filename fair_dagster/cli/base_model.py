@@ -57,7 +57,7 @@ def register(session: Session, names: tuple[str, ...], everything: bool, strict:
 
     With several, those that are valid are registered, and the others are refused together at the end.
     """
-    from fair_dagster.domain.errors import RefusedError
+    from fair_dagster.domain.errors import ProblemsError, RefusedError
     from fair_dagster.domain.items.images import unpinned_images
 
     if bool(names) == everything:
@@ -66,7 +66,7 @@ def register(session: Session, names: tuple[str, ...], everything: bool, strict:
     for name in _known_folders(session) if everything else names:
         try:
             item = session.fair.register_base_model(name, strict=strict)
-        except RefusedError as error:
+        except ProblemsError as error:
             refused.append(error)
             continue
         registered.append(item)

@@ -40,7 +40,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DemoOutcome:
     """What the demo made."""
 
     version: "VersionRecord"
@@ -83,7 +83,7 @@ def demo(session: Session, data: Path | None, epochs: int | None) -> None:
     session.out.show(document, lambda: _print_outcome(session, outcome, seconds))
 
 
-def tell(fair: "Fair", steps: Steps, folder: Path | None, overrides: dict[str, Any]) -> Outcome:
+def tell(fair: "Fair", steps: Steps, folder: Path | None, overrides: dict[str, Any]) -> DemoOutcome:
     """The story.
 
     Raises:
@@ -110,7 +110,7 @@ def tell(fair: "Fair", steps: Steps, folder: Path | None, overrides: dict[str, A
         path = Path(wait(fair.predict(model, data.predict_chips), steps.out, "  predicting"))
     with steps.step("recompute the collections and check every item"):
         fair.refresh_collections()
-    return Outcome(version, item, path, count_features(path))
+    return DemoOutcome(version, item, path, count_features(path))
 
 
 def data_in(folder: Path) -> Data:
@@ -154,7 +154,7 @@ def _described(fair: "Fair", data: Data) -> Path:
     return fair.create_dataset(spec, path)
 
 
-def _document(fair: "Fair", outcome: Outcome) -> dict[str, Any]:
+def _document(fair: "Fair", outcome: DemoOutcome) -> dict[str, Any]:
     return {
         "catalog": fair.settings.catalog or str(fair.settings.catalog_path / "catalog.json"),
         "version": outcome.version.id,
@@ -166,7 +166,7 @@ def _document(fair: "Fair", outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _print_outcome(session: Session, outcome: Outcome, seconds: float) -> None:
+def _print_outcome(session: Session, outcome: DemoOutcome, seconds: float) -> None:
     found = _document(session.fair, outcome)
     session.out.line()
     session.out.pairs(

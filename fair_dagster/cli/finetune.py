@@ -9,6 +9,7 @@ import click
 from fair_dagster.cli.terminal import views
 from fair_dagster.cli.terminal.output import Column
 from fair_dagster.cli.terminal.session import Session, reports
+from fair_dagster.cli.terminal.signals import sigterm_stops
 from fair_dagster.cli.terminal.values import set_option
 from fair_dagster.cli.terminal.waiting import wait
 
@@ -110,32 +111,55 @@ def _exact(number: float | None) -> str:
     "--output", type=click.Path(path_type=Path), help="GeoJSON file; the default is one under the home folder."
 )
 @click.option("--detach", is_flag=True, help=_DETACH_HELP)
+@click.option("--no-run", is_flag=True, help="Predict without Dagster: sooner, and `run list` does not show it.")
 @reports
 def predict(
-    session: Session, *, model: str, images: Path, overrides: dict[str, Any], output: Path | None, detach: bool
+    session: Session,
+    *,
+    model: str,
+    images: Path,
+    overrides: dict[str, Any],
+    output: Path | None,
+    detach: bool,
+    no_run: bool,
 ) -> None:
     """Draw features on images, as GeoJSON in EPSG:4326.
 
     MODEL is a finetuned model (its promoted version is used), one of its published versions, a base model, or an
     artifact of a registry: oci://registry/repository:tag, or …@sha256:….
+
+    Where Dagster or its definitions are not installed, --no-run is what happens.
     """
+    from fair_dagster.orchestration.runs.launches import can_launch
+
+    if detach and no_run:
+        raise click.UsageError("--detach leaves a run to itself, and --no-run makes none")
     registries = None
     if model.startswith("oci://"):
         from fair_dagster.cli.oci.references import reference_of, registries_for
 
         registries = registries_for(session, reference_of(model))
+    if no_run or not (detach or can_launch()):
+        session.out.remark(f"predicting with {model}, without a run of Dagster")
+        with sigterm_stops():
+            drawn = session.fair.predict_here(model, images, overrides=overrides, output=output, registries=registries)
+        _show_predicted(session, drawn, None)
+        return
     started = session.fair.predict(model, images, overrides=overrides, output=output, registries=registries)
     if detach:
         _show_detached(session, started)
         return
     session.out.remark(f"predicting with {model}, run {started.run_id}")
-    path = wait(started, session.out, f"predicting with {model}")
-    count = count_features(Path(path))
+    _show_predicted(session, Path(wait(started, session.out, f"predicting with {model}")), started.run_id)
+
+
+def _show_predicted(session: Session, path: Path, run_id: str | None) -> None:
+    count = count_features(path)
 
     def text() -> None:
         session.out.line(f"{count} feature{'' if count == 1 else 's'} in {path}")
 
-    session.out.show({"run": started.run_id, "output": path, "features": count}, text)
+    session.out.show({"run": run_id, "output": str(path), "features": count}, text)
 
 
 def count_features(path: Path) -> int:

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Sequence
 
-SEE_LOG = "see the step's log"
-"""How the message of an error ends that knows no cause; who shows it puts the end of the log there."""
 _TELLING_LINES = 8
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _EVENT = re.compile(r"\d{4}-\d\d-\d\d \S+ [+-]\d{4} - dagster - [A-Z]+ - ")

@@ -22,7 +22,7 @@ Outcome = Literal["going", "done", "refused", "lost", "unknown"]
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedRun:
     """A run that was asked for, and is not known to have ended."""
 
     key: str
@@ -30,7 +30,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Cursor:
+class MergesCursor:
     """What was seen of the branch so far.
 
     Args:
@@ -42,14 +42,14 @@ class Cursor:
 
     commit: str = ""
     waiting: tuple[str, ...] = ()
-    opened: Mapping[str, Opened] = field(default_factory=dict)
+    opened: Mapping[str, OpenedRun] = field(default_factory=dict)
     reloaded: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str | None) -> "Cursor":
+    def from_json(cls, text: str | None) -> "MergesCursor":
         """The inverse of ``to_json``; what cannot be read is an empty cursor, which leads to a full comparison."""
         try:
             found = json.loads(text or "{}")
@@ -57,7 +57,7 @@ class Cursor:
                 commit=_text(found.get("commit", "")),
                 waiting=tuple(_text(folder) for folder in found.get("waiting", [])),
                 opened={
-                    folder: Opened(_text(value["key"]), int(value["attempt"]))
+                    folder: OpenedRun(_text(value["key"]), int(value["attempt"]))
                     for folder, value in found.get("opened", {}).items()
                 },
                 reloaded=_text(found.get("reloaded", "")),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import FairError, RefusedError
+from fair_dagster.domain.errors import FairError, ProblemsError
 from fair_dagster.domain.publication.changes import ItemKey
 from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.domain.requests import FinetuneRequest
@@ -25,7 +25,7 @@ from fair_dagster.flows.reconciliation.report import Progress, no_progress
 from fair_dagster.flows.registries import models
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.references import Reference
-from fair_dagster.orchestration import keys, reconciliation
+from fair_dagster.orchestration import keys, reconciliation, run_config
 from fair_dagster.orchestration.instance import add_partition, delete_partition, open_instance
 from fair_dagster.orchestration.runs.execution import execute, start
 from fair_dagster.orchestration.runs.launches import Launch
@@ -37,15 +37,15 @@ def register_base_model(services: Services, slug: str) -> None:
     _execute(services, keys.BASE_MODELS_JOB, assets=[keys.base_model(slug).path])
 
 
-def sync_base_models(services: Services, found: merges.Look) -> list[merges.Followed]:
+def sync_base_models(services: Services, found: merges.MergesLook) -> list[merges.Followed]:
     """Bring each folder that a look at the branch found in step with it, a run each; one refusal stops no other."""
     followed = []
     for merge in found.merges:
         tags = {keys.TAG_MODEL: merge.slug, **keys.commit_tags(merge.commit.sha, merge.commit.subject)}
-        launch = Launch(keys.SYNC_JOB, config=keys.sync_config(merge.folder), tags=tags)
+        launch = Launch(keys.SYNC_JOB, config=run_config.configure_sync(merge.folder), tags=tags)
         try:
             execute(services.settings, launch)
-        except RefusedError as error:
+        except ProblemsError as error:
             followed.append(merges.Followed(merge, "refused", error.problems))
         else:
             followed.append(merges.Followed(merge, merges.standing(services.catalog, merge.slug)))
@@ -62,13 +62,13 @@ def register_artifact(services: Services, artifact: Reference) -> str:
     """
     pinned = artifact.at(services.registries.digest_of(artifact))
     tags = {keys.TAG_ARTIFACT: str(pinned), keys.TAG_CAUSE: f"asked for as {artifact}"}
-    execute(services.settings, Launch(keys.PUSHED_JOB, config=keys.pushed_config(str(pinned)), tags=tags))
+    execute(services.settings, Launch(keys.PUSHED_JOB, config=run_config.configure_pushed(str(pinned)), tags=tags))
     return models.is_known(services.catalog, pinned) or ""
 
 
 def register_dataset(services: Services, slug: str, item_path: Path) -> None:
     """Publish the dataset ``slug`` that ``item_path`` describes, as the partition of that name."""
-    config = {"ops": {keys.DATASETS_OP: {"config": {"item": str(item_path.resolve())}}}}
+    config = run_config.configure_dataset(item_path)
     added = add_partition(services.settings, keys.DATASETS_PARTITIONS_NAME, slug)
     try:
         _execute(services, keys.DATASETS_JOB, partition=slug, config=config)
@@ -152,7 +152,7 @@ def start_prediction(services: Services, prepared: Prediction) -> Started:
         config |= {"config_path": str(prepared.config_path), "result_path": str(prepared.result_path)}
     launch = Launch(
         keys.PREDICT_JOB,
-        config={"ops": {"predict_images": {"config": config}}},
+        config=run_config.configure_prediction(config),
         tags={keys.TAG_MODEL: prepared.model},
     )
     try:
@@ -215,13 +215,7 @@ def _is_published(services: Services, version: VersionRecord) -> bool:
 
 
 def _recompute(services: Services, name: str, *, without: str = "") -> None:
-    config = {
-        "ops": {
-            "configured_family": {"config": {"family": name}},
-            "gather_family": {"config": {"without": without}},
-        }
-    }
-    _execute(services, keys.RECOMPUTE_JOB, config=config)
+    _execute(services, keys.RECOMPUTE_JOB, config=run_config.configure_recompute(name, without=without))
 
 
 def _execute(

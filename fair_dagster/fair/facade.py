@@ -238,6 +238,28 @@ class Fair:
         prepared = predictions.prepare(self.services, model, images, overrides or {}, output, registries=registries)
         return start_prediction(self.services, prepared)
 
+    def predict_here(
+        self,
+        model: str,
+        images: Path,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        output: Path | None = None,
+        registries: "Registries | None" = None,
+    ) -> Path:
+        """Draw features on ``images`` and wait; as ``predict``, but without Dagster, so that no run is recorded.
+
+        Returns:
+            The GeoJSON file.
+
+        Raises:
+            NotFoundError: no such model.
+            RefusedError: parameters or images cannot be used; every reason is named.
+            PipelineError: the model's code failed; the message is the cause.
+        """
+        prepared = predictions.prepare(self.services, model, images, overrides or {}, output, registries=registries)
+        return predictions.run_here(self.services, prepared)
+
     # Runs
 
     def runs(self, limit: int = 20) -> list["Run"]:
@@ -291,7 +313,7 @@ class Fair:
         """
         return item_flow.patch(self.services, name, change)
 
-    def lineage(self, name: str, *, published_only: bool = False) -> lineage_flow.Found:
+    def lineage(self, name: str, *, published_only: bool = False) -> lineage_flow.FoundLineage:
         """Where an item, a finetuned model, a version or the file of a prediction comes from, and what came of it.
 
         Raises:

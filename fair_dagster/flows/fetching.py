@@ -54,7 +54,8 @@ def href_problems(services: Services, href: str, what: str, *, folder: bool = Fa
 
 
 def _foreign_absence(settings: Settings, href: str, what: str) -> list[str]:
-    from fair_dagster.storage.store import open_foreign_bucket, split_s3
+    from fair_dagster.storage.opening import open_foreign_bucket
+    from fair_dagster.storage.store import split_s3
 
     bucket, key = split_s3(href)
     return _absence(open_foreign_bucket(settings, bucket), key, href, what)

@@ -1,6 +1,8 @@
 """Reading what lineage is made of: items, versions in ZenML, and the predictions that this installation has run.
 
 What the graph is and looks like stands in ``domain.lineage`` and ``domain.lineage_views``.
+
+See docs/decisions/0018.
 """
 
 import json
@@ -17,7 +19,7 @@ from fair_dagster.domain.errors import CatalogError, NotFoundError, RefusedError
 from fair_dagster.domain.items.entries import Entry
 from fair_dagster.domain.lineage import graph as graphs
 from fair_dagster.domain.lineage import views
-from fair_dagster.domain.lineage.graph import Lineage, Node, Prediction
+from fair_dagster.domain.lineage.graph import Lineage, Node, PredictionNode
 from fair_dagster.domain.lineage.staleness import Stale, parents_of, stale_models
 from fair_dagster.domain.publication.changes import Item, ItemKey
 from fair_dagster.domain.slugs import slug_problems, split_version_id
@@ -34,7 +36,7 @@ _PREDICTION_SUFFIXES = (".geojson", ".json", ".yaml")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundLineage:
     """The part of the graph around what was asked for.
 
     Attributes:
@@ -51,7 +53,7 @@ class Found:
     damaged: tuple[str, ...] = ()
 
 
-def lineage(services: Services, name: str, *, published_only: bool = False) -> Found:
+def lineage(services: Services, name: str, *, published_only: bool = False) -> FoundLineage:
     """The lineage of an item, a finetuned model, one of its versions, or the file of a prediction.
 
     Args:
@@ -80,7 +82,7 @@ def lineage(services: Services, name: str, *, published_only: bool = False) -> F
     if not roots:
         _refuse(services.catalog, name, published_only)
     others = [] if len(roots) > 1 else _siblings(graph, roots[0])
-    return Found(graph.around(roots), tuple(roots), tuple(others), unread, tuple(map(str, damaged)))
+    return FoundLineage(graph.around(roots), tuple(roots), tuple(others), unread, tuple(map(str, damaged)))
 
 
 def stale(catalog: CatalogStore) -> list[Stale]:
@@ -125,7 +127,7 @@ def _in_short(entry: Entry) -> Item:
     return {"id": entry.id, "collection": items.LOCAL_MODELS, "properties": said}
 
 
-def read_predictions(settings: Settings) -> tuple[list[Prediction], tuple[str, ...]]:
+def read_predictions(settings: Settings) -> tuple[list[PredictionNode], tuple[str, ...]]:
     """What was predicted here, oldest first, and the files that cannot be read."""
     found, unread = [], []
     paths = settings.runs_path.glob(f"predict-*/{CONFIG_FILE}")
@@ -137,13 +139,13 @@ def read_predictions(settings: Settings) -> tuple[list[Prediction], tuple[str, .
     return found, tuple(unread)
 
 
-def _prediction(path: Path) -> Prediction:
+def _prediction(path: Path) -> PredictionNode:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     config: dict[str, Any] = yaml.load(path.read_text(), loader)  # noqa: S506 - a safe one either way
     item = config.get("item") or {}
     collection = str(item.get("collection", items.LOCAL_MODELS))
     output = str(config["output"])
-    return Prediction(
+    return PredictionNode(
         output=output,
         model=ItemKey(collection, str(config["model"])),
         version=str(item.get("version", "")),
@@ -160,7 +162,7 @@ def _outcome(result: Path, output: Path) -> str:
     return "gone" if status == "completed" and not output.is_file() else status
 
 
-def _output(predictions: Iterable[Prediction], settings: Settings, name: str) -> str:
+def _output(predictions: Iterable[PredictionNode], settings: Settings, name: str) -> str:
     """The prediction that wrote, or was told by, the file ``name``."""
     path = Path(name).expanduser().resolve()
     if path.name == CONFIG_FILE and path.is_file():

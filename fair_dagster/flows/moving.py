@@ -1,6 +1,8 @@
 """Moving a whole catalog between two places: look at all of it, write it as one load, compare in the end.
 
 Which places there are stands in ``catalog.bulk``, what has to be written is decided in ``domain.moving``.
+
+See docs/decisions/0022.
 """
 
 import time

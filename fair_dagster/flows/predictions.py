@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import subprocess
 import sys
 import uuid
 from collections import Counter
@@ -14,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import NotFoundError, RefusedError, StorageError
+from fair_dagster.domain.errors import NotFoundError, PipelineError, ProblemsError, RefusedError, StorageError
 from fair_dagster.domain.items.artifacts import Told, multihash
 from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.training_config import prediction_config
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.base_models.code import code_problems
 from fair_dagster.flows.fetching import href_problems, local_config
+from fair_dagster.flows.finetunes.run_files import OUTPUT_FILE, read_result
 from fair_dagster.flows.registries import models
 from fair_dagster.flows.registries.files import local_file
 from fair_dagster.flows.services import Services
@@ -91,7 +94,7 @@ def check(
         if not models.is_artifact(model):
             # An artifact was verified before it was opened.
             require_trusted(services, item)
-    except RefusedError as error:
+    except ProblemsError as error:
         problems += error.problems
         missing = error if isinstance(error, NotFoundError) else None
     try:
@@ -171,6 +174,40 @@ def with_local_model(services: Services, prediction: Prediction) -> Prediction:
     told = {str(config["model_uri"]): Told(checksum=str(checksum))} if checksum else {}
     path = local_config(services, prediction.config_path, (), ("model_uri",), told)
     return replace(prediction, config_path=path)
+
+
+def run_here(services: Services, prediction: Prediction) -> Path:
+    """Run a prediction in a child process, without Dagster, and wait for it. Ctrl-C ends the child.
+
+    Returns:
+        The GeoJSON file.
+
+    Raises:
+        StorageError: the model cannot be had, or is not what was published.
+        PipelineError: the model's code failed; the message is the cause.
+    """
+    local = with_local_model(services, prediction)
+    log = local.result_path.with_name(OUTPUT_FILE)
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            local.command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C in the terminal is for this process, which ends the child.
+            start_new_session=True,
+            env={**os.environ, **services.settings.environment()},
+        )
+        try:
+            code = child.wait()
+        except BaseException:
+            child.terminate()
+            child.wait()
+            raise
+    if code != 0:
+        cause = read_result(local.result_path).get("error") or f"it ended with exit code {code}"
+        raise PipelineError(f"prediction with {prediction.model!r} failed: {cause}; its log is {log}")
+    return prediction.output
 
 
 def from_config(model: str, config_path: str, output: str, result_path: str) -> Prediction:

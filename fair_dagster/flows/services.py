@@ -8,7 +8,8 @@ from fair_dagster.catalog.opening import open_store
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.items.coverage import Knowledge
 from fair_dagster.settings import Settings
-from fair_dagster.storage.store import ArtifactStore, open_artifacts
+from fair_dagster.storage.opening import open_artifacts
+from fair_dagster.storage.store import ArtifactStore
 
 if TYPE_CHECKING:
     from fair_dagster.catalog.validation.validator import Validator

@@ -34,7 +34,7 @@ class ClassMask:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _MaskPart:
     """A polygon of one chip in EPSG:3857; ``pixel`` is the width of a pixel there.
 
     ``rim`` is what of it lies along the border of the chip; None where it does not reach the border.
@@ -66,8 +66,8 @@ def vectorize(
         min_area_m2: smaller polygons are left out and smaller holes filled.
         simplify_m: how far an outline may move, in metres on the ground; 0 keeps the pixel steps.
     """
-    inner: list[_Part] = []
-    border: list[_Part] = []
+    inner: list[_MaskPart] = []
+    border: list[_MaskPart] = []
     for mask in masks:
         for part in _parts(mask, min_area_m2):
             (inner if part.rim is None else border).append(part)
@@ -88,7 +88,7 @@ def ground_scale(frame: Frame) -> float:
     return float(np.cos(np.radians((south + north) / 2)))
 
 
-def _parts(mask: ClassMask, min_area_m2: float) -> Iterable[_Part]:
+def _parts(mask: ClassMask, min_area_m2: float) -> Iterable[_MaskPart]:
     """The regions of one chip, without those that are too small and cannot grow beyond a border."""
     import shapely
     from rasterio.features import shapes
@@ -111,7 +111,7 @@ def _parts(mask: ClassMask, min_area_m2: float) -> Iterable[_Part]:
         number = int(value)
         polygon = shapely.transform(shape(geometry), lambda points: project(points, frame.crs, MERCATOR))
         rim = polygon.intersection(border) if at_border[number] else None
-        yield _Part(polygon, class_of[number - 1], float(confidences[number]), frame.mercator_pixel, rim)
+        yield _MaskPart(polygon, class_of[number - 1], float(confidences[number]), frame.mercator_pixel, rim)
 
 
 def _border(frame: Frame) -> Any:
@@ -137,7 +137,7 @@ def _regions(classes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], list[int]]:
     return regions, class_of
 
 
-def _merged(parts: list[_Part]) -> list[_Part]:
+def _merged(parts: list[_MaskPart]) -> list[_MaskPart]:
     """Parts that meet across a chip border, joined; the confidence is the area-weighted mean."""
     import shapely
     from scipy.sparse import coo_array
@@ -152,13 +152,13 @@ def _merged(parts: list[_Part]) -> list[_Part]:
     same = classes[left] == classes[right]
     pairs = (np.ones(int(same.sum())), (left[same], right[same]))
     count, group_of = connected_components(coo_array(pairs, shape=(len(parts), len(parts))), directed=False)
-    groups: list[list[_Part]] = [[] for _ in range(count)]
+    groups: list[list[_MaskPart]] = [[] for _ in range(count)]
     for part, group in zip(parts, group_of.tolist(), strict=True):
         groups[group].append(part)
     return [joined for group in groups for joined in (_joined(group) if len(group) > 1 else group)]
 
 
-def _joined(group: list[_Part]) -> list[_Part]:
+def _joined(group: list[_MaskPart]) -> list[_MaskPart]:
     """The union of parts with the gaps between them closed.
 
     Usually one polygon. Parts that only meet at a corner stay apart, as they would inside a chip. Only the rims
@@ -183,11 +183,11 @@ def _joined(group: list[_Part]) -> list[_Part]:
             continue
         weights = [part.geometry.area for part in members]
         confidence = float(np.average([part.confidence for part in members], weights=weights))
-        joined.append(_Part(piece, members[0].class_value, confidence, pixel))
+        joined.append(_MaskPart(piece, members[0].class_value, confidence, pixel))
     return joined
 
 
-def _finished(part: _Part, min_area_m2: float, simplify_m: float) -> tuple[_Part, Any]:
+def _finished(part: _MaskPart, min_area_m2: float, simplify_m: float) -> tuple[_MaskPart, Any]:
     """A part with small holes filled and the outline simplified, still in EPSG:3857."""
     import shapely
 
@@ -200,7 +200,7 @@ def _finished(part: _Part, min_area_m2: float, simplify_m: float) -> tuple[_Part
     return part, shapely.simplify(geometry, simplify_m / scale) if simplify_m > 0 else geometry
 
 
-def _features(geometry: Any, part: _Part, label: str, min_area_m2: float) -> list[dict[str, Any]]:
+def _features(geometry: Any, part: _MaskPart, label: str, min_area_m2: float) -> list[dict[str, Any]]:
     """Features of a geometry in EPSG:3857: one, or more where rounding to 7 decimals pinches it apart."""
     import shapely
     from pyproj import Geod

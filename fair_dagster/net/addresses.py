@@ -8,20 +8,21 @@ import ipaddress
 import socket
 import threading
 
-from fair_dagster.domain.errors import ServiceError, UnreachableError
+from fair_dagster.domain.errors import PrivateAddressError, UnreachableError
 
 
 def public_address(host: str, port: int, max_seconds: float) -> str:
     """One address of ``host``, all of which must be public.
 
     Raises:
-        ServiceError: one of them is not, or the name cannot be resolved in ``max_seconds``.
+        PrivateAddressError: one of them is not.
+        UnreachableError: the name cannot be resolved in ``max_seconds``.
     """
     found = resolved(host, port, max_seconds)
     for address in found:
         parsed = ipaddress.ip_address(address)
         if not parsed.is_global or parsed.is_multicast:
-            raise ServiceError(f"{host}: {address} is not a public address")
+            raise PrivateAddressError(f"{host}: {address} is not a public address")
     return found[0]
 
 

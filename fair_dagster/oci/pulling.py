@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fair_dagster.domain.errors import RefusedError, StorageError
+from fair_dagster.domain.errors import ProblemsError, RefusedError, StorageError
+from fair_dagster.net.files import reason_of
 from fair_dagster.oci.artifacts.descriptors import Descriptor
 from fair_dagster.oci.artifacts.listing import Artifact, file_title
 from fair_dagster.oci.artifacts.titles import STAGING, title_problems
 from fair_dagster.oci.artifacts.unpacking import is_archive
 from fair_dagster.oci.artifacts.unpacking import unpack as unpack_archive
 from fair_dagster.oci.references import Reference
-from fair_dagster.oci.registry.blobs import Progress, disk_reason, is_content
+from fair_dagster.oci.registry.blobs import Progress, is_content
 from fair_dagster.oci.registry.registries import Registries
 from fair_dagster.oci.registry.transfers import in_parallel
 
@@ -76,7 +77,7 @@ def pull(
                 _unpack(wanted, staging)
             _lay(wanted, staging)
     except OSError as error:
-        raise StorageError(f"{folder} cannot be written: {disk_reason(error)}") from error
+        raise StorageError(f"{folder} cannot be written: {reason_of(error, advise=True)}") from error
     return Pulled(Artifact(reference, manifest), tuple(targets), tuple(there))
 
 
@@ -166,7 +167,7 @@ def _staging(folder: Path) -> Iterator[Path]:
         yield made
     except BaseException as error:
         # What will fail again has no use for what came, and a full disk needs the room.
-        if isinstance(error, RefusedError | StorageError | OSError) or not any(made.iterdir()):
+        if isinstance(error, ProblemsError | StorageError | OSError) or not any(made.iterdir()):
             shutil.rmtree(made, ignore_errors=True)
             if is_new and not any(folder.iterdir()):
                 folder.rmdir()

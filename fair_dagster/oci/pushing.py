@@ -121,11 +121,6 @@ def attach(
     return _finish(registries, subject.at(packed.manifest.digest), packed, sent)
 
 
-def send_packed(registries: Registries, reference: Reference, packed: Packed) -> Pushed:
-    """Push blobs and a manifest that were made elsewhere, e.g. of an image. Errors as ``push``."""
-    return _finish(registries, reference, packed, [])
-
-
 def parts_of(paths: Sequence[Path], media_type: str = MODEL_TYPE) -> list[Part]:
     """Files under their names, and every file of folders under its path below the folder; hidden ones are left out.
 

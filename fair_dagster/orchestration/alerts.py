@@ -31,7 +31,7 @@ SIGNATURE_HEADER = "X-Fair-Signature"
 PAUSES = (0.5, 1.0, 2.0)
 """Seconds between two attempts at one message; a sensor tick may take a minute."""
 _SECONDS = 5.0
-_TRYING_SECONDS = 10.0
+TRYING_SECONDS = 10.0
 """After which one message is not tried again in the same tick."""
 _ABOUT_THE_MESSAGE = frozenset({400, 413, 415, 422})
 _TEXT_CHARACTERS = 1500
@@ -93,7 +93,7 @@ def send(webhook: "SecretStr", secret: "SecretStr | None", alert: Alert, pauses:
 
     body = alert.body()
     problem = ""
-    last_attempt = time.monotonic() + _TRYING_SECONDS
+    last_attempt = time.monotonic() + TRYING_SECONDS
     # An answer that leads elsewhere is not followed: what is told is meant for this address.
     with httpx.Client(timeout=_SECONDS, follow_redirects=False) as client, _without_addresses():
         for pause in (*(PAUSES if pauses is None else pauses), None):

@@ -1,4 +1,7 @@
-"""Dagster's configuration file for one machine, as text; a team's is ``deploy/dagster/dagster.yaml``."""
+"""Dagster's configuration file for one machine, as text; a team's is ``deploy/dagster/dagster.yaml``.
+
+See docs/decisions/0017.
+"""
 
 ONE_MACHINE = """\
 # Dagster's own settings for one machine. Written once; yours to change. A team's: deploy/dagster/dagster.yaml.

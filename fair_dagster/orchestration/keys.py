@@ -1,7 +1,5 @@
 """Every name that Dagster stores or shows: asset keys, partition sets, groups, jobs, tags. Built here only."""
 
-from typing import Any
-
 import dagster as dg
 
 from fair_dagster.domain import items
@@ -24,8 +22,12 @@ DATASETS_JOB = "register_dataset"
 DATASETS_OP = "datasets"
 COLLECTIONS_JOB = "refresh_collections"
 RECOMPUTE_JOB = "recompute_family"
+FAMILY_OP = "configured_family"
+GATHER_OP = "gather_family"
 PREDICT_JOB = "predict"
+PREDICT_OP = "predict_images"
 SYNC_JOB = "sync_base_model"
+SYNC_OP = "sync_folder"
 PUSHED_JOB = "register_pushed_model"
 PUSHED_OP = "check_pushed"
 
@@ -57,13 +59,11 @@ TAG_REFUSED = "fair/refused"
 """On a run that failed because of what it was given: trying it again would end the same."""
 
 
+_FINETUNE = "finetune"
+
+
 def base_model(slug: str) -> dg.AssetKey:
     return dg.AssetKey(["base_models", slug])
-
-
-def sync_config(folder: str) -> dict[str, Any]:
-    """The configuration of a run of ``SYNC_JOB`` for one folder under ``models/``."""
-    return {"ops": {"sync_folder": {"config": {"folder": folder}}}}
 
 
 def commit_tags(commit: str, subject: str) -> dict[str, str]:
@@ -107,7 +107,16 @@ def finetunes(slug: str) -> dg.DynamicPartitionsDefinition:
 
 def finetune_job(slug: str) -> str:
     """Dagster allows no hyphens in job names."""
-    return f"finetune__{slug.replace('-', '_')}"
+    return f"{_FINETUNE}__{slug.replace('-', '_')}"
+
+
+def is_finetune_job(name: str) -> bool:
+    return name.startswith(f"{_FINETUNE}__")
+
+
+def activity_of_job(name: str) -> str:
+    """What a job does, for people: ``finetune``, ``publish``, ``recompute family``. Of what, its partition says."""
+    return name.partition("__")[0].replace("_", " ")
 
 
 def publish_job(slug: str) -> str:
@@ -116,8 +125,3 @@ def publish_job(slug: str) -> str:
 
 def push_job(slug: str) -> str:
     return f"push__{slug.replace('-', '_')}"
-
-
-def pushed_config(reference: str) -> dict[str, Any]:
-    """The configuration of a run of ``PUSHED_JOB`` for one artifact, by its digest."""
-    return {"ops": {PUSHED_OP: {"config": {"reference": reference}}}}

@@ -13,7 +13,7 @@ from fair_dagster.domain.publication.findings import Done, Finding, Partitions, 
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.flows.base_models.registration import slug_of_folder, usable_folders
 from fair_dagster.flows.reconciliation.repair import repair
-from fair_dagster.flows.reconciliation.report import Ask, Progress, no_progress, report
+from fair_dagster.flows.reconciliation.report import DriftRequest, Progress, no_progress, report
 from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import keys
 from fair_dagster.settings import Settings
@@ -40,7 +40,7 @@ def drift(
 ) -> list[Finding]:
     """The report with partitions."""
     # Keys are read first: a version that is allocated meanwhile is then in ZenML and not yet among the keys.
-    ask = Ask(collections, checksums, partitions_of(services.settings, instance))
+    ask = DriftRequest(collections, checksums, partitions_of(services.settings, instance))
     return report(services, ask, progress)
 
 

@@ -43,6 +43,22 @@ _NOT_SHIPPED = frozenset({"tests", "__pycache__"})
 
 
 @dataclass(frozen=True)
+class FolderProblem:
+    """What is wrong with a file of a model folder.
+
+    Args:
+        file: below the folder; empty where it is about the folder itself.
+        detail: one sentence that names ``file``.
+    """
+
+    file: str
+    detail: str
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+@dataclass(frozen=True)
 class ContractReport:
     """The outcome of a check: ``problems`` keep a folder from being registered, ``warnings`` do not.
 
@@ -50,7 +66,7 @@ class ContractReport:
     run configuration sets only what a step takes.
     """
 
-    problems: tuple[str, ...] = ()
+    problems: tuple[FolderProblem, ...] = ()
     warnings: tuple[str, ...] = ()
     parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -62,12 +78,14 @@ def check_folder(folder: Path, roots: Sequence[str] = ("models.",)) -> ContractR
         roots: package prefixes that entrypoints may start with (``Settings.entrypoint_roots``).
     """
     if not folder.is_dir():
-        return ContractReport(problems=(f"{folder} is no folder",))
-    problems = [f"{name} is missing" for name in REQUIRED_FILES if not (folder / name).is_file()]
+        return ContractReport(problems=(FolderProblem("", f"{folder} is no folder"),))
+    problems = [FolderProblem(name, f"{name} is missing") for name in REQUIRED_FILES if not (folder / name).is_file()]
     warnings = [f"{name} is missing" for name in RECOMMENDED if not (folder / name).exists()]
-    problems += [f"{path.relative_to(folder)} links to outside the folder" for path in _outside(folder)]
+    links = [str(path.relative_to(folder)) for path in _outside(folder)]
+    problems += [FolderProblem(name, f"{name} links to outside the folder") for name in links]
     names = [path.relative_to(folder).as_posix() for path in shipped_files(folder)]
-    problems += [f"{name!a} is no file name in UTF-8: rename it" for name in names if not is_utf8(name)]
+    unreadable = [name for name in names if not is_utf8(name)]
+    problems += [FolderProblem(name, f"{name!a} is no file name in UTF-8: rename it") for name in unreadable]
     found: Mapping[str, Definition] = {}
     pipeline = folder / "pipeline.py"
     if pipeline.is_file():
@@ -75,14 +93,18 @@ def check_folder(folder: Path, roots: Sequence[str] = ("models.",)) -> ContractR
             tree = ast.parse(pipeline.read_text(encoding="utf-8"))
         except (SyntaxError, ValueError, OSError) as error:
             line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
-            problems.append(f"pipeline.py{line} is no valid Python: {getattr(error, 'msg', error)}")
+            sentence = f"pipeline.py{line} is no valid Python: {getattr(error, 'msg', error)}"
+            problems.append(FolderProblem("pipeline.py", sentence))
         else:
             found = definitions_of(tree)
-            _check_definitions(found, problems, warnings)
+            sentences: list[str] = []
+            _check_definitions(found, sentences, warnings)
+            problems += [FolderProblem("pipeline.py", sentence) for sentence in sentences]
             heavy = sorted(top_level_imports(tree) & HEAVY)
             if heavy:
                 warnings.append(f"pipeline.py imports {', '.join(heavy)} at load time: import inside the steps")
-            problems += _entrypoint_problems(folder, found, roots)
+            sentences = _entrypoint_problems(folder, found, roots)
+            problems += [FolderProblem("stac-item.json", sentence) for sentence in sentences]
     parameters = {name: definition.parameters for name, definition in found.items() if not definition.imported}
     return ContractReport(tuple(problems), tuple(warnings), parameters)
 

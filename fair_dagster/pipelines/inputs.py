@@ -44,7 +44,7 @@ def local_input(location: str) -> Path:
     if parts.scheme not in ("s3", "https", "http"):
         raise RefusedError(f"input {location}", ["only paths, file://, s3:// and https:// are read here"])
     from fair_dagster.storage.cache import local_copy
-    from fair_dagster.storage.store import open_artifacts
+    from fair_dagster.storage.opening import open_artifacts
 
     settings = Settings()
     return local_copy(settings, open_artifacts(settings), location, _told(location))

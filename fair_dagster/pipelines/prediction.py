@@ -2,6 +2,8 @@
 
 A ZenML run would cost ten seconds of start for two of work, and would store chips as artifacts. Runs inside
 the runner process only.
+
+See docs/decisions/0006.
 """
 
 from pathlib import Path
@@ -10,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
-from fair_dagster.domain.errors import PipelineError, RefusedError
+from fair_dagster.domain.errors import PipelineError, ProblemsError, RefusedError
 from fair_dagster.net.files import write_json
 from fair_dagster.pipelines.entrypoints import load_entrypoint
 from fair_dagster.pipelines.sessions import open_session
@@ -41,7 +43,7 @@ def predict(settings: Settings, config: Path) -> dict[str, Any]:
     session = open_session(_local_path(str(request["model_uri"])), int(request.get("threads") or 0))
     try:
         result = function(session, str(request["input_images"]), dict(request.get("inference_params") or {}))
-    except RefusedError:
+    except ProblemsError:
         raise
     except Exception as error:
         raise PipelineError(f"{request['entrypoint']} failed with {describe_error(error)}") from error

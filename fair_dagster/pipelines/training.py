@@ -89,7 +89,7 @@ class Training:
             RefusedError: the configuration or the entrypoint is not acceptable; ZenML knows nothing of it.
         """
         request = read_mapping(self._config)
-        pipeline = self._pipeline()
+        pipeline = self.find_pipeline()
         template = f"{request.get('run_name') or f'{pipeline.name}-{{date}}-{{time}}'}-{self._suffix}"
         client = open_client(self._settings)
         # ZenML runs the pipeline over the same store.
@@ -104,7 +104,7 @@ class Training:
             pipeline.with_options(**options, run_name=template)()
         except Exception as error:
             return self._failed(error)
-        return self._completed()
+        return self.read_completed()
 
     def announce_stop(self, reason: str) -> None:
         """To be called when a signal arrives, before it unwinds the step that runs."""
@@ -122,7 +122,7 @@ class Training:
         run = self._runs.mark_stopped(run.id, reason)
         return self._result(run, status="stopped", error=reason)
 
-    def _pipeline(self) -> Any:
+    def find_pipeline(self) -> Any:
         pipeline = load_entrypoint(self._entrypoint, self._settings.entrypoint_roots)
         from zenml.pipelines.pipeline_definition import Pipeline
 
@@ -140,7 +140,7 @@ class Training:
             run = self._runs.show(run.id)
         return run
 
-    def _completed(self) -> TrainingResult:
+    def read_completed(self) -> TrainingResult:
         run = self._followed()
         if run is None:
             return TrainingResult(status="failed", error="ZenML knows no run of this pipeline")

@@ -1,7 +1,7 @@
 """Copies on this machine of artifacts that lie elsewhere, under ``FAIR_HOME/cache``: whole, verified, made once.
 
 Copies are kept under their checksums, so that equal content of any address is fetched once and no copy is written
-over. Where they are fetched from stands in ``s3`` and ``web``.
+over. What fetches them stands in ``s3`` and ``net.fetching``.
 """
 
 import hashlib
@@ -19,10 +19,11 @@ from filelock import FileLock
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.domain.items.artifacts import Told, multihash
 from fair_dagster.domain.urls import redacted
-from fair_dagster.net.downloads import Limits, download
+from fair_dagster.net.fetching import Limits, fetch_file
 from fair_dagster.settings import Settings
 from fair_dagster.storage.local import look_at, size_of
-from fair_dagster.storage.store import ArtifactStore, Seen, open_foreign_bucket, split_s3
+from fair_dagster.storage.opening import open_foreign_bucket
+from fair_dagster.storage.store import ArtifactStore, Seen, split_s3
 
 _PARTIAL = ".partial-"
 _NOTE = "note.json"
@@ -171,7 +172,7 @@ def _read_note(path: Path) -> _Came | None:
 
 
 def _from_web(settings: Settings, href: str, target: Path, known: str) -> _Came | None:
-    found = download(href, target, _limits(settings), known)
+    found = fetch_file(href, target, _limits(settings), known)
     return _Came(multihash(found.sha256), found.etag) if found is not None else None
 
 

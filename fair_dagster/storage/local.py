@@ -13,6 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.domain.items.artifacts import PublishedArtifact, multihash
+from fair_dagster.net.files import file_digest
+from fair_dagster.net.files import replace as replace_file
 from fair_dagster.storage.store import Seen, Unfinished, checked_key, key_below, url_of
 
 _BLOCK = 1 << 20
@@ -64,18 +66,11 @@ class LocalArtifacts:
 
     def write(self, content: bytes, key: str) -> PublishedArtifact:
         target = self.path(key)
-        partial = target.with_name(f"{_PARTIAL}{uuid.uuid4().hex}-{target.name}")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
             if not (target.is_file() and target.read_bytes() == content):
-                with partial.open("wb") as stream:
-                    stream.write(content)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                partial.replace(target)
+                replace_file(target, content, prefix=_PARTIAL, is_public=True)
             return self._named(key, describe(target))
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
 
     def read(self, key: str) -> bytes | None:
@@ -225,10 +220,12 @@ def describe_content(content: bytes) -> PublishedArtifact:
 
 def _described(path: Path, files: Sequence[Path] | None) -> PublishedArtifact:
     if path.is_file():
-        return PublishedArtifact(str(path), path.stat().st_size, multihash(_sha256(path)))
+        return PublishedArtifact(str(path), path.stat().st_size, multihash(file_digest(path)[0]))
     described = files_of(path, files)
     size = sum(file.stat().st_size for file in described.values())
-    return PublishedArtifact(str(path), size, combined((name, _sha256(file)) for name, file in described.items()))
+    return PublishedArtifact(
+        str(path), size, combined((name, file_digest(file)[0]) for name, file in described.items())
+    )
 
 
 def files_of(folder: Path, files: Sequence[Path] | None = None) -> dict[str, Path]:
@@ -240,11 +237,6 @@ def combined(digests: Iterable[tuple[str, str]]) -> str:
     """The checksum of a folder from relative path and SHA-256 (hex) of each of its files, in any order."""
     lines = sorted(((PurePosixPath(name).parts, digest, name) for name, digest in digests), key=lambda line: line[0])
     return multihash(hashlib.sha256("".join(f"{sha}  {name}\n" for _, sha, name in lines).encode()).hexdigest())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -1,7 +1,7 @@
-"""The artifact store: what every place of published artifacts can do, and which one the settings name.
+"""The artifact store: what every place of published artifacts can do, and how keys and addresses are written.
 
-A key like ``local-models/<slug>/v1-1a2b/model.onnx`` names a file or a folder of files. What a place is made of stands
-in ``local`` and ``s3``; which artifacts are published when is decided elsewhere.
+A key like ``local-models/<slug>/v1-1a2b/model.onnx`` names a file or a folder of files. ``local`` and ``s3`` are such
+places; ``opening`` chooses one. Which artifacts are published when is decided elsewhere.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Protocol
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.domain.items.artifacts import PublishedArtifact
-from fair_dagster.domain.urls import has_credentials
-from fair_dagster.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -117,53 +115,6 @@ class ArtifactStore(Protocol):
     def discard(self, token: str) -> None:
         """Throw away what ``unfinished`` named; it is not an error when it is gone."""
         ...
-
-
-def open_artifacts(settings: Settings) -> ArtifactStore:
-    """The store that ``FAIR_ARTIFACTS`` names. Nothing is connected or made yet.
-
-    Raises:
-        StorageError: the setting names no place that can be used.
-    """
-    base = public_base(settings.artifacts_url)
-    if "://" not in settings.artifacts:
-        from fair_dagster.storage.local import LocalArtifacts
-
-        return LocalArtifacts(settings.artifacts_path, base)
-    bucket, prefix = split_s3(settings.artifacts)
-    return open_bucket(settings, bucket, prefix, base)
-
-
-def open_bucket(settings: Settings, bucket: str, prefix: str = "", base: str = "") -> ArtifactStore:
-    """A bucket of the S3 server that the settings name."""
-    from fair_dagster.storage.s3.client import open_client
-    from fair_dagster.storage.s3.store import S3Artifacts
-
-    return S3Artifacts(open_client(settings), bucket, prefix, base)
-
-
-def open_foreign_bucket(settings: Settings, bucket: str) -> ArtifactStore:
-    """A bucket of that server which somebody else keeps, to be read; without credentials, as everybody may."""
-    from fair_dagster.storage.s3.client import open_client
-    from fair_dagster.storage.s3.store import S3Artifacts
-
-    return S3Artifacts(open_client(settings, is_foreign=True), bucket, is_foreign=True)
-
-
-def public_base(url: str) -> str:
-    """``FAIR_ARTIFACTS_URL`` without a slash at its end.
-
-    Raises:
-        StorageError: it is no plain http URL, or holds a password, which would stand in every item.
-    """
-    parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
-        raise StorageError(
-            "FAIR_ARTIFACTS_URL must be a URL like https://models.example.org/artifacts, without ? and #"
-        )
-    if has_credentials(url):
-        raise StorageError("FAIR_ARTIFACTS_URL holds a user name or password, which would stand in every item")
-    return url.rstrip("/")
 
 
 def split_s3(url: str) -> tuple[str, str]:

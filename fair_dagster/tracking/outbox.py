@@ -2,6 +2,8 @@
 
 Written by the run that trains, its child, and the sender; each file has one writer, and is replaced at once or only
 appended to. What is sent, and where to, is not known here.
+
+See docs/decisions/0030.
 """
 
 import json

@@ -20,7 +20,7 @@ from filelock import FileLock
 from fair_dagster.domain.errors import ServiceError
 
 _KEPT = ("LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE", "LD_LIBRARY_PATH")
-_POLICY = Path("/usr/sbin/policy-rc.d")
+POLICY = Path("/usr/sbin/policy-rc.d")
 _BAN = b"#!/bin/sh\n# Of fair-dagster's scripts/services while it installs packages; else a leftover of it.\nexit 101\n"
 _APT = ("-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3")
 
@@ -131,15 +131,15 @@ def _nothing_is_started() -> Iterator[None]:
 
     A policy that somebody else has made is kept, and decides. What a killed installation has left is lifted at the end.
     """
-    if _POLICY.exists() and _POLICY.read_bytes() != _BAN:
+    if POLICY.exists() and POLICY.read_bytes() != _BAN:
         yield
         return
-    _POLICY.write_bytes(_BAN)
-    _POLICY.chmod(0o755)
+    POLICY.write_bytes(_BAN)
+    POLICY.chmod(0o755)
     try:
         yield
     finally:
-        _POLICY.unlink(missing_ok=True)
+        POLICY.unlink(missing_ok=True)
 
 
 def _may_enter(folder: os.stat_result, user: pwd.struct_passwd) -> bool:

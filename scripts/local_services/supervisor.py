@@ -20,7 +20,7 @@ State = Literal["running", "not answering", "died", "stopped"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StartOutcome:
     """What became of one server in `Supervisor.up`. ``error`` is empty where it answers."""
 
     name: str
@@ -69,7 +69,7 @@ class Supervisor:
         }
         self._runner = Runner(home, self.machine, tied=tied, report=report)
 
-    def up(self, names: Sequence[str] = ()) -> list[Outcome]:
+    def up(self, names: Sequence[str] = ()) -> list[StartOutcome]:
         """Start servers and those that they need, side by side; those that run are left alone.
 
         One that fails is told in its outcome and hides no other.
@@ -82,7 +82,7 @@ class Supervisor:
         with self.home.turn(self.report):
             missing = self.install(chosen)
             with ThreadPoolExecutor(len(chosen)) as pool:
-                running: dict[str, Future[Outcome]] = {}
+                running: dict[str, Future[StartOutcome]] = {}
                 for name in chosen:
                     needed = {need: running[need] for need in self.services[name].needs}
                     running[name] = pool.submit(self._try, name, needed, missing.get(name, ""))
@@ -165,20 +165,22 @@ class Supervisor:
         """
         return self._chosen(names, [name for name, service in self.services.items() if service.by_default])
 
-    def _try(self, name: str, needed: dict[str, "Future[Outcome]"], missing: str) -> Outcome:
+    def _try(self, name: str, needed: dict[str, "Future[StartOutcome]"], missing: str) -> StartOutcome:
         failed = [need for need, future in needed.items() if future.result().error]
         begun = time.monotonic()
         if failed or missing:
-            return self._told(Outcome(name, 0.0, missing or f"was not started, because {' and '.join(failed)} failed"))
+            return self._told(
+                StartOutcome(name, 0.0, missing or f"was not started, because {' and '.join(failed)} failed")
+            )
         try:
             started = self.start(name)
         except FairError as error:
-            return self._told(Outcome(name, time.monotonic() - begun, str(error)))
+            return self._told(StartOutcome(name, time.monotonic() - begun, str(error)))
         except Exception as error:  # A fault of one server, or of ours, must not hide what became of the others.
-            return self._told(Outcome(name, time.monotonic() - begun, f"{type(error).__name__}: {error}"))
-        return self._told(Outcome(name, time.monotonic() - begun, started=started))
+            return self._told(StartOutcome(name, time.monotonic() - begun, f"{type(error).__name__}: {error}"))
+        return self._told(StartOutcome(name, time.monotonic() - begun, started=started))
 
-    def _told(self, outcome: Outcome) -> Outcome:
+    def _told(self, outcome: StartOutcome) -> StartOutcome:
         if outcome.error:
             self.report(f"{outcome.name}: failed")
         else:

@@ -10,10 +10,9 @@ from fair_dagster.definitions import build_defs
 from fair_dagster.domain import items
 from fair_dagster.domain.publication.changes import ItemKey
 from fair_dagster.flows.publication.released import RELEASE_FILE
-from fair_dagster.orchestration import keys
+from fair_dagster.orchestration import keys, run_config
 from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.settings import Settings
-from sensors.schedules import reconciliation_config
 from tests.flows.conftest import DATASET, MODEL, NAME, Installation, bare, installation, make, town
 
 __all__ = ["bare", "installation", "make", "town"]
@@ -44,7 +43,7 @@ def refreshed(installation: Installation, instance: dg.DagsterInstance, *, repai
 
     definitions = build_defs(settings=installation.services.settings, resource_overrides={"fair": Fake()})
     job = definitions.resolve_job_def(keys.COLLECTIONS_JOB)
-    return job.execute_in_process(run_config=reconciliation_config(repair=repair), instance=instance)
+    return job.execute_in_process(run_config=run_config.configure_collections(repair=repair), instance=instance)
 
 
 def drift_checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
@@ -165,4 +164,4 @@ def test_the_schedule_runs_by_itself_and_repairs_as_the_settings_say(tmp_path: P
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
     with dg.build_schedule_context() as context:
         (request,) = schedule.evaluate_tick(context).run_requests or ()
-    assert {one["config"]["repair"] for one in request.run_config["ops"].values()} == {repair}
+    assert request.run_config == run_config.configure_collections(repair=repair)

@@ -17,7 +17,7 @@ from fair_dagster.flows.base_models.merges import Followed, Merge
 from fair_dagster.flows.base_models.registration import Validation
 from fair_dagster.flows.catalog import Checked
 from fair_dagster.flows.finetunes.comparison import compare
-from fair_dagster.flows.lineage import Found
+from fair_dagster.flows.lineage import FoundLineage
 from fair_dagster.flows.reconciliation.report import table
 from fair_dagster.pipelines.zenml.run_records import LogLine
 from fair_dagster.settings import Settings
@@ -164,6 +164,19 @@ class FakeFair:
         path.write_text('{"type": "FeatureCollection", "features": [{}, {}]}')
         return FakeStarted(str(path))
 
+    def predict_here(
+        self,
+        model: str,
+        images: Path,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        output: Path | None = None,
+        registries: Any = None,
+    ) -> Path:
+        drawn = self.predict(model, images, overrides=overrides, output=output, registries=registries)
+        self.asked.append(("without a run",))
+        return Path(drawn.subject)
+
     def register_artifact(self, reference: str) -> Item | None:
         self._ask("register_artifact", reference)
         return None if "plain" in reference else base_model("ramp", 3)
@@ -220,12 +233,12 @@ class FakeFair:
     def href(self, item: Item) -> str:
         return f"/catalog/{item['collection']}/{item['id']}.json"
 
-    def lineage(self, name: str, *, published_only: bool = False) -> Found:
+    def lineage(self, name: str, *, published_only: bool = False) -> FoundLineage:
         self._ask("lineage", name, published_only)
         published = [base_model("ramp"), dataset("banepa")]
         graph = lineage(published, self.records)
         roots = [key for key, node in graph.nodes.items() if name in (node.id, split_version_id(node.id)[0])]
-        return Found(graph.around(roots), tuple(roots), unread=self.unread)
+        return FoundLineage(graph.around(roots), tuple(roots), unread=self.unread)
 
     def drift(self, *, checksums: bool = True, progress: Any = None) -> Any:
         return table(self.drifted)

@@ -67,6 +67,25 @@ def test_rerun_says_whether_the_metrics_are_equal(call: Call, fair: FakeFair, ag
     assert document["metrics"] == {"building_iou": {"original": 0.5, "rerun": again}}
 
 
+def test_predict_without_a_run_waits_for_the_file(call: Call, fair: FakeFair, tmp_path: Path) -> None:
+    result = call("predict", "ramp-nepal", "--images", "chips", "--output", str(tmp_path / "o.geojson"), "--no-run")
+    assert fair.asked[-1] == ("without a run",)
+    assert result.stdout == f"2 features in {tmp_path / 'o.geojson'}\n"
+
+
+def test_a_prediction_that_is_no_run_cannot_be_left_to_itself(call: Call, fair: FakeFair) -> None:
+    result = call("predict", "ramp-nepal", "--images", "chips", "--no-run", "--detach")
+    assert (result.exit_code, fair.asked) == (2, [])
+
+
+def test_without_definitions_a_prediction_is_no_run(
+    call: Call, fair: FakeFair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fair_dagster.orchestration.runs.launches.can_launch", lambda: False)
+    assert call("predict", "ramp-nepal", "--images", "chips", "--json").exit_code == 0
+    assert fair.asked[-1] == ("without a run",)
+
+
 def test_predict_passes_parameters_and_counts_features(call: Call, fair: FakeFair, tmp_path: Path) -> None:
     output = tmp_path / "roofs.geojson"
     arguments = ("--images", "chips", "--set", "confidence_threshold=0.6", "--output", str(output))

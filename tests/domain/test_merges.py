@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fair_dagster.domain.merges import (
-    Cursor,
-    Opened,
+    MergesCursor,
+    OpenedRun,
     folder_of,
     is_due,
     run_key,
@@ -48,8 +48,8 @@ def test_a_folder_that_is_gone_leaves_its_slug_to_another_of_the_same() -> None:
 
 
 def test_a_cursor_survives_its_text() -> None:
-    cursor = Cursor("a" * 40, ("x", "\udcff"), {"y": Opened("merge:y", 3)}, "b" * 40)
-    assert Cursor.from_json(cursor.to_json()) == cursor
+    cursor = MergesCursor("a" * 40, ("x", "\udcff"), {"y": OpenedRun("merge:y", 3)}, "b" * 40)
+    assert MergesCursor.from_json(cursor.to_json()) == cursor
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_cursor_survives_its_text() -> None:
     [None, "", "{", "[]", "17", "null", '{"commit": 3}', '{"opened": {"a": {"key": "k"}}}', '{"waiting": [1]}', "a1b2"],
 )
 def test_a_cursor_that_cannot_be_read_is_an_empty_one(text: str | None) -> None:
-    assert Cursor.from_json(text) == Cursor()
+    assert MergesCursor.from_json(text) == MergesCursor()
 
 
 def test_run_keys_tell_causes_apart() -> None:

@@ -18,7 +18,7 @@ class FakeVersions:
     """Stands for ``ModelVersions``: numbers are used again, and promoting archives the former production version."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._models: dict[str, Records] = {}
         self.broken: dict[str, FairError] = {}
         """Errors by method name, raised instead of doing anything."""
@@ -36,19 +36,19 @@ class FakeVersions:
         version = self.get(name, number)
         artifacts = {}
         for artifact, file in (("onnx_model", ONNX_FILENAME), ("trained_model", CHECKPOINT_FILENAME)):
-            path = self._folder / version.uuid / artifact
+            path = self.folder / version.uuid / artifact
             path.mkdir(parents=True)
             (path / file).write_bytes(f"{artifact} of {version.uuid}".encode())
             artifacts[artifact] = str(path)
         logged = {"fair/building_iou": 0.5, "fair/split": {"strategy": "spatial_block"}} | metadata
-        return self._store(replace(version, artifacts=artifacts, metadata={**version.metadata, **logged}))
+        return self.keep(replace(version, artifacts=artifacts, metadata={**version.metadata, **logged}))
 
     def log(self, version_uuid: str, metadata: Mapping[str, Any]) -> None:
         self._check("log")
         for versions in self._models.values():
             for version in versions:
                 if version.uuid == version_uuid:
-                    self._store(replace(version, metadata={**version.metadata, **metadata}))
+                    self.keep(replace(version, metadata={**version.metadata, **metadata}))
                     return
         raise NotFoundError(version_uuid, ["no such version"])
 
@@ -81,8 +81,8 @@ class FakeVersions:
         self._check("set_stage")
         for version in self.list(name):
             if version.number != number and version.stage == stage and stage in {"production", "staging"}:
-                self._store(replace(version, stage="archived"))
-        return self._store(replace(self.get(name, number), stage=stage))
+                self.keep(replace(version, stage="archived"))
+        return self.keep(replace(self.get(name, number), stage=stage))
 
     def delete(self, name: str, number: int) -> None:
         self._check("delete")
@@ -94,7 +94,7 @@ class FakeVersions:
     def stages(self, name: str) -> dict[int, Stage]:
         return {version.number: version.stage for version in self.list(name)}
 
-    def _store(self, version: VersionRecord) -> VersionRecord:
+    def keep(self, version: VersionRecord) -> VersionRecord:
         known = self._models[version.name]
         known[[other.number for other in known].index(version.number)] = version
         return version

@@ -9,14 +9,14 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from fair_dagster.domain.causes import SEE_LOG, printed_by_step
-from fair_dagster.domain.errors import PipelineError
+from fair_dagster.domain.causes import printed_by_step
+from fair_dagster.domain.errors import PipelineError, UnexplainedError
 from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.orchestration.run_config import QUIET
 from fair_dagster.orchestration.runs.causes import failure_cause, log_tail
 from fair_dagster.pipelines.zenml.run_records import LogLine, describe_error, logged_cause
 from fair_dagster.settings import Settings
 
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 PARTITIONS = dg.DynamicPartitionsDefinition(name="towns")
 
 
@@ -38,7 +38,7 @@ def cause_of(settings: Settings, body: Callable[[], Any]) -> str:
         step()
 
     with open_instance(settings) as instance:
-        ended = work.execute_in_process(instance=instance, raise_on_error=False, run_config=QUIET)
+        ended = work.execute_in_process(instance=instance, raise_on_error=False, run_config=dict(QUIET))
         return failure_cause(settings, instance, ended.run_id)
 
 
@@ -51,7 +51,7 @@ def test_a_process_that_could_not_begin_is_explained_by_what_it_printed(
 
         # As the runner's: past Python, straight to the file descriptor.
         subprocess.run([sys.executable, "-c", "import a_library_that_is_missing"], check=False)
-        raise PipelineError(f"training of 'town-v1' could not begin (exit code 1); {SEE_LOG}")
+        raise UnexplainedError("training of 'town-v1' could not begin (exit code 1)")
 
     # Dagster captures the process's own streams, which pytest has put others in front of.
     with capfd.disabled():
@@ -82,7 +82,7 @@ def test_a_partition_that_is_deleted_while_its_run_goes_on_is_named(settings: Se
     with open_instance(settings) as instance:
         instance.add_dynamic_partitions("towns", ["town-v1"])
         ended = job.execute_in_process(
-            instance=instance, raise_on_error=False, run_config=QUIET, partition_key="town-v1"
+            instance=instance, raise_on_error=False, run_config=dict(QUIET), partition_key="town-v1"
         )
         assert not ended.success
         assert failure_cause(settings, instance, ended.run_id).startswith("partition 'town-v1' was deleted")

@@ -18,11 +18,11 @@ import yaml
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.instance import open_instance, prepare_instance
 from fair_dagster.orchestration.ops.training import predict_images, run_training
+from fair_dagster.orchestration.run_config import QUIET
 from fair_dagster.orchestration.runs.failures import read_failures, start_queue
 from fair_dagster.settings import PROJECT_ROOT, Settings
 
 TEAM = PROJECT_ROOT / "deploy" / "dagster" / "dagster.yaml"
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_on_one_machine_only_failures_of_the_machine_are_retried_and_trainings_h
         config = instance.get_concurrency_config()
         assert config.pool_config.default_pool_limit is None
         # A killed training would hold a place that nothing frees without a daemon.
-        training.execute_in_process(instance=instance, raise_on_error=False, run_config=QUIET)
+        training.execute_in_process(instance=instance, raise_on_error=False, run_config=dict(QUIET))
         assert instance.event_log_storage.get_pool_limits() == []
 
 
@@ -126,7 +126,7 @@ def test_a_team_shares_runs_and_places_for_trainings_in_postgresql(
     with open_instance(Settings(home=tmp_path / "home")) as instance:
         assert type(instance.run_storage).__name__ == "PostgresRunStorage"
         queue = start_queue(instance)
-        failed = training.execute_in_process(instance=instance, raise_on_error=False, run_config=QUIET)
+        failed = training.execute_in_process(instance=instance, raise_on_error=False, run_config=dict(QUIET))
         assert read_failures(instance, queue).untold == (failed.run_id,)
         pool = instance.event_log_storage.get_concurrency_info(keys.TRAINING_POOL)
         assert (pool.slot_count, pool.active_slot_count) == (2, 0)

@@ -32,7 +32,7 @@ def predict(installation: Installation, model: str) -> Path:
     return prepared.output
 
 
-def ids(found: lineage.Found) -> set[str]:
+def ids(found: lineage.FoundLineage) -> set[str]:
     return {node.id for node in found.graph.nodes.values()}
 
 

@@ -7,12 +7,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from fair_dagster.domain.causes import SEE_LOG
-from fair_dagster.domain.errors import PipelineError, ServiceError
+from fair_dagster.domain.errors import SEE_LOG, ServiceError, UnexplainedError
+from fair_dagster.orchestration.run_config import QUIET
 from fair_dagster.orchestration.runs import causes
 from fair_dagster.orchestration.runs.causes import failure_cause, log_tail
 from fair_dagster.settings import PROJECT_ROOT, Settings
-from tests.flows.test_causes import QUIET
 from tests.storage.s3.faulty import FaultyProxy, faulty_proxy
 
 
@@ -47,14 +46,14 @@ def _failed(instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str]) -> 
         import sys
 
         subprocess.run([sys.executable, "-c", "print('epoch 1 of 3')"], check=False)
-        raise PipelineError(f"training of 'town-v1' was killed before it could say why; {SEE_LOG}")
+        raise UnexplainedError("training of 'town-v1' was killed before it could say why")
 
     @dg.job
     def work() -> None:
         step()
 
     with capfd.disabled():
-        return work.execute_in_process(instance=instance, raise_on_error=False, run_config=QUIET).run_id
+        return work.execute_in_process(instance=instance, raise_on_error=False, run_config=dict(QUIET)).run_id
 
 
 def test_what_a_step_printed_is_read_from_the_bucket(

@@ -13,6 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from fair_dagster.oci.artifacts.descriptors import Manifest
+from fair_dagster.oci.artifacts.forms import Packed
+from fair_dagster.oci.references import Reference
+from fair_dagster.oci.registry.registries import Registries
+
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 
@@ -157,3 +162,11 @@ def fake_registry(script: Script) -> Iterator[str]:
 
 
 Fake = Callable[..., tuple[str, Script]]
+
+
+def push_as_it_is(registries: Registries, reference: Reference, packed: Packed) -> Manifest:
+    """Push a manifest and its blobs that ``push`` would not make; gives the manifest."""
+    for layer in packed.layers:
+        registries.upload(reference, layer.descriptor, layer.source)
+    registries.put_manifest(reference, packed.manifest)
+    return packed.manifest

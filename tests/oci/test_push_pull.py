@@ -14,11 +14,11 @@ from fair_dagster.oci.artifacts.listing import list_artifacts, look
 from fair_dagster.oci.artifacts.titles import STAGING
 from fair_dagster.oci.metadata import ModelMetadata
 from fair_dagster.oci.pulling import pull
-from fair_dagster.oci.pushing import Part, Pushed, parts_of, push, send_packed
+from fair_dagster.oci.pushing import Part, parts_of, push
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.credentials import Credentials
 from fair_dagster.oci.registry.registries import Registries
-from tests.oci.servers import push_image
+from tests.oci.servers import push_as_it_is, push_image
 from tests.services.servers import RegistryServer
 
 LARGE = 3 << 20
@@ -127,7 +127,7 @@ def test_old_names_and_types_are_read(registries: Registries, place: Reference, 
         Layer.of(b"model", OLD_MODEL_TYPE, "model.joblib"),
         Layer.of(METADATA.json(), "application/json", "model_metadata.json"),
     ]
-    send_packed(registries, place, pack_referrer(layers, "application/x-old", subject=None))
+    push_as_it_is(registries, place, pack_referrer(layers, "application/x-old", subject=None))
     assert look(registries, place).metadata == METADATA
     pull(registries, place, tmp_path)
     assert (tmp_path / "model.joblib").read_bytes() == b"model"
@@ -137,7 +137,7 @@ def test_an_empty_file_and_a_layer_without_title_arrive(
     registries: Registries, place: Reference, tmp_path: Path
 ) -> None:
     layers = [Layer.of(b"", "text/plain", "empty"), Layer.of(b"nameless", "text/plain")]
-    send_packed(registries, place, pack_referrer(layers, "application/x-any", subject=None))
+    push_as_it_is(registries, place, pack_referrer(layers, "application/x-any", subject=None))
     pull(registries, place, tmp_path)
     nameless = f"sha256-{hashlib.sha256(b'nameless').hexdigest()}"
     assert contents(tmp_path) == {"empty": b"", nameless: b"nameless"}
@@ -153,10 +153,10 @@ def test_only_some_media_types_are_pulled(
     assert list(contents(tmp_path / "out")) == ["model.onnx"]
 
 
-def pushed_with(registries: Registries, place: Reference, *titles: str) -> Pushed:
+def pushed_with(registries: Registries, place: Reference, *titles: str) -> Manifest:
     """An artifact that no honest tool makes."""
     layers = [Layer.of(title.encode(), "text/plain", title) for title in titles]
-    return send_packed(registries, place, pack_referrer(layers, "application/x-evil", subject=None))
+    return push_as_it_is(registries, place, pack_referrer(layers, "application/x-evil", subject=None))
 
 
 def test_unsafe_titles_are_refused_before_anything_is_written(
@@ -236,8 +236,8 @@ def test_a_missing_artifact_leaves_no_folder(registries: Registries, place: Refe
 def test_a_blob_that_the_registry_lost_is_named(
     docker_registry: RegistryServer, registries: Registries, place: Reference, tmp_path: Path
 ) -> None:
-    pushed = pushed_with(registries, place, "a", f"b-{place.repository}")
-    lost = pushed.manifest.layers[1]
+    manifest = pushed_with(registries, place, "a", f"b-{place.repository}")
+    lost = manifest.layers[1]
     data = docker_registry.data / "docker/registry/v2/blobs/sha256" / lost.hex[:2] / lost.hex / "data"
     data.unlink()
     with pytest.raises(NotFoundError, match=f"has the manifest and not its blob {lost.digest}"):

@@ -20,7 +20,7 @@ CONTRIBUTED = "models.contributed_model.pipeline"
 
 
 def problems_of(folder: Path) -> list[str]:
-    return list(check_folder(folder).problems)
+    return [str(problem) for problem in check_folder(folder).problems]
 
 
 def test_a_contributed_folder_trains_exports_and_predicts(

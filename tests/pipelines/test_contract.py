@@ -14,7 +14,7 @@ Edit = Callable[[str, str], Path]
 
 
 def problems_of(folder: Path) -> list[str]:
-    return list(check_folder(folder).problems)
+    return [str(problem) for problem in check_folder(folder).problems]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from fair_dagster.pipelines.training import Training
 from fair_dagster.pipelines.zenml.client import open_client
 from fair_dagster.settings import Settings
 from fair_dagster.storage.local import describe, describe_content
-from fair_dagster.storage.store import open_bucket
+from fair_dagster.storage.opening import open_bucket
 
 S3: dict[str, Any] = {
     "parameters": {
@@ -45,8 +45,8 @@ def begin(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """Start a training on a stack of a flavor of orchestrator; returns what ZenML was given."""
     client = open_client(settings)
     recorded = Recorded()
-    monkeypatch.setattr(Training, "_pipeline", lambda _self: recorded)
-    monkeypatch.setattr(Training, "_completed", lambda _self: None)
+    monkeypatch.setattr(Training, "find_pipeline", lambda _self: recorded)
+    monkeypatch.setattr(Training, "read_completed", lambda _self: None)
 
     def start(flavor: str, addresses: dict[str, Any], **changed: Any) -> dict[str, Any]:
         stack = type("Stack", (), {"name": "team", "orchestrator": type("Orchestrator", (), {"flavor": flavor})})

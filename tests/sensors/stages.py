@@ -8,16 +8,16 @@ from uuid import uuid4
 
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.domain.items.entries import Entry
-from fair_dagster.domain.publication.stage_changes import Cursor, StageRow, disagreements
+from fair_dagster.domain.publication.stage_changes import StageRow, StagesCursor, disagreements
 from fair_dagster.domain.slugs import version_id
 from fair_dagster.domain.versions import Stage
-from fair_dagster.flows.publication.stages import Limits, Look, Recompute, look
+from fair_dagster.flows.publication.stages import Recompute, StageLimits, StagesLook, look
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.zenml.stages import RowPage
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BASE = "ramp"
-USUAL = Limits()
+USUAL = StageLimits()
 
 
 @dataclass
@@ -33,7 +33,7 @@ class World:
     broken: set[str] = field(default_factory=set)
     """Methods that find ZenML down."""
     calls: list[str] = field(default_factory=list)
-    cursor: Cursor = field(default_factory=Cursor)
+    cursor: StagesCursor = field(default_factory=StagesCursor)
     running: set[str] = field(default_factory=set)
     keys: list[str] = field(default_factory=list)
 
@@ -75,16 +75,16 @@ class World:
         ours = [row for row in self.rows.values() if row.uuid not in self.strangers]
         return not disagreements(ours, list(self.items.values()))
 
-    def tick(self, limits: Limits = USUAL, *, publish: bool = True) -> Look:
+    def tick(self, limits: StageLimits = USUAL, *, publish: bool = True) -> StagesLook:
         """One tick, and the runs it asked for."""
         found = look(cast(Services, self), self.cursor, [BASE], lambda: set(self.running), limits)
-        self.cursor = Cursor.parse(found.cursor.dump())
+        self.cursor = StagesCursor.parse(found.cursor.dump())
         self.keys += [request.key for request in found.requests]
         for request in found.requests if publish else ():
             self.publish(request.family)
         return found
 
-    def ticks(self, count: int, limits: Limits = USUAL, *, publish: bool = True) -> list[Recompute]:
+    def ticks(self, count: int, limits: StageLimits = USUAL, *, publish: bool = True) -> list[Recompute]:
         return [request for _ in range(count) for request in self.tick(limits, publish=publish).requests]
 
     # What is read of it

@@ -15,12 +15,13 @@ import pytest
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError, ServiceError
-from fair_dagster.domain.merges import Cursor
+from fair_dagster.domain.merges import MergesCursor
 from fair_dagster.fair import Fair
 from fair_dagster.flows.base_models import git, merges
 from fair_dagster.flows.base_models.branch import Repository, current_checkout
 from fair_dagster.orchestration import keys, reload
 from fair_dagster.orchestration.resources import FairResource
+from fair_dagster.orchestration.run_config import QUIET, config_of
 from fair_dagster.settings import Settings
 from sensors import merges as sensor_module
 from tests.sensors.repositories import Scratch
@@ -62,8 +63,7 @@ class Watched:
         settings = self.fresh()
         overrides = {"fair": FairResource(values=settings.plain())}
         job = build_defs(settings=settings, resource_overrides=overrides).resolve_job_def(str(request.job_name))
-        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        config = {**request.run_config, **quiet}
+        config = {**request.run_config, **QUIET}
         return job.execute_in_process(config, instance=self.instance, tags=tags, raise_on_error=False).success
 
     def follow(self) -> dict[str, bool]:
@@ -88,7 +88,7 @@ def syncs(result: dg.SensorResult) -> list[dg.RunRequest]:
 
 
 def folder_of(request: dg.RunRequest) -> str:
-    return str(request.run_config["ops"]["sync_folder"]["config"]["folder"])
+    return str(config_of(request.run_config, keys.SYNC_OP)["folder"])
 
 
 def folders(result: dg.SensorResult) -> list[str]:
@@ -296,7 +296,7 @@ def test_two_folders_with_one_slug_fail_the_run_of_the_one_too_many(watched: Wat
     assert watched.published() == {"alpha": True, "beta-two": True, "beta-two-v1": False}
 
 
-@pytest.mark.parametrize("cursor", [None, "garbage", Cursor(commit="f" * 40).to_json()])
+@pytest.mark.parametrize("cursor", [None, "garbage", MergesCursor(commit="f" * 40).to_json()])
 def test_without_a_usable_cursor_every_folder_is_compared_with_the_catalog(
     watched: Watched, cursor: str | None
 ) -> None:
@@ -382,7 +382,7 @@ def test_runs_of_a_tick_are_bounded_and_the_rest_follows(watch: Callable[[], Wat
     # The runs of the first were never recorded in this test, so they are asked for again under their keys.
     assert len(first) == merges.MOST_RUNS
     assert len(second) == merges.MOST_RUNS
-    waiting = Cursor.from_json(watched.cursor).waiting
+    waiting = MergesCursor.from_json(watched.cursor).waiting
     assert sorted({*first, *second, *waiting}) == names
 
 
@@ -396,7 +396,7 @@ def test_a_run_that_was_lost_is_asked_for_again_and_a_refused_one_is_not(broken:
     broken.lose(request)
     (again,) = syncs(broken.tick())
     assert again.run_key == f"{request.run_key}:2"
-    assert Cursor.from_json(broken.cursor).opened["alpha"].attempt == 2
+    assert MergesCursor.from_json(broken.cursor).opened["alpha"].attempt == 2
 
 
 def test_a_run_that_goes_on_is_awaited(broken: Watched) -> None:
@@ -405,7 +405,7 @@ def test_a_run_that_goes_on_is_awaited(broken: Watched) -> None:
     status = dg.DagsterRunStatus.STARTED
     broken.instance.add_run(dg.DagsterRun(job_name=keys.SYNC_JOB, run_id="1" * 8, status=status, tags=tags))
     assert not syncs(broken.tick())
-    assert "alpha" in Cursor.from_json(broken.cursor).opened
+    assert "alpha" in MergesCursor.from_json(broken.cursor).opened
 
 
 def test_a_change_of_schemas_checks_the_items_once(broken: Watched) -> None:
@@ -499,7 +499,7 @@ def test_new_folders_are_reloaded_once_a_checkout(watched: Watched, monkeypatch:
 def test_a_ui_that_does_not_answer_keeps_no_run_from_starting(broken: Watched) -> None:
     broken.settings = broken.fresh(dagster_url="http://127.0.0.1:9")
     assert folders(broken.tick()) == ["alpha"]
-    assert Cursor.from_json(broken.cursor).reloaded == ""
+    assert MergesCursor.from_json(broken.cursor).reloaded == ""
     with pytest.raises(ServiceError, match="cannot be asked to reload"):
         reload.ask_for_reload("http://127.0.0.1:9", "here")
 

@@ -14,7 +14,7 @@ import pytest
 
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain.errors import ServiceError
-from fair_dagster.domain.publication.stage_changes import Cursor
+from fair_dagster.domain.publication.stage_changes import StagesCursor
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.resources import FairResource
@@ -171,7 +171,7 @@ def zenml(zenml_home: Path, settings: Settings, instance: dg.DagsterInstance, ac
     act_on(world)
     ticking = Ticking(settings, instance, world)
     # What other tests left in this ZenML is none of these tests' business.
-    while ticking.published() or Cursor.parse(ticking.cursor).resume:
+    while ticking.published() or StagesCursor.parse(ticking.cursor).resume:
         pass
     return ticking
 

@@ -18,12 +18,12 @@ from fair_dagster.domain.registries.assets import oci_href
 from fair_dagster.flows.publication.families import recompute
 from fair_dagster.flows.registries import arrivals, pushes
 from fair_dagster.flows.registries.artifacts import push_item
-from fair_dagster.flows.registries.pushes import Limits, look
+from fair_dagster.flows.registries.pushes import PushLimits, look
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.metadata import ModelMetadata
 from fair_dagster.oci.notifications.inbox import Inbox
 from fair_dagster.oci.notifications.listener import Listener
-from fair_dagster.oci.notifications.pushes import Cursor, Push
+from fair_dagster.oci.notifications.pushes import Push, PushesCursor
 from fair_dagster.oci.pushing import Part, attach, push
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.trust.bundles import BUNDLE_TYPE
@@ -50,13 +50,13 @@ class Watching:
         parts = [Part(content, "model.joblib")]
         return push(self.services.registries, self.place.with_tag(tag), parts, ModelMetadata("town")).pinned
 
-    def look(self, limits: Limits | None = None) -> pushes.Look:
+    def look(self, limits: PushLimits | None = None) -> pushes.PushesLook:
         """A look at tags whatever the time, as the sensor's next tick would have it."""
-        found = look(self.services, dataclasses.replace(Cursor.parse(self.cursor), polled=0), limits)
+        found = look(self.services, dataclasses.replace(PushesCursor.parse(self.cursor), polled=0), limits)
         self.cursor = found.cursor.dump()
         return found
 
-    def news(self, limits: Limits | None = None) -> list[Reference]:
+    def news(self, limits: PushLimits | None = None) -> list[Reference]:
         return [one.reference for one in self.look(limits).models]
 
     def tick(self, sensor: str = keys.PUSHES_SENSOR) -> list[dg.RunRequest]:
@@ -144,7 +144,7 @@ def test_a_tag_whose_manifest_is_gone_hinders_no_other(watching: Watching) -> No
 
 def test_many_tags_are_looked_at_in_turns_and_none_is_left_out(watching: Watching) -> None:
     pushed = {watching.push(f"v{number}", str(number).encode()) for number in range(7)}
-    looks = [watching.look(Limits(models=3, lookups=8)) for _ in range(4)]
+    looks = [watching.look(PushLimits(models=3, lookups=8)) for _ in range(4)]
     assert {one.reference for found in looks for one in found.models} == pushed
     assert max(len(found.models) for found in looks) <= 3
     assert [found.is_whole for found in looks] == [False, False, True, True]
@@ -166,13 +166,13 @@ def test_all_repositories_below_a_prefix(watch: Callable[..., Watching], docker_
 def test_a_watched_repository_that_is_none_is_refused(watching: Watching, pattern: str) -> None:
     services = Services(watching.services.settings.model_copy(update={"oci_watch": (pattern,)}))
     with pytest.raises(RefusedError):
-        look(services, Cursor())
+        look(services, PushesCursor())
 
 
 def test_a_registry_that_is_away_is_no_empty_one(watching: Watching) -> None:
     first = watching.push("v1")
     assert watching.news() == [first]
-    before = Cursor.parse(watching.cursor)
+    before = PushesCursor.parse(watching.cursor)
     away = ("127.0.0.1:9/fair/town", str(watching.services.settings.oci_watch[0]))
     told = {"oci_watch": away, "registries": (*watching.services.settings.registries, "127.0.0.1:9")}
     watching.services = Services(watching.services.settings.model_copy(update=told))
@@ -180,12 +180,12 @@ def test_a_registry_that_is_away_is_no_empty_one(watching: Watching) -> None:
     found = watching.look()
     assert [one.reference for one in found.models] == [second], "the other registry is looked at"
     assert len(found.problems) == 1
-    assert Cursor.parse(watching.cursor).seen[away[1]]["v1"] == before.seen[away[1]]["v1"]
+    assert PushesCursor.parse(watching.cursor).seen[away[1]]["v1"] == before.seen[away[1]]["v1"]
 
 
 def test_a_tick_that_learns_nothing_fails_and_keeps_its_cursor(watch: Callable[..., Watching]) -> None:
     watching = watch("127.0.0.1:9")
-    watching.cursor = Cursor(0, {"127.0.0.1:9/a": {"v1": "x"}}).dump()
+    watching.cursor = PushesCursor(0, {"127.0.0.1:9/a": {"v1": "x"}}).dump()
     before = watching.cursor
     with pytest.raises(ServiceError, match=r"127\.0\.0\.1:9"):
         watching.tick()
@@ -212,7 +212,7 @@ def test_a_forged_or_repeated_notification_is_harmless(watching: Watching) -> No
     forged = [Push(model.repository, "sha256:" + "0" * 64), Push("elsewhere/x", str(model.digest))]
     for one in (*forged, Push(model.repository, str(model.digest))):
         inbox.put(one)
-    watching.cursor = Cursor(time.time()).dump()
+    watching.cursor = PushesCursor(time.time()).dump()
     assert [request.run_key for request in watching.tick()] == [f"oci:{model}"]
     assert len(inbox.waiting()) == 3, "the runs are not started yet"
     assert watching.tick() == []
@@ -227,8 +227,8 @@ def test_notifications_that_lead_nowhere_leave_room_for_tags(watching: Watching)
     inbox = Inbox(watching.services.settings.oci_inbox_path)
     for number in range(9):
         inbox.put(Push(model.repository, f"sha256:{number}" + "0" * 63))
-    assert watching.news(Limits(lookups=8)) == [model]
-    assert len(Cursor.parse(watching.cursor).answered) == 4
+    assert watching.news(PushLimits(lookups=8)) == [model]
+    assert len(PushesCursor.parse(watching.cursor).answered) == 4
 
 
 def test_a_notification_waits_while_the_registry_is_away(watch: Callable[..., Watching]) -> None:
@@ -236,7 +236,7 @@ def test_a_notification_waits_while_the_registry_is_away(watch: Callable[..., Wa
     inbox = Inbox(watching.services.settings.oci_inbox_path)
     inbox.put(Push(watching.place.repository, "sha256:" + "0" * 64))
     for _ in range(2):
-        found = look(watching.services, Cursor(time.time()))
+        found = look(watching.services, PushesCursor(time.time()))
         assert (found.cursor.answered, len(found.problems)) == ((), 1)
     assert len(inbox.waiting()) == 1
 
@@ -262,7 +262,7 @@ def test_from_a_push_to_an_item_and_an_image(notifying: Watching) -> None:
     # As if it came from elsewhere.
     installation.versions.delete_model(NAME)
     recompute(notifying.services, NAME)
-    notifying.cursor = Cursor(time.time()).dump()
+    notifying.cursor = PushesCursor(time.time()).dump()
     request = _first(notifying)
     assert request.tags[keys.TAG_ARTIFACT] == str(pinned)
     assert notifying.run(request).success
@@ -276,9 +276,9 @@ def test_from_a_push_to_an_item_and_an_image(notifying: Watching) -> None:
     assert image.subject.digest == pinned.digest
     events = notifying.instance.get_latest_materialization_event(keys.base_model(NAME))
     assert events is not None
-    # The image was pushed too, and the registry has told of it: nothing comes of that.
-    time.sleep(0.3)
-    assert notifying.tick() == []
+    # The registry reports pushes in their order: when it has reported the next model, it has reported the image.
+    later = notifying.push("later", b"other weights")
+    assert _first(notifying).tags[keys.TAG_ARTIFACT] == str(later)
     assert notifying.run(request).success, "a second time changes nothing"
     assert len(notifying.services.catalog.family(items.BASE_MODELS, NAME)) == 1
 
@@ -318,7 +318,7 @@ def test_a_signature_that_comes_later_is_news_of_the_model(watching: Watching, h
         found = watching.look().models
     else:
         Inbox(watching.services.settings.oci_inbox_path).put(Push(model.repository, signature.digest))
-        found = look(watching.services, Cursor(time.time())).models
+        found = look(watching.services, PushesCursor(time.time())).models
     assert [one.reference for one in found] == [model]
     assert found[0].key.startswith(f"oci:{model}:signed-")
     # By whatever way it is heard of, it is one signature; and an image beside it is none.
@@ -327,12 +327,12 @@ def test_a_signature_that_comes_later_is_news_of_the_model(watching: Watching, h
 
 
 def test_a_run_waits_for_a_registry_that_is_away(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fair_dagster.orchestration.ops.registries._PATIENCE_SECONDS", 0)
+    monkeypatch.setattr("fair_dagster.orchestration.ops.registries.PATIENCE_SECONDS", 0)
     model = watching.push("v1")
     (request,) = watching.tick()
     real, calls = arrivals.check, []
 
-    def check(services: Services, reference: str) -> arrivals.Checked:
+    def check(services: Services, reference: str) -> arrivals.CheckedArrival:
         calls.append(reference)
         if len(calls) == 1:
             raise UnreachableError(f"registry {model.registry} does not answer")

@@ -15,13 +15,13 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from pydantic import SecretStr
 
-from fair_dagster.domain.causes import SEE_LOG
-from fair_dagster.domain.errors import ServiceError
+from fair_dagster.domain.errors import SEE_LOG, ServiceError, UnexplainedError
 from fair_dagster.domain.failures import FULL, OVERLAP, FailureEvent, Queue, Telling, telling
 from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import alerts, keys
 from fair_dagster.orchestration.instance import open_instance
 from fair_dagster.orchestration.resources import FairResource
+from fair_dagster.orchestration.run_config import QUIET
 from fair_dagster.pipelines.zenml.run_records import RunRecord
 from fair_dagster.settings import Settings
 from sensors.run_failures import failure_sensors
@@ -101,22 +101,23 @@ def make(
     return sensor
 
 
-def fail(instance: dg.DagsterInstance, cause: str = "no space left", printed: str = "epoch 1 of 3", **tags: str) -> str:
+def fail(
+    instance: dg.DagsterInstance, cause: str | Exception = "no space left", printed: str = "epoch 1 of 3", **tags: str
+) -> str:
     """A real run that fails in its only step; its id."""
 
     @dg.op
     def train() -> None:
         sys.stderr.write(f"{printed}\n")
-        raise ValueError(cause)
+        raise cause if isinstance(cause, Exception) else ValueError(cause)
 
     @dg.job(name=FINETUNE)
     def finetune() -> None:
         train()
 
     run_id = str(uuid4())
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     finetune.execute_in_process(
-        instance=instance, raise_on_error=False, run_config=quiet, run_id=run_id, tags={"fair/model": "m"} | tags
+        instance=instance, raise_on_error=False, run_config=dict(QUIET), run_id=run_id, tags={"fair/model": "m"} | tags
     )
     return run_id
 
@@ -295,7 +296,7 @@ def test_a_log_that_cannot_be_read_keeps_nobody_from_hearing(
     sensor = make()
     monkeypatch.setattr(type(instance.compute_log_manager), "get_log_data", away)
     fail(instance, "no space left")
-    fail(instance, f"it ended; {SEE_LOG}")
+    fail(instance, UnexplainedError("it ended"))
     assert sensor.tick() == "told of 2 failed runs"
     assert [alert["cause"] for alert in receiver.taken] == ["no space left", f"it ended; {SEE_LOG}"]
     assert [alert["log"] for alert in receiver.taken] == [[], []]
@@ -379,7 +380,7 @@ def test_one_message_is_not_tried_for_as_long_as_a_tick_lasts(
     make: Callable[..., Sensor], instance: dg.DagsterInstance, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sensor = make()
-    monkeypatch.setattr(alerts, "_TRYING_SECONDS", -1.0)
+    monkeypatch.setattr(alerts, "TRYING_SECONDS", -1.0)
     receiver.down = True
     fail(instance)
     sensor.tick()

@@ -17,7 +17,7 @@ import dagster as dg
 
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain.errors import ServiceError
-from fair_dagster.domain.publication.stage_changes import Cursor
+from fair_dagster.domain.publication.stage_changes import StagesCursor
 from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.resources import FairResource
@@ -59,7 +59,7 @@ def overloaded() -> Iterator[Overloaded]:
 def failure(settings: Settings) -> str:
     with dg.DagsterInstance.ephemeral() as instance:
         definitions = build_defs(settings=settings)
-        context = dg.build_sensor_context(instance=instance, cursor=Cursor().dump(), definitions=definitions)
+        context = dg.build_sensor_context(instance=instance, cursor=StagesCursor().dump(), definitions=definitions)
         sensor = definitions.resolve_sensor_def(keys.STAGES_SENSOR)
         try:
             found = sensor(context, fair=FairResource(values=settings.plain()))

@@ -51,7 +51,7 @@ def test_nothing_is_started_by_installing_and_the_ban_is_lifted_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = tmp_path / "policy-rc.d"
-    monkeypatch.setattr(machines, "_POLICY", policy)
+    monkeypatch.setattr(machines, "POLICY", policy)
     script = 'echo "$@ frontend=$DEBIAN_FRONTEND"; sh POLICY; echo $?'.replace("POLICY", str(policy))
     _apt_get(tmp_path, f"({script}) >> {tmp_path / 'calls'}")
     monkeypatch.setenv("PATH", f"{tmp_path / 'apt'}{os.pathsep}{os.environ['PATH']}")
@@ -66,7 +66,7 @@ def test_nothing_is_started_by_installing_and_the_ban_is_lifted_afterwards(
 def test_a_ban_that_stands_already_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = tmp_path / "policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
-    monkeypatch.setattr(machines, "_POLICY", policy)
+    monkeypatch.setattr(machines, "POLICY", policy)
     _apt_get(tmp_path, "exit 0")
     monkeypatch.setenv("PATH", f"{tmp_path / 'apt'}{os.pathsep}{os.environ['PATH']}")
     _bare(tmp_path, root=True).install(["redis-server"], tmp_path / "log")
@@ -75,7 +75,7 @@ def test_a_ban_that_stands_already_is_kept(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_ban_that_a_killed_installation_has_left_is_lifted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = tmp_path / "policy-rc.d"
-    monkeypatch.setattr(machines, "_POLICY", policy)
+    monkeypatch.setattr(machines, "POLICY", policy)
     _apt_get(tmp_path, f"cp {policy} {tmp_path / 'left'}")
     monkeypatch.setenv("PATH", f"{tmp_path / 'apt'}{os.pathsep}{os.environ['PATH']}")
     _bare(tmp_path, root=True).install(["redis-server"], tmp_path / "log")
@@ -85,7 +85,7 @@ def test_a_ban_that_a_killed_installation_has_left_is_lifted(tmp_path: Path, mon
 
 
 def test_a_failing_installation_is_told_with_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machines, "_POLICY", tmp_path / "policy-rc.d")
+    monkeypatch.setattr(machines, "POLICY", tmp_path / "policy-rc.d")
     _apt_get(tmp_path, 'echo "E: Unable to locate package" >&2; exit 100')
     monkeypatch.setenv("PATH", f"{tmp_path / 'apt'}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(ServiceError, match=r"apt-get ended with 100:\nE: Unable to locate package"):

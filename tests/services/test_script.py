@@ -209,7 +209,10 @@ def test_ctrl_c_ends_the_waiting_and_leaves_a_home_that_can_be_used(installation
     )
     assert starting.stderr is not None
     assert "redis: ready" in starting.stderr.readline()
-    time.sleep(0.3)
+    # The second server has begun, and is waited for.
+    deadline = time.monotonic() + 60
+    while not installation.status("mlflow").pid and starting.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
     starting.send_signal(signal.SIGINT)
     assert starting.wait(timeout=60) != 0
     assert "mlflow" in installation.run("down").stdout

@@ -8,8 +8,9 @@ import pytest
 
 from fair_dagster.settings import Settings
 from fair_dagster.storage.local import LocalArtifacts
+from fair_dagster.storage.opening import open_artifacts
 from fair_dagster.storage.s3.store import S3Artifacts
-from fair_dagster.storage.store import ArtifactStore, open_artifacts
+from fair_dagster.storage.store import ArtifactStore
 from tests.storage.s3.faulty import FaultyProxy, faulty_proxy
 
 Bucket = Callable[..., S3Artifacts]

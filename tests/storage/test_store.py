@@ -7,8 +7,9 @@ import pytest
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.settings import Settings
 from fair_dagster.storage.local import LocalArtifacts, describe
+from fair_dagster.storage.opening import open_artifacts
 from fair_dagster.storage.s3.parts import PART
-from fair_dagster.storage.store import ArtifactStore, open_artifacts, split_s3
+from fair_dagster.storage.store import ArtifactStore, split_s3
 
 RELEASE = "datasets/town/v1-12345678"
 

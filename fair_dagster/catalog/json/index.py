@@ -41,7 +41,7 @@ class FileIndex:
             known = self._known.get(path)
             if known is None or known[0] != stamp:
                 with open(path, "rb") as stream:  # noqa: PTH123
-                    known = (stamp, _parsed(stream.read(), path.rpartition("/")[0]))
+                    known = (stamp, parse_entry(stream.read(), path.rpartition("/")[0]))
                 self._known[path] = known
         except FileNotFoundError:
             self._known.pop(path, None)
@@ -51,7 +51,7 @@ class FileIndex:
         return known[1]
 
 
-def _parsed(content: bytes, folder: str) -> Entry | None:
+def parse_entry(content: bytes, folder: str) -> Entry | None:
     try:
         return entry_of(orjson.loads(content), folder)
     except (ValueError, KeyError, TypeError, AttributeError):

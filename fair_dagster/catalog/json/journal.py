@@ -9,6 +9,8 @@ the first move, so that nothing has to be taken back.
 A write waits for the disk twice: contents and journal are flushed side by side, and so are the folders.
 
 Knows files, not STAC. The caller holds a lock around ``commit`` and ``recover``.
+
+See docs/decisions/0009.
 """
 
 import hashlib
@@ -21,7 +23,7 @@ from pathlib import Path
 import orjson
 
 from fair_dagster.domain.errors import CatalogError
-from fair_dagster.net.disk_errors import reason_of
+from fair_dagster.net.files import reason_of
 
 Checkpoint = Callable[[str], None]
 """Called with the name of the step that comes next. Tests raise or kill the process here."""

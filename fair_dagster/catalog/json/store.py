@@ -23,7 +23,7 @@ from fair_dagster.catalog.json.locking import LOCK_SECONDS, locked
 from fair_dagster.catalog.json.reading import DamagedFileError, folder_names, loaded
 from fair_dagster.catalog.json.upkeep import aside, catalog_upkeep, collection_upkeep, dumped
 from fair_dagster.domain.errors import ConflictError
-from fair_dagster.domain.items.damage import DamagedItem, Scan, collection_problem, item_problem
+from fair_dagster.domain.items.damage import DamagedItem, DocumentProblem, Scan, collection_problem, item_problem
 from fair_dagster.domain.items.digests import digest_of
 from fair_dagster.domain.items.entries import Entry
 from fair_dagster.domain.items.fields import COLLECTIONS
@@ -108,10 +108,10 @@ class JsonStore:
             return sorted({Path(link["href"]).stem for link in document["links"] if link["rel"] == "item"})
         return []
 
-    def document_problems(self, collection: str) -> list[str]:
+    def document_problems(self, collection: str) -> list[DocumentProblem]:
         """See ``CatalogStore.document_problems``."""
 
-        def read() -> list[str]:
+        def read() -> list[DocumentProblem]:
             if not self.root.exists():
                 return []
             upkeep = collection_upkeep(self._layout, collection, self._scan(collection))

@@ -17,7 +17,7 @@ from fair_dagster.catalog.documents import Document
 from fair_dagster.catalog.json.layout import Layout
 from fair_dagster.catalog.json.reading import DamagedFileError, loaded
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.domain.items.damage import Scan, collection_problem, links_problem
+from fair_dagster.domain.items.damage import DocumentProblem, Scan, collection_problem, links_problem
 from fair_dagster.domain.items.fields import COLLECTIONS
 
 _ASIDE = ".damaged"
@@ -29,7 +29,7 @@ class Upkeep:
     """A document as it should be. ``problems`` say how the one on the disk differs; none means it does not."""
 
     document: Document
-    problems: tuple[str, ...] = ()
+    problems: tuple[DocumentProblem, ...] = ()
     writes: dict[Path, bytes] = field(default_factory=dict)
 
 
@@ -46,7 +46,7 @@ def collection_upkeep(layout: Layout, name: str, found: Scan) -> Upkeep:
         problems = _differences(before, after)
     if before is None or after != before:
         writes |= {path: dumped(after, path)}
-    return Upkeep(after, tuple(f"{path.parent.name}/{path.name}: {problem}" for problem in problems), writes)
+    return Upkeep(after, _problems(f"{path.parent.name}/{path.name}", problems), writes)
 
 
 def catalog_upkeep(layout: Layout) -> Upkeep:
@@ -55,16 +55,16 @@ def catalog_upkeep(layout: Layout) -> Upkeep:
     before, problems, writes = _read(path, layout, _catalog_problem)
     if before is None:
         is_new = not problems and not any(layout.collection_file(name).exists() for name in COLLECTIONS)
-        told = () if is_new else tuple(f"{path.name}: {problem}" for problem in problems or ["it is gone"])
-        return Upkeep(fresh, told, writes | {path: dumped(fresh, path)})
+        differs = () if is_new else _problems(path.name, problems or ["it is gone"])
+        return Upkeep(fresh, differs, writes | {path: dumped(fresh, path)})
     wanted = {(link["rel"], link["href"]): link for link in fresh["links"]}
     present = {(link["rel"], link["href"]) for link in before["links"]}
     missing = [link for key, link in wanted.items() if key not in present]
     if not missing:
         return Upkeep(before)
     after = before | {"links": [*before["links"], *missing]}
-    told = (f"{path.name}: links to {', '.join(link['href'] for link in missing)} are missing",)
-    return Upkeep(after, told, {path: dumped(after, path)})
+    problem = f"links to {', '.join(link['href'] for link in missing)} are missing"
+    return Upkeep(after, _problems(path.name, [problem]), {path: dumped(after, path)})
 
 
 def aside(layout: Layout, path: Path, digest: str) -> dict[Path, bytes]:
@@ -93,6 +93,10 @@ def _read(
         return loaded(path, problem_of), [], {}
     except DamagedFileError as error:
         return None, [f"it is damaged: {error.problem}"], aside(layout, path, error.digest)
+
+
+def _problems(name: str, details: Sequence[str]) -> tuple[DocumentProblem, ...]:
+    return tuple(DocumentProblem(name, detail) for detail in details)
 
 
 def _catalog_problem(document: object) -> str | None:

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from fair_dagster.catalog import documents
 from fair_dagster.catalog.documents import CATALOG_UID
 from fair_dagster.catalog.pgstac.collections import PgstacCollections
 from fair_dagster.catalog.pgstac.connection import Pgstac
@@ -12,6 +13,7 @@ from fair_dagster.catalog.stac_api.layout import StacLayout
 from fair_dagster.catalog.stac_api.patience import Patience
 from fair_dagster.catalog.stac_api.reader import StacReader
 from fair_dagster.domain.errors import CatalogError
+from fair_dagster.domain.items.damage import DocumentProblem
 from fair_dagster.domain.items.fields import COLLECTIONS
 from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
 from fair_dagster.domain.urls import redacted
@@ -40,10 +42,10 @@ class PgstacBackend:
         self.prepare()
         return self._collections.refresh(collection)
 
-    def document_problems(self, collection: str) -> list[str]:
+    def document_problems(self, collection: str) -> list[DocumentProblem]:
         """The fields of the collection document that say less than the items."""
         fields = self._collections.problems(collection)
-        return [f"collection {collection}: {', '.join(fields)} differ from what the items say"] if fields else []
+        return documents.field_problems(collection, fields)
 
     def prepare(self) -> None:
         """Make the collections that are missing, and make sure that API and database hold the same catalog. Once.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import SecretStr
 
 from fair_dagster.catalog.stac_api.patience import Patience
-from fair_dagster.domain.errors import CatalogError, RefusedError
+from fair_dagster.domain.errors import CatalogAwayError, CatalogError, RefusedError
 from fair_dagster.domain.urls import redacted
 
 if TYPE_CHECKING:
@@ -180,10 +180,11 @@ class Pgstac:
         if is_geometry or isinstance(error, psycopg.DataError | psycopg.NotSupportedError | psycopg.IntegrityError):
             return RefusedError("the change of the catalog", [f"the database cannot hold it: {text}"])
         if self._is_lost():
-            refused, away = f"refuses the connection: {text}. Correct FAIR_PGSTAC_DSN.", f"does not answer: {text}. "
-            told = refused if _is_refusal(error) else f"{away}Check that it runs and can be reached."
             unknown = " Whether the last write was committed is not known: read the catalog again." if uncertain else ""
-            return CatalogError(f"{where} {told}{unknown}")
+            is_refusal = _is_refusal(error)
+            refused, away = f"refuses the connection: {text}. Correct FAIR_PGSTAC_DSN.", f"does not answer: {text}. "
+            said = refused if is_refusal else f"{away}Check that it runs and can be reached."
+            return (CatalogError if is_refusal else CatalogAwayError)(f"{where} {said}{unknown}")
         return CatalogError(f"{where} refused a statement: {text}")
 
 

@@ -4,6 +4,8 @@ To make a partition, and to widen the range that it admits, PostgreSQL keeps eve
 transaction ends. pgstac does so in the middle of a write, and does not stand two writers who do it at once. So it is
 done here, before a write, in transactions of its own: one writer at a time, and none that lets readers wait for longer
 than ``_HELD``. What is written into the room is the business of others.
+
+See docs/decisions/0031.
 """
 
 import random

@@ -2,6 +2,8 @@
 
 Writers of one family wait for each other, those of different families do not. Reading is ``pgstac_items``; the
 documents of collections are ``pgstac_collections``; partitions are ``pgstac_rooms``.
+
+See docs/decisions/0020.
 """
 
 from collections.abc import Sequence

@@ -29,11 +29,11 @@ from fair_dagster.domain.urls import redacted
 from fair_dagster.settings import Settings
 
 T = TypeVar("T")
-_BATCH = 100
+BATCH = 100
 """Items a request: some hundred kilobytes, which servers take without being told to."""
 _MAY_HAVE_PASSED = frozenset({500, 502, 503, 504})
 _AGAIN = "The same command again writes the rest"
-_NO_BATCHES = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+NO_BATCHES = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 
 
 class ApiPlace:
@@ -121,7 +121,7 @@ class ApiCatalog:
         present = {name: self._reader.collection(self._layout, name) for name in load.documents or {}}
         damaged = items_at(self._reader, self._layout, by_collection(load.damaged))
         self._aside.keep([*document_copies(present.items()), *item_copies(damaged.values())])
-        done = _Done(load)
+        done = _BulkDone(load)
         try:
             for name, document in (load.documents or {}).items():
                 self._put_document(name, document, str((present[name] or {}).get(documents.CATALOG_UID, "")))
@@ -165,7 +165,7 @@ class ApiCatalog:
                 self._reader.http.send(url, "POST", parameters=body)
                 return
             except StacApiError as error:
-                if error.status not in _NO_BATCHES:
+                if error.status not in NO_BATCHES:
                     raise
                 self._takes_batches = False
         changes = tuple(
@@ -176,7 +176,7 @@ class ApiCatalog:
 
 
 @dataclass
-class _Done:
+class _BulkDone:
     """What of ``load`` is in effect already."""
 
     load: Load
@@ -212,5 +212,5 @@ def _read(one: Stored) -> Item | DamagedItem:
 
 
 def _batches(every: Iterator[T]) -> Iterator[list[T]]:
-    while batch := list(islice(every, _BATCH)):
+    while batch := list(islice(every, BATCH)):
         yield batch

@@ -4,20 +4,17 @@ The JSON catalog puts its copies into its own journal, see ``upkeep``. What is d
 """
 
 import hashlib
-import os
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import orjson
 
 from fair_dagster.catalog.stac_api.items import Stored
 from fair_dagster.domain.errors import CatalogError
 from fair_dagster.domain.items.damage import collection_problem
-from fair_dagster.net.disk_errors import reason_of
+from fair_dagster.net.files import reason_of, replace
 
 
 @dataclass(frozen=True)
@@ -73,17 +70,5 @@ class Aside:
 
 
 def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_file() and path.read_bytes() == content:
-        return
-    partial = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+    if not (path.is_file() and path.read_bytes() == content):
+        replace(path, content, is_public=True)

@@ -18,7 +18,7 @@ from pystac_client.stac_api_io import StacApiIO
 from requests.adapters import HTTPAdapter
 
 from fair_dagster.catalog.stac_api.patience import Patience
-from fair_dagster.domain.errors import CatalogError, RefusedError
+from fair_dagster.domain.errors import CatalogAwayError, CatalogError, RefusedError
 from fair_dagster.domain.urls import redacted
 
 _PASSING = frozenset({429, 500, 502, 503, 504})
@@ -34,7 +34,7 @@ _LONGEST_TEXT = 300
 
 
 class StacApiError(CatalogError):
-    """An API refused a request, or did not answer it.
+    """An API refused a request, or did not answer it: then it is a ``StacApiAwayError``.
 
     Attributes:
         status: of the answer; None where there was none.
@@ -45,6 +45,10 @@ class StacApiError(CatalogError):
         super().__init__(message)
         self.status = status
         self.body = body
+
+
+class StacApiAwayError(StacApiError, CatalogAwayError):
+    """An API did not answer a request."""
 
 
 class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
@@ -156,9 +160,9 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
         body = str(failure)
         text = " ".join(redacted(body).split())[:_LONGEST_TEXT]
         if status is None:
-            said = f"did not answer {what}: {text}. Check FAIR_CATALOG ({redacted(self.root)}) and that the server runs"
-        else:
-            said = f"answered {_named(status)} to {what}{_advice(status, what)}: {text}"
+            check = f"Check FAIR_CATALOG ({redacted(self.root)}) and that the server runs"
+            return StacApiAwayError(f"the STAC API did not answer {what}: {text}. {check}", None, body)
+        said = f"answered {_named(status)} to {what}{_advice(status, what)}: {text}"
         return StacApiError(f"the STAC API {said}", status, body)
 
 

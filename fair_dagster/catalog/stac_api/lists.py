@@ -27,7 +27,7 @@ _SHARE = 20
 
 
 @dataclass
-class _Index:
+class _ItemIndex:
     """What is known of a collection: ``updated`` and entry of each item, and what it cost to list them all."""
 
     known: dict[str, tuple[str, Entry | None]] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class ApiLists:
     def __init__(self, reader: StacReader, layout: StacLayout) -> None:
         self._reader = reader
         self._layout = layout
-        self._indexes: dict[str, _Index] = {}
+        self._indexes: dict[str, _ItemIndex] = {}
 
     def item(self, key: ItemKey) -> Stored | None:
         """The item at ``key``; None where there is none."""
@@ -70,7 +70,7 @@ class ApiLists:
         Where listing takes long, it is done in a twentieth of the time, and asked in between is only what was updated
         since: a deletion is then noticed later.
         """
-        index = self._indexes.setdefault(collection, _Index())
+        index = self._indexes.setdefault(collection, _ItemIndex())
         began, now = time.monotonic(), datetime.now(UTC)
         if index.cost < _CHEAP_SECONDS or began - index.listed_at > _SHARE * index.cost:
             self._list(collection, index, now)
@@ -82,7 +82,7 @@ class ApiLists:
         index.read_at = now
         return [entry for _, (_, entry) in sorted(index.known.items()) if entry is not None]
 
-    def _list(self, collection: str, index: _Index, now: datetime) -> None:
+    def _list(self, collection: str, index: _ItemIndex, now: datetime) -> None:
         fields = ["id", "collection", "properties.updated"]
         listed = self._reader.search(collection, fields=fields, limit=PAGE_OF_IDS)
         updated = {str(item["id"]): _updated(item) for item in listed}
@@ -97,7 +97,7 @@ class ApiLists:
             ids = missing[start : start + _IDS_A_SEARCH]
             self._note(index, found_items(self._reader, self._layout, collection, ids=ids), now)
 
-    def _note(self, index: _Index, found: Iterator[Stored], now: datetime) -> None:
+    def _note(self, index: _ItemIndex, found: Iterator[Stored], now: datetime) -> None:
         for one in found:
             updated = _updated(one.item or {})
             stamp = updated if updated and updated < _spelled(now - _SETTLED) else ""

@@ -6,6 +6,8 @@ difference for ever. The stored item tells of such places in the property ``fair
 6901). Who changes a stored item by other means changes it: only what still means the same is restored.
 
 Pure. Links and hrefs are the business of ``stac_layout``.
+
+See docs/decisions/0021.
 """
 
 from contextlib import suppress

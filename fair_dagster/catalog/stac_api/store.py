@@ -18,7 +18,7 @@ from fair_dagster.catalog.stac_api.layout import StacLayout, require_key
 from fair_dagster.catalog.stac_api.lists import found_items
 from fair_dagster.catalog.stac_api.reader import StacReader
 from fair_dagster.domain.errors import CatalogError, RefusedError
-from fair_dagster.domain.items.damage import REPAIR, Scan, collection_problem
+from fair_dagster.domain.items.damage import REPAIR, DocumentProblem, Scan, collection_problem
 from fair_dagster.domain.items.entries import Entry
 from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
 
@@ -40,7 +40,7 @@ class Lists(Protocol):
     def entries(self, collection: str) -> list[Entry]: ...
 
 
-class Writer(Protocol):
+class BackendWriter(Protocol):
     """Writes of one kind."""
 
     def apply(self, changes: ChangeSet, stored: dict[ItemKey, Item]) -> None:
@@ -48,7 +48,7 @@ class Writer(Protocol):
 
     def refresh(self, collection: str) -> Document: ...
 
-    def document_problems(self, collection: str) -> list[str]: ...
+    def document_problems(self, collection: str) -> list[DocumentProblem]: ...
 
 
 class StacStore:
@@ -61,7 +61,7 @@ class StacStore:
         writer: how changes are written.
     """
 
-    def __init__(self, reader: StacReader, layout: StacLayout, lists: Lists, writer: Writer) -> None:
+    def __init__(self, reader: StacReader, layout: StacLayout, lists: Lists, writer: BackendWriter) -> None:
         self._reader = reader
         self._layout = layout
         self._lists = lists
@@ -104,7 +104,7 @@ class StacStore:
         require_collection(collection)
         return []
 
-    def document_problems(self, collection: str) -> list[str]:
+    def document_problems(self, collection: str) -> list[DocumentProblem]:
         """See ``CatalogStore.document_problems``."""
         require_collection(collection)
         return self._writer.document_problems(collection)

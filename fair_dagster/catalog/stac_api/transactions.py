@@ -22,7 +22,7 @@ from fair_dagster.catalog.stac_api.layout import StacLayout
 from fair_dagster.catalog.stac_api.lists import items_at
 from fair_dagster.catalog.stac_api.reader import PAGE_OF_IDS, StacReader
 from fair_dagster.domain.errors import CatalogError, ConflictError
-from fair_dagster.domain.items.damage import item_problem
+from fair_dagster.domain.items.damage import DocumentProblem, item_problem
 from fair_dagster.domain.items.fields import COLLECTIONS, is_active
 from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
 from fair_dagster.domain.urls import redacted
@@ -91,14 +91,14 @@ class TransactionWriter:
             self._replace(after)
         return after
 
-    def document_problems(self, collection: str) -> list[str]:
+    def document_problems(self, collection: str) -> list[DocumentProblem]:
         """The fields of the collection document that say less than the items."""
         if self._reader.collection(self._layout, collection) is None:
             return []
         before = self._document(collection)
         after = documents.described(before, self._short_items(collection), datetime.now(UTC))
         fields = documents.told_less(before, after)
-        return [f"collection {collection}: {', '.join(fields)} differ from what the items say"] if fields else []
+        return documents.field_problems(collection, fields)
 
     def prepare(self) -> None:
         """Make sure once that the API can be written, and make the collections that are missing.

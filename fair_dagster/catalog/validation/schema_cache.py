@@ -5,8 +5,6 @@ The folder is laid out as ``<extension>/<version>/schema.json`` for ``stac-exten
 validates.
 """
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,8 +13,9 @@ from urllib.parse import urldefrag, urlsplit
 import orjson
 
 from fair_dagster.catalog.validation.schemas import is_own, own_schemas
-from fair_dagster.domain.errors import ServiceError
-from fair_dagster.net.documents import fetch
+from fair_dagster.domain.errors import AwayError, ServiceError
+from fair_dagster.net.fetching import fetch_document
+from fair_dagster.net.files import replace
 
 Schema = dict[str, Any]
 STAC_HOST = "stac-extensions.github.io"
@@ -35,7 +34,9 @@ class SchemaCache:
         fetcher: for tests.
     """
 
-    def __init__(self, folder: Path, *, offline: bool = False, fetcher: Callable[[str], bytes] = fetch) -> None:
+    def __init__(
+        self, folder: Path, *, offline: bool = False, fetcher: Callable[[str], bytes] = fetch_document
+    ) -> None:
         self._folder = folder
         self._offline = offline
         self._fetcher = fetcher
@@ -103,7 +104,7 @@ class SchemaCache:
         try:
             text = self._fetcher(uri)
         except ServiceError as error:
-            if "answered" not in str(error):
+            if isinstance(error, AwayError):
                 self._silent_hosts.add(host)
             raise MissingSchemaError(f"not in the cache {self._folder}, and {error}") from error
         schema = _parsed(text, uri)
@@ -163,10 +164,6 @@ def _parsed(text: bytes, uri: str) -> Schema:
 def _keep(path: Path, text: bytes) -> None:
     """Write into the cache for the next process; a cache that cannot be written is no reason to fail."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".schema-")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-        Path(name).replace(path)
+        replace(path, text)
     except OSError:
         return

@@ -15,7 +15,7 @@ from fair_dagster.cli.terminal.watching import watched
 
 if TYPE_CHECKING:
     from fair_dagster.oci.crawl.query import Condition, Order
-    from fair_dagster.oci.crawl.walking import Event, Failure, Found, Target
+    from fair_dagster.oci.crawl.walking import Event, FoundArtifact, Target, WalkFailure
 
 _COLUMNS = (Column("artifact", whole=True), Column("name"), Column("size", right=True), Column("digest"))
 _SHORT = 19
@@ -136,28 +136,28 @@ def _events(
 
 
 def _watched(events: "Generator[Event]", show: Any) -> "Iterator[Event]":
-    from fair_dagster.oci.crawl.walking import Found
+    from fair_dagster.oci.crawl.walking import FoundArtifact
 
     done = 0
     for event in events:
-        if isinstance(event, Found):
+        if isinstance(event, FoundArtifact):
             done += 1
             if done % 20 == 0:
                 show(done, done, f"{event.reference.registry}/{event.reference.repository}")
         yield event
 
 
-def _answer(session: Session, question: _Question, events: "Iterator[Event]") -> "list[Failure]":
+def _answer(session: Session, question: _Question, events: "Iterator[Event]") -> "list[WalkFailure]":
     """Print what fits; as it comes where machines read and no order was asked for."""
-    from fair_dagster.oci.crawl.walking import Failure, Found
+    from fair_dagster.oci.crawl.walking import FoundArtifact, WalkFailure
 
-    failures: list[Failure] = []
+    failures: list[WalkFailure] = []
 
-    def fitting() -> Iterator[Found]:
+    def fitting() -> Iterator[FoundArtifact]:
         for event in events:
-            if isinstance(event, Failure):
+            if isinstance(event, WalkFailure):
                 failures.append(event)
-            elif isinstance(event, Found) and question.fits(event.fields):
+            elif isinstance(event, FoundArtifact) and question.fits(event.fields):
                 yield event
 
     if question.order is not None:
@@ -178,7 +178,7 @@ def _answer(session: Session, question: _Question, events: "Iterator[Event]") ->
     return failures
 
 
-def _table(session: Session, question: _Question, found: "list[Found]") -> None:
+def _table(session: Session, question: _Question, found: "list[FoundArtifact]") -> None:
     from fair_dagster.oci.crawl.query_values import find
 
     asked = [name for name in question.fields if name not in {"name", "reference", "digest", "size"}]

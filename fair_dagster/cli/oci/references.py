@@ -1,6 +1,6 @@
 """What the commands of ``oci`` share: references that people type, the registries they trust by it, sizes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,8 +67,3 @@ def size_text(size: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
         value /= 1000
     raise AssertionError("the last unit returns")
-
-
-def pairs_of(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Names and values for ``Output.pairs``."""
-    return list(values.items())

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fair_dagster.domain.errors import FairError, RefusedError
+from fair_dagster.cli.terminal.extras import missing_extra
+from fair_dagster.domain.errors import FairError, ProblemsError
 
 _HINTS = {
     errno.ENOSPC: "free some space and try again",
@@ -18,7 +19,7 @@ _HINTS = {
 
 
 @dataclass(frozen=True)
-class Failure:
+class ExplainedFailure:
     """``message`` is whole and lists every reason; ``subject`` and ``problems`` are its parts."""
 
     message: str
@@ -29,18 +30,20 @@ class Failure:
         return {"error": self.subject, "problems": list(self.problems)}
 
 
-def explain(error: BaseException) -> Failure | None:
+def explain(error: BaseException) -> ExplainedFailure | None:
     """An error that can be told in a sentence; None for a fault of the program, whose traceback is needed.
 
     Looks through the wrappers that Dagster and SQLAlchemy put around a cause.
     """
     chain = list(_causes(error))
     for cause in chain:
-        if isinstance(cause, RefusedError):
-            return Failure(str(cause), f"{cause.subject} {cause.verdict}", cause.problems)
+        if isinstance(cause, ProblemsError):
+            return ExplainedFailure(str(cause), f"{cause.subject} {cause.verdict}", cause.problems)
         if isinstance(cause, FairError):
-            return Failure(str(cause), str(cause))
+            return ExplainedFailure(str(cause), str(cause))
     for cause in chain:
+        if sentence := missing_extra(cause):
+            return _plain(sentence)
         if isinstance(cause, OSError) and cause.strerror:
             return _plain(_os_sentence(cause))
         if isinstance(cause, sqlite3.OperationalError):
@@ -48,8 +51,8 @@ def explain(error: BaseException) -> Failure | None:
     return None
 
 
-def _plain(sentence: str) -> Failure:
-    return Failure(sentence, sentence)
+def _plain(sentence: str) -> ExplainedFailure:
+    return ExplainedFailure(sentence, sentence)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

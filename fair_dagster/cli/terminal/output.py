@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from fair_dagster.cli.terminal.failures import Failure
+from fair_dagster.cli.terminal.failures import ExplainedFailure
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +75,7 @@ class Output:
         self._stderr.write(f"{text}\n")
         self._stderr.flush()
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, failure: ExplainedFailure) -> None:
         """Tell a failure to people on stderr and, where JSON was asked for, to machines on stdout."""
         self.remark(f"Error: {failure.message}")
         if self.as_json:

@@ -203,8 +203,7 @@ def run_row(run: "Run", now: datetime) -> list[Any]:
     return [
         run.id[:RUN_ID_SHOWN],
         " ".join([run.status.lower(), progress_text(run.progress)]).strip(),
-        # What was done; to which base model, the partition says.
-        run.job.partition("__")[0].replace("_", " "),
+        run.activity,
         run.partition or run.model,
         run.started and _short_clock(run.started, now),
         duration(run_seconds(run, now)),

@@ -2,6 +2,8 @@
 
 Pure. Which country a point is in is asked of a function that is handed in; where it looks is the business of
 ``imagery.countries``.
+
+See docs/decisions/0011.
 """
 
 from collections.abc import Callable, Sequence

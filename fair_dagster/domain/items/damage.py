@@ -30,6 +30,22 @@ class Scan:
     damaged: tuple[DamagedItem, ...] = ()
 
 
+@dataclass(frozen=True)
+class DocumentProblem:
+    """How a catalog or collection document differs from what its items want.
+
+    Args:
+        document: which one: a path below the catalog's folder, or ``collection <name>`` of a server.
+        detail: one clause.
+    """
+
+    document: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.document}: {self.detail}"
+
+
 def over_damaged(changes: ChangeSet, damaged: Sequence[DamagedItem], *, delete: bool = False) -> ChangeSet:
     """``changes`` that know of the damaged files they meet: what would be created there overwrites them.
 

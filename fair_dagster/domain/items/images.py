@@ -2,6 +2,8 @@
 
 ``href`` keeps the reference as it was contributed, with its tag. ``fair:image`` beside it is the same repository at the
 digest that the tag had when the version was released: what runs. Asking a registry is others' work.
+
+See docs/decisions/0026.
 """
 
 from collections.abc import Mapping

@@ -2,6 +2,8 @@
 
 A link to an item is spelled ``catalog://<collection>/<item id>`` in memory. The link relations are those of
 the STAC Version extension 1.2.0 and ``derived_from`` of the STAC best practices.
+
+See docs/decisions/0001.
 """
 
 from collections.abc import Iterable

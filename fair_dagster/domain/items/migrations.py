@@ -2,6 +2,8 @@
 
 A migration gets an item of its version and returns it with what the next version asks for. Everything that the two
 versions agree on stays as it is: fields of users, links, assets, stamps. Nothing here reads, writes or validates.
+
+See docs/decisions/0010.
 """
 
 import copy

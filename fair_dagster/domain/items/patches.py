@@ -2,6 +2,8 @@
 
 *Managed* fields are derived by this system and recomputed at will. Everything else belongs to whoever put it there;
 ``fair:patched`` names what was patched, so that it also survives a new version that takes over the id.
+
+See docs/decisions/0003.
 """
 
 import copy

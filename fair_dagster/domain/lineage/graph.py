@@ -23,7 +23,7 @@ ACTIVE, DEPRECATED, UNPUBLISHED, MISSING = "active", "deprecated", "unpublished"
 
 
 @dataclass(frozen=True)
-class Prediction:
+class PredictionNode:
     """What is kept of one prediction.
 
     Attributes:
@@ -115,7 +115,7 @@ class Lineage:
 
 
 def lineage(
-    published: Iterable[Item], versions: Iterable[VersionRecord] = (), predictions: Iterable[Prediction] = ()
+    published: Iterable[Item], versions: Iterable[VersionRecord] = (), predictions: Iterable[PredictionNode] = ()
 ) -> Lineage:
     """The graph of ``published`` items of all collections, of ZenML ``versions`` and of ``predictions``.
 
@@ -188,12 +188,12 @@ class _Graph:
                 self._derive(key, self._exact(collection, slug, number))
             self._mark(key, parents)
 
-    def add_prediction(self, prediction: Prediction) -> None:
+    def add_prediction(self, prediction: PredictionNode) -> None:
         key = f"{PREDICTIONS}/{prediction.output}"
         self.nodes[key] = Node(key, PREDICTIONS, prediction.output, "", prediction.state)
         self.edges.append(Edge(key, PREDICTED_BY, self._model_of(prediction)))
 
-    def _model_of(self, prediction: Prediction) -> str:
+    def _model_of(self, prediction: PredictionNode) -> str:
         slug = split_version_id(prediction.model.id)[0]
         if prediction.uid:
             found = self._by_uid.get((prediction.model.collection, slug, prediction.uid))

@@ -13,7 +13,7 @@ from fair_dagster.domain.items.migrations import is_outdated, schema_version
 from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
 from fair_dagster.domain.publication.desired import RANK, slug_of
 from fair_dagster.domain.publication.drift import differences, is_of_another
-from fair_dagster.domain.slugs import split_version_id, version_id
+from fair_dagster.domain.slugs import split_version_id
 
 Kind = Literal[
     "missing",
@@ -239,11 +239,6 @@ def _partition_findings(
         for key in sorted(set(wanted) - set(keys))
     ]
     return [*surplus, *lacking]
-
-
-def named_id(slug: str, number: int, *, active: bool) -> str:
-    """The id of a release of a base model or dataset."""
-    return slug if active else version_id(slug, number)
 
 
 def without_mass_deletion(findings: Sequence[Finding], published: Collection[str]) -> tuple[list[Finding], str]:

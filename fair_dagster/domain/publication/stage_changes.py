@@ -114,7 +114,7 @@ class Open:
 
 
 @dataclass(frozen=True)
-class Cursor:
+class StagesCursor:
     """What a tick leaves to the next one.
 
     Attributes:

@@ -4,6 +4,8 @@ Knows files and commits, not base models. Everything is kept under ``FAIR_HOME/r
 branch, a checkout for each content of ``models/``, and ``current``, a link to the checkout that counts. A user's
 own clone is read and never written. No code of the repository runs here: no hooks, no submodules, no external
 protocols.
+
+See docs/decisions/0012.
 """
 
 import os

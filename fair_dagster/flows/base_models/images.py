@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, UnreachableError
+from fair_dagster.domain.errors import FairError, NotFoundError, ProblemsError, RefusedError, UnreachableError
 from fair_dagster.domain.items.images import pinned_images, runtime_images, unpinned_images, with_pins
 from fair_dagster.domain.publication.changes import ChangeSet, Item
 from fair_dagster.domain.publication.desired import slug_of
@@ -196,4 +196,4 @@ def _unpinned(item: Item) -> Iterable[str]:
 
 
 def _clause(error: FairError) -> str:
-    return "; ".join(error.problems) if isinstance(error, RefusedError) else str(error)
+    return "; ".join(error.problems) if isinstance(error, ProblemsError) else str(error)

@@ -14,7 +14,7 @@ from pathlib import Path
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items, merges
 from fair_dagster.domain.errors import CatalogError, RefusedError, ServiceError
-from fair_dagster.domain.merges import Cursor, Opened, Outcome
+from fair_dagster.domain.merges import MergesCursor, OpenedRun, Outcome
 from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.domain.slugs import folder_slug, is_utf8, slug_problems, split_version_id
 from fair_dagster.flows.base_models import registration
@@ -45,7 +45,7 @@ class Merge:
 
 
 @dataclass(frozen=True)
-class Look:
+class MergesLook:
     """What a look at the branch found.
 
     Args:
@@ -60,7 +60,7 @@ class Look:
     merges: tuple[Merge, ...]
     schemas: Commit | None
     remarks: tuple[str, ...]
-    cursor: Cursor
+    cursor: MergesCursor
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ class _Standing:
 
 
 def look(
-    catalog: CatalogStore, repository: Repository, cursor: Cursor, ended: Ended, *, limit: int = MOST_RUNS
-) -> Look:
+    catalog: CatalogStore, repository: Repository, cursor: MergesCursor, ended: Ended, *, limit: int = MOST_RUNS
+) -> MergesLook:
     """Fetch the branch, make its head current, and find the folders that are not in step with it.
 
     Raises:
@@ -116,8 +116,8 @@ def look(
         cause, attempt = causes[f"{MODELS}/{folder}"], attempts.get(folder, 1)
         key = merges.run_key(folder, cause.sha, trees.get(folder, ""), standings[folder].stamp, attempt)
         found.append(Merge(folder, folder_slug(folder), cause, key))
-        still_open[folder] = Opened(key, attempt)
-    return Look(
+        still_open[folder] = OpenedRun(key, attempt)
+    return MergesLook(
         head=head,
         models=models,
         merges=tuple(found),
@@ -127,7 +127,7 @@ def look(
     )
 
 
-def look_at_all(catalog: CatalogStore, settings: Settings) -> Look:
+def look_at_all(catalog: CatalogStore, settings: Settings) -> MergesLook:
     """Compare every folder of the branch's head with the catalog; there is time for a first, long fetch.
 
     Raises:
@@ -135,13 +135,13 @@ def look_at_all(catalog: CatalogStore, settings: Settings) -> Look:
         ServiceError: the repository cannot be read.
     """
     repository = Repository(settings, timeout=_PATIENCE)
-    return look(catalog, repository, Cursor(), lambda _: ("unknown", None), limit=sys.maxsize)
+    return look(catalog, repository, MergesCursor(), lambda _: ("unknown", None), limit=sys.maxsize)
 
 
-def _open_runs(cursor: Cursor, ended: Ended) -> tuple[dict[str, int], dict[str, Opened]]:
+def _open_runs(cursor: MergesCursor, ended: Ended) -> tuple[dict[str, int], dict[str, OpenedRun]]:
     """The folders whose run has to be repeated, with the number of the attempt, and those to be awaited further."""
     attempts: dict[str, int] = {}
-    awaited: dict[str, Opened] = {}
+    awaited: dict[str, OpenedRun] = {}
     for folder, run in cursor.opened.items():
         outcome, moment = ended(run.key)
         if outcome == "unknown":
@@ -155,7 +155,7 @@ def _open_runs(cursor: Cursor, ended: Ended) -> tuple[dict[str, int], dict[str, 
 
 
 def _touched(
-    catalog: CatalogStore, repository: Repository, cursor: Cursor, head: str, at_head: frozenset[str]
+    catalog: CatalogStore, repository: Repository, cursor: MergesCursor, head: str, at_head: frozenset[str]
 ) -> tuple[frozenset[str], bool, list[str]]:
     """The folders to compare with the catalog, whether to check the items anew, and remarks.
 

@@ -1,4 +1,7 @@
-"""Base models: from a folder under ``models/`` to the active item of its slug."""
+"""Base models: from a folder under ``models/`` to the active item of its slug.
+
+See docs/decisions/0007.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -135,12 +138,12 @@ def _form_problems(item: Any) -> list[str]:
 def validate(services: Services, folder: Path, *, strict: bool = False) -> Validation:
     """Everything that is wrong with a base model folder: contract, schemas, rules, hrefs."""
     contract = check_folder(folder, services.settings.entrypoint_roots)
-    problems, warnings = list(contract.problems), list(contract.warnings)
+    problems, warnings = [str(problem) for problem in contract.problems], list(contract.warnings)
     not_checked: tuple[str, ...] = ()
     try:
         item = read_item(folder / ITEM_FILE)
     except RefusedError as error:
-        if not any(ITEM_FILE in problem for problem in problems):
+        if not any(problem.file == ITEM_FILE for problem in contract.problems):
             problems += [f"{ITEM_FILE} {problem}" for problem in error.problems]
     else:
         report = services.validator.validate(declared(services.knowledge, item), kind="base-model", strict=strict)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, StorageError
+from fair_dagster.domain.errors import FairError, NotFoundError, ProblemsError, RefusedError, StorageError
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
@@ -138,7 +138,7 @@ def zenml_runs(services: Services, partition: str, uuid: str | None, limit: int 
         return services.zenml_runs.list(
             version_uuid=uuid or allocation_of(services.versions, services.settings, partition).uuid, limit=limit
         )
-    except RefusedError:
+    except ProblemsError:
         return []
 
 

@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from fair_dagster.settings import Settings
 
@@ -35,3 +36,12 @@ def progress_of(settings: Settings, run_id: str) -> Progress | None:
             entry = json.loads(line)
             return int(entry["done"]), int(entry["total"]), str(entry["what"])
     return None
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """The result that the runner left; empty when it was killed before it could."""
+    try:
+        result: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return result

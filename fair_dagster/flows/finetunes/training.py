@@ -1,6 +1,5 @@
 """Finetunes: check a request, write the one YAML that drives it, run it in a process of its own."""
 
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.catalog.validation.schemas import vocabulary
 from fair_dagster.domain import items
 from fair_dagster.domain.compatibility import mismatches
-from fair_dagster.domain.errors import NotFoundError, RefusedError
+from fair_dagster.domain.errors import NotFoundError, ProblemsError, RefusedError
 from fair_dagster.domain.items.hyperparameter_spec import override_problems
 from fair_dagster.domain.publication.changes import Item, ItemKey
 from fair_dagster.domain.publication.local_items import CONFIG_ASSET
@@ -64,7 +63,7 @@ def check(services: Services, ask: Ask) -> FinetuneRequest:
     for collection, name in ((items.BASE_MODELS, ask.base_model), (items.DATASETS, ask.dataset)):
         try:
             found[collection] = item_flow.find(services.catalog, name, (collection,))
-        except RefusedError as error:  # not found, or a name that no item can have
+        except ProblemsError as error:  # not found, or a name that no item can have
             problems += error.problems
     base_model, dataset = found.get(items.BASE_MODELS), found.get(items.DATASETS)
     if base_model is not None:
@@ -284,12 +283,3 @@ def training_command(services: Services, partition: str) -> tuple[list[str], Pat
         *("--result", str(folder / RESULT_FILE)),
     ]
     return command, folder / RESULT_FILE
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """The result that the runner left; empty when it was killed before it could."""
-    try:
-        result: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    return result

@@ -25,7 +25,7 @@ B = TypeVar("B")
 
 
 @dataclass(frozen=True)
-class Batch:
+class FamilyBatch:
     """Families on their way into the catalog.
 
     Attributes:
@@ -42,7 +42,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BatchOutcome:
     """What was written, and why the rest was not, by slug."""
 
     changes: Mapping[str, ChangeSet]
@@ -83,7 +83,7 @@ def each(
     return done, failed
 
 
-def gather(services: Services, slugs: Sequence[str], *, without: str = "", keep_gone: bool = False) -> Batch:
+def gather(services: Services, slugs: Sequence[str], *, without: str = "", keep_gone: bool = False) -> FamilyBatch:
     """Read families: the published items of each, then the versions of all.
 
     Args:
@@ -94,7 +94,7 @@ def gather(services: Services, slugs: Sequence[str], *, without: str = "", keep_
         ServiceError: ZenML did not answer. A failed read is not an empty one.
     """
     if len(slugs) == 1:
-        return Batch({slugs[0]: families.gather(services, slugs[0], without, keep_gone=keep_gone)})
+        return FamilyBatch({slugs[0]: families.gather(services, slugs[0], without, keep_gone=keep_gone)})
     named = {slug: slug for slug in slugs}
     published, failures = each(named, lambda slug: tuple(services.catalog.family(items.LOCAL_MODELS, slug)))
     versions = services.versions.list_many(list(published))
@@ -102,10 +102,10 @@ def gather(services: Services, slugs: Sequence[str], *, without: str = "", keep_
         slug: Gathered(slug, family, tuple(versions.get(slug, ())), keep_gone=keep_gone)
         for slug, family in published.items()
     }
-    return Batch(gathered, failures=failures)
+    return FamilyBatch(gathered, failures=failures)
 
 
-def described(batch: Batch) -> str:
+def described(batch: FamilyBatch) -> str:
     """What was gathered, in a line: the stages of a single family, numbers of many."""
     gathered = list(batch.gathered.values())
     if len(gathered) != 1:
@@ -115,7 +115,7 @@ def described(batch: Batch) -> str:
     return f"{one.slug}: {stages}; {len(one.published)} published items"
 
 
-def told(outcome: Outcome) -> list[str]:
+def told(outcome: BatchOutcome) -> list[str]:
     """Every change with its reason, some families a text: each text becomes an event, which costs 30 ms to store."""
     changed = [changes.changes for changes in outcome.changes.values() if changes]
     texts = []
@@ -125,13 +125,13 @@ def told(outcome: Outcome) -> list[str]:
     return texts
 
 
-def publish_artifacts(services: Services, batch: Batch) -> Batch:
+def publish_artifacts(services: Services, batch: FamilyBatch) -> FamilyBatch:
     """Copy what promoted versions made and is not there yet."""
     published, failures = each(batch.gathered, partial(families.publish_artifacts, services), alone=batch.alone)
-    return Batch(published, {**batch.failures, **failures})
+    return FamilyBatch(published, {**batch.failures, **failures})
 
 
-def apply(services: Services, batch: Batch, tell: Tell) -> Outcome:
+def apply(services: Services, batch: FamilyBatch, tell: Tell) -> BatchOutcome:
     """Write each family as it should be, in one atomic step each."""
 
     def write(one: Gathered) -> ChangeSet:
@@ -142,14 +142,14 @@ def apply(services: Services, batch: Batch, tell: Tell) -> Outcome:
             return families.recompute(services, one.slug, one.without, keep_gone=one.keep_gone)
 
     changes, failures = each(batch.gathered, write, tell, alone=batch.alone)
-    return Outcome(changes, {**batch.failures, **failures})
+    return BatchOutcome(changes, {**batch.failures, **failures})
 
 
 def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def republish(services: Services, collection: str, slugs: Sequence[str], tell: Tell) -> Outcome:
+def republish(services: Services, collection: str, slugs: Sequence[str], tell: Tell) -> BatchOutcome:
     """Recompute families of base models or datasets from what the catalog holds, one by one."""
 
     def one(slug: str) -> ChangeSet:
@@ -157,4 +157,4 @@ def republish(services: Services, collection: str, slugs: Sequence[str], tell: T
             raise NotFoundError(f"{slug!r}", [f"there is no such item in {collection}; register it"])
         return releases.republish(services, collection, slug)
 
-    return Outcome(*each({slug: slug for slug in slugs}, one, tell, alone=len(slugs) == 1))
+    return BatchOutcome(*each({slug: slug for slug in slugs}, one, tell, alone=len(slugs) == 1))

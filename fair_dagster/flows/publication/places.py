@@ -2,6 +2,8 @@
 
 An installation whose ``FAIR_ARTIFACTS`` became a bucket has items that name files of the machine it was on. They stay
 valid there, and move to the store when their item is recomputed.
+
+See docs/decisions/0024.
 """
 
 from dataclasses import replace

@@ -1,4 +1,7 @@
-"""Publishing a base model or a dataset: both are released under one slug, and have children to keep linked."""
+"""Publishing a base model or a dataset: both are released under one slug, and have children to keep linked.
+
+See docs/decisions/0014.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress

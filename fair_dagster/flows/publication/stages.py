@@ -19,10 +19,10 @@ from fair_dagster.domain.items.entries import Entry
 from fair_dagster.domain.publication.findings import FEW
 from fair_dagster.domain.publication.stage_changes import (
     DELETED,
-    Cursor,
     Disagreement,
     Open,
     StageRow,
+    StagesCursor,
     agrees,
     cause_of,
     digest_of_cause,
@@ -42,7 +42,7 @@ OVERLAP = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
-class Limits:
+class StageLimits:
     """What one tick may cost: pages of changed versions, rows a page, items looked up, families compared."""
 
     pages: int = 4
@@ -66,24 +66,24 @@ class Recompute:
 
 
 @dataclass(frozen=True)
-class Look:
+class StagesLook:
     """What one look has found. ``partitions_gone`` are (base model, version id); ``notes`` are for people."""
 
-    cursor: Cursor
+    cursor: StagesCursor
     requests: tuple[Recompute, ...] = ()
     partitions_gone: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class _Index:
+class _StageIndex:
     """The items of finetuned models, in the two ways they are asked for."""
 
     by_uid: Mapping[str, Entry]
     by_family: Mapping[str, Sequence[Entry]]
 
     @classmethod
-    def of(cls, entries: Sequence[Entry]) -> "_Index":
+    def of(cls, entries: Sequence[Entry]) -> "_StageIndex":
         families = defaultdict(list)
         for entry in entries:
             families[entry.family].append(entry)
@@ -92,11 +92,11 @@ class _Index:
 
 def look(
     services: Services,
-    cursor: Cursor,
+    cursor: StagesCursor,
     slugs: Collection[str],
     running: Callable[[], Collection[str]],
-    limits: Limits = Limits(),
-) -> Look:
+    limits: StageLimits = StageLimits(),
+) -> StagesLook:
     """Compare and decide.
 
     Args:
@@ -109,7 +109,7 @@ def look(
             cursor must stay as it was.
         CatalogError: the catalog could not be read; the same.
     """
-    index = _Index.of(services.catalog.entries(items.LOCAL_MODELS))
+    index = _StageIndex.of(services.catalog.entries(items.LOCAL_MODELS))
     cursor = replace(cursor, tick=cursor.tick + 1, name=cursor.name or uuid4().hex[:8])
     cursor = _watch_items(services.stages, cursor, index, limits)
     if cursor.waiting < limits.families * _FULL:
@@ -120,7 +120,7 @@ def look(
     return _decide(services.stages, cursor, index, running, _Rules(slugs, limits))
 
 
-def _watch_changes(stages: "Stages", cursor: Cursor, index: _Index, limits: Limits) -> Cursor:
+def _watch_changes(stages: "Stages", cursor: StagesCursor, index: _StageIndex, limits: StageLimits) -> StagesCursor:
     """Read on from the last change seen.
 
     A page goes on from the second of its last row, not by number: a row that changes meanwhile moves to the end of the
@@ -145,14 +145,14 @@ def _watch_changes(stages: "Stages", cursor: Cursor, index: _Index, limits: Limi
     return cursor.noticed(_noticed(stages, cursor, rows, index))
 
 
-def _watch_production(stages: "Stages", cursor: Cursor, index: _Index, limits: Limits) -> Cursor:
+def _watch_production(stages: "Stages", cursor: StagesCursor, index: _StageIndex, limits: StageLimits) -> StagesCursor:
     """Look at the next slice of versions in production: whatever was missed is found in the end."""
     found = stages.in_production(cursor.production_page, limits.slice)
     cursor = replace(cursor, production_page=1 if found.last else cursor.production_page + 1)
     return cursor.noticed(_noticed(stages, cursor, found.rows, index))
 
 
-def _watch_items(stages: "Stages", cursor: Cursor, index: _Index, limits: Limits) -> Cursor:
+def _watch_items(stages: "Stages", cursor: StagesCursor, index: _StageIndex, limits: StageLimits) -> StagesCursor:
     """Look up the next slice of the items' versions; many more of them when ZenML has fewer versions than before."""
     sweep = cursor.sweep
     if cursor.counted is not None and stages.count(cursor.counted[0]) < cursor.counted[1]:
@@ -191,14 +191,16 @@ def _require_known(stages: "Stages", uuids: Sequence[str], slice_: int) -> None:
     )
 
 
-def _counted(stages: "Stages", cursor: Cursor) -> Cursor:
+def _counted(stages: "Stages", cursor: StagesCursor) -> StagesCursor:
     """Remember how many versions there are, so that the next tick sees when some have gone."""
     if cursor.seen is None:
         return cursor
     return replace(cursor, counted=(cursor.seen, stages.count(cursor.seen)))
 
 
-def _noticed(stages: "Stages", cursor: Cursor, rows: Sequence[StageRow], index: _Index) -> dict[str, datetime | None]:
+def _noticed(
+    stages: "Stages", cursor: StagesCursor, rows: Sequence[StageRow], index: _StageIndex
+) -> dict[str, datetime | None]:
     """The families of rows that disagree with their items, each with its newest change.
 
     A ZenML server may serve others too. A model of which nothing was made by this system and nothing is published is
@@ -218,16 +220,16 @@ def _noticed(stages: "Stages", cursor: Cursor, rows: Sequence[StageRow], index: 
 @dataclass(frozen=True)
 class _Rules:
     slugs: Collection[str]
-    limits: Limits
+    limits: StageLimits
 
 
 def _decide(
     stages: "Stages",
-    cursor: Cursor,
-    index: _Index,
+    cursor: StagesCursor,
+    index: _StageIndex,
     running: Callable[[], Collection[str]],
     rules: _Rules,
-) -> Look:
+) -> StagesLook:
     """Compare the families that are due, whole, and ask for a run where they still disagree."""
     due = cursor.due(rules.limits.families)
     # Runs first, ZenML second: a run that ends in between is taken for one that goes on, never for one that failed.
@@ -250,10 +252,12 @@ def _decide(
             key = f"{name}:{opened[name].cause}:{cursor.name}:{opened[name].attempt}"
             requests.append(_request(Recompute(name, cause_of(found[name]), key), found[name], parents, rules.slugs))
     notes = tuple(f"{request.family}: {request.cause}" for request in requests)
-    return Look(replace(cursor, open=opened), tuple(requests), tuple(partitions_gone), notes)
+    return StagesLook(replace(cursor, open=opened), tuple(requests), tuple(partitions_gone), notes)
 
 
-def _requested(known: Open, found: Sequence[Disagreement], rows: Sequence[StageRow], tick: int, limits: Limits) -> Open:
+def _requested(
+    known: Open, found: Sequence[Disagreement], rows: Sequence[StageRow], tick: int, limits: StageLimits
+) -> Open:
     cause = digest_of_cause(found)
     attempt = known.attempt + 1 if cause == known.cause else 1
     gone = {(one.base_model, one.id) for one in found if one.state == DELETED and one.base_model}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import StorageError, StoreAwayError
+from fair_dagster.domain.errors import AwayError, StorageError, StoreRefusesError
 from fair_dagster.domain.items.artifacts import PublishedArtifact
 from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.publication.desired import slug_of
@@ -66,7 +66,7 @@ def artifact_findings(
         progress(done, len(own), "artifacts")
         try:
             found = artifact_finding(artifacts, named, checksums=checksums) or _misplaced(artifacts, settings, named)
-        except StoreAwayError as error:
+        except (AwayError, StoreRefusesError) as error:
             left = {str(one.item["collection"]) for one in own[done:]}
             return findings + [Finding(collection, "", "not checked", str(error)) for collection in sorted(left)]
         findings += [found] if found else []
@@ -98,13 +98,13 @@ def artifact_finding(artifacts: ArtifactStore, named: Named, *, checksums: bool 
     """What is wrong with one artifact.
 
     Raises:
-        StoreAwayError: the store does not answer. Any other failure to read is a finding.
+        AwayError, StoreRefusesError: the next artifact would fare no better. Any other failure to read is a finding.
     """
     item, href = named.item, named.artifact.href
     collection, slug = str(item["collection"]), slug_of(item)
     try:
         found = _difference(artifacts, named, checksums=checksums)
-    except StoreAwayError:
+    except (AwayError, StoreRefusesError):
         raise
     except StorageError as error:
         detail = f"asset {named.asset!r}: {error}"

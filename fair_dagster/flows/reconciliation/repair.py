@@ -2,6 +2,8 @@
 
 Each thing done is returned with its reason. What cannot be repaired stays a finding. Killed in the middle, it is run
 again; run twice, it changes nothing the second time. Dagster's partitions are left to the caller.
+
+See docs/decisions/0015.
 """
 
 from collections.abc import Callable, Sequence
@@ -71,8 +73,7 @@ def _document(catalog: CatalogStore, collection: str, findings: Sequence[Finding
     catalog.refresh(collection)
     files: dict[str, list[str]] = {}
     for problem in problems:
-        file, _, detail = problem.partition(": ")
-        files.setdefault(file, []).append(detail)
+        files.setdefault(problem.document, []).append(problem.detail)
     return [Done(collection, "", "document", f"{file}: {'; '.join(details)}") for file, details in files.items()]
 
 

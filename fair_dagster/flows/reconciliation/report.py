@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import FairError, RefusedError, ServiceError
+from fair_dagster.domain.errors import FairError, ProblemsError, RefusedError, ServiceError
 from fair_dagster.domain.items.coverage import Knowledge
-from fair_dagster.domain.items.damage import DamagedItem, Scan
+from fair_dagster.domain.items.damage import DamagedItem, DocumentProblem, Scan
 from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.publication.desired import items_of, local_family, slug_of, was_promoted
 from fair_dagster.domain.publication.findings import (
@@ -59,7 +59,7 @@ def no_progress(done: int, total: int, what: str) -> None:
 
 
 @dataclass(frozen=True)
-class Ask:
+class DriftRequest:
     """What to report on.
 
     Args:
@@ -90,18 +90,18 @@ class _Read:
         return found
 
 
-def report(services: Services, ask: Ask | None = None, progress: Progress = no_progress) -> list[Finding]:
+def report(services: Services, ask: DriftRequest | None = None, progress: Progress = no_progress) -> list[Finding]:
     """Everything that is not as it should be, by collection.
 
     Raises:
         CatalogError: the catalog cannot be read at all.
     """
-    ask = ask or Ask()
+    ask = ask or DriftRequest()
     progress(0, 0, "the catalog")
     # The catalog is read before ZenML: what is promoted in between is then missing here, and looked at again below.
     read = _Read({collection: services.catalog.scan(collection) for collection in items.COLLECTIONS})
     findings: list[Finding] = []
-    told: set[str] = set()
+    told: set[DocumentProblem] = set()
     # One that does not answer is waited for a minute, and people want to know what for.
     progress(0, 0, "the artifact store")
     away = store_problem(services)
@@ -110,7 +110,7 @@ def report(services: Services, ask: Ask | None = None, progress: Progress = no_p
         # The catalog's own document is looked at with each collection.
         told.update(problems)
         findings += [
-            Finding(collection, "", "document", problem, "write it anew from the items") for problem in problems
+            Finding(collection, "", "document", str(problem), "write it anew from the items") for problem in problems
         ]
         if collection == items.LOCAL_MODELS:
             findings += _local_findings(services, read, ask, progress)
@@ -202,7 +202,7 @@ def _judged(collection: str, slug: str, judge: Callable[[], list[Finding]]) -> l
     """What ``judge`` finds, or why the family cannot be judged."""
     try:
         return judge()
-    except RefusedError as error:
+    except ProblemsError as error:
         return [Finding(collection, slug, "unpublishable", problem, "", slug) for problem in error.problems]
     except (FairError, *_MALFORMED) as error:
         return [Finding(collection, slug, "not checked", _told(error), "", slug)]
@@ -214,7 +214,7 @@ def _told(error: Exception) -> str:
     return f"an item that it is computed from has a field of another form than it should: {error!r}"
 
 
-def _local_findings(services: Services, read: _Read, ask: Ask, progress: Progress) -> list[Finding]:
+def _local_findings(services: Services, read: _Read, ask: DriftRequest, progress: Progress) -> list[Finding]:
     families = read.families(items.LOCAL_MODELS)
     try:
         names = sorted({*services.versions.families(), *families})
@@ -257,7 +257,7 @@ def _of_local_family(
         try:
             return _content(services.catalog, services.knowledge, version, published, read.parents)
         except (FairError, *_MALFORMED) as error:
-            problems = error.problems if isinstance(error, RefusedError) else (_told(error),)
+            problems = error.problems if isinstance(error, ProblemsError) else (_told(error),)
             refused[version.uuid] = RefusedError(version.id, problems)
             return own.get(version.uuid) or {"type": "Feature", "properties": {}, "links": [], "assets": {}}
 

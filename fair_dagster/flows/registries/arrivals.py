@@ -16,7 +16,7 @@ from fair_dagster.oci.references import Reference
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedArrival:
     """A model that may be used. ``note`` says who vouches for it."""
 
     reference: Reference
@@ -37,7 +37,7 @@ class Registered:
     changes: ChangeSet | None = None
 
 
-def check(services: Services, reference: str) -> Checked:
+def check(services: Services, reference: str) -> CheckedArrival:
     """Hold a pushed model against trust and policy.
 
     Raises:
@@ -51,9 +51,11 @@ def check(services: Services, reference: str) -> Checked:
     allowed, verified = require_allowed(services, pinned), require_trusted(services, pinned)
     verified = verified or allowed
     if verified is None:
-        return Checked(pinned, f"{pinned}: neither FAIR_REQUIRE_SIGNED nor FAIR_ALLOWED_REGISTRIES asks for more")
+        return CheckedArrival(
+            pinned, f"{pinned}: neither FAIR_REQUIRE_SIGNED nor FAIR_ALLOWED_REGISTRIES asks for more"
+        )
     names = ", ".join(sorted({one.key.name for one in verified.signatures}))
-    return Checked(verified.pinned, f"{pinned} is signed by {names}")
+    return CheckedArrival(verified.pinned, f"{pinned} is signed by {names}")
 
 
 def register(services: Services, reference: str) -> Registered:

@@ -10,7 +10,7 @@ import orjson
 
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import NotFoundError, RefusedError, StorageError
+from fair_dagster.domain.errors import NotFoundError, ProblemsError, StorageError
 from fair_dagster.domain.items.links import DERIVED_FROM, targets
 from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.registries.assets import SCHEME
@@ -55,7 +55,7 @@ def link_to_base(services: Services, base: Item, target: "Reference", model: str
     except NotFoundError:
         try:
             subject = push_item(services, str(base["id"]), target).pinned
-        except (RefusedError, StorageError) as error:
+        except (ProblemsError, StorageError) as error:
             return f"its base model is not in the registry: {error}"
     told = {MODEL: model, ARTIFACT: f"{SCHEME}{artifact}"}
     if not any(one.annotations.get(ARTIFACT) == told[ARTIFACT] for one in services.registries.referrers(subject)):

@@ -2,6 +2,8 @@
 
 What an artifact says is a stranger's word: ``domain.oci_models`` decides what of it is believed. Who signed it is the
 business of ``trust``; which pushes are news, of ``oci_pushes``.
+
+See docs/decisions/0045.
 """
 
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedModel:
     """A model inside an artifact. The files of ``item`` have addresses inside of the artifact."""
 
     reference: Reference
@@ -44,7 +46,7 @@ def is_artifact(name: str) -> bool:
     return name.startswith(SCHEME)
 
 
-def open_model(services: Services, reference: Reference, registries: "Registries | None" = None) -> Opened:
+def open_model(services: Services, reference: Reference, registries: "Registries | None" = None) -> OpenedModel:
     """The model at ``reference``. A tag is looked up once: what follows is about the digest that it had then.
 
     Args:
@@ -63,7 +65,7 @@ def open_model(services: Services, reference: Reference, registries: "Registries
     pinned = verified.pinned if verified else reference.at(reference.digest or asked.digest_of(reference))
     manifest = asked.image_manifest(pinned)
     item = _item_in(asked, pinned, manifest)
-    return Opened(pinned, arrived_item(item, f"{SCHEME}{pinned}", _addresses(pinned, manifest)))
+    return OpenedModel(pinned, arrived_item(item, f"{SCHEME}{pinned}", _addresses(pinned, manifest)))
 
 
 def _item_in(registries: "Registries", pinned: Reference, manifest: "Manifest") -> Item:
@@ -94,7 +96,7 @@ def is_known(catalog: CatalogStore, reference: Reference) -> str | None:
     return None
 
 
-def stands_here(catalog: CatalogStore, opened: Opened) -> str | None:
+def stands_here(catalog: CatalogStore, opened: OpenedModel) -> str | None:
     """The id of the base model with a folder here whose model files these are: we push it beside what is made of it."""
     brought = _model_checksums(opened.item)
     for item in catalog.family(items.BASE_MODELS, slug_of(opened)):
@@ -108,7 +110,7 @@ def _model_checksums(item: Item) -> set[str]:
     return {str(one[1]["file:checksum"]) for one in found if one is not None and "file:checksum" in one[1]}
 
 
-def register(services: Services, opened: Opened) -> ChangeSet:
+def register(services: Services, opened: OpenedModel) -> ChangeSet:
     """Make a pushed model the active version of a base model of its name. The same artifact again changes nothing.
 
     Its files are copied to the artifact store: a catalog does not depend on what a registry keeps.
@@ -130,12 +132,12 @@ def register(services: Services, opened: Opened) -> ChangeSet:
     return publish(services, items.BASE_MODELS, slug, incoming)
 
 
-def slug_of(opened: Opened) -> str:
+def slug_of(opened: OpenedModel) -> str:
     """The base model that an opened one is registered as."""
     return items.name_of(opened.item)
 
 
-def _require_own_name(catalog: CatalogStore, opened: Opened, slug: str) -> None:
+def _require_own_name(catalog: CatalogStore, opened: OpenedModel, slug: str) -> None:
     """Who may push to a registry must not take over a model that was made here."""
     subject = f"registration of {opened.reference}"
     if catalog.family(items.LOCAL_MODELS, slug):

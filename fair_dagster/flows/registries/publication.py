@@ -2,6 +2,8 @@
 
 The one road: what was pushed stands on the ZenML version, and the family is recomputed from there. What an artifact
 holds stands in ``model_artifacts``; what other people push is the business of ``oci_models``.
+
+See docs/decisions/0043.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +36,7 @@ UNSET = "FAIR_OCI_REPOSITORY is not set: models are pushed to no registry"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PushOutcome:
     """What became of a version.
 
     Attributes:
@@ -64,7 +66,7 @@ def _place(settings: Settings, family: str) -> str:
     return f"{reference.registry}/{reference.repository}"
 
 
-def push_version(services: Services, version_id: str, progress: "Progress | None" = None) -> Outcome:
+def push_version(services: Services, version_id: str, progress: "Progress | None" = None) -> PushOutcome:
     """Push a published version, unless its registry has it, and let its item name the artifact.
 
     A version that is in use no more is not pushed for the first time: nobody would look for it.
@@ -75,16 +77,18 @@ def push_version(services: Services, version_id: str, progress: "Progress | None
     """
     item = services.catalog.get(ItemKey(items.LOCAL_MODELS, version_id))
     if item is None:
-        return Outcome(None, f"{version_id} is not published: promote it, and it is pushed")
+        return PushOutcome(None, f"{version_id} is not published: promote it, and it is pushed")
     target, there = target_of(services.settings, item), _recorded(services, item)
     if there is not None:
         _name_in_item(services, item, there)
-        return Outcome(there, f"{there} holds everything already{_linked(services, item, there)}")
+        return PushOutcome(there, f"{there} holds everything already{_linked(services, item, there)}")
     if not items.is_active(item) and oci_href(item) is None:
-        return Outcome(None, f"{version_id} is in use no more, and was never pushed")
+        return PushOutcome(None, f"{version_id} is in use no more, and was never pushed")
     pushed = push_item(services, version_id, target, progress=progress)
     _record(services, item, pushed.pinned)
-    return Outcome(pushed.pinned, f"pushed {pushed.pinned}{_linked(services, item, pushed.pinned)}", pushed.uploaded)
+    return PushOutcome(
+        pushed.pinned, f"pushed {pushed.pinned}{_linked(services, item, pushed.pinned)}", pushed.uploaded
+    )
 
 
 def _linked(services: Services, item: Item, artifact: Reference) -> str:

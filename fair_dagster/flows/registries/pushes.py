@@ -14,7 +14,7 @@ from fair_dagster.domain.registries.assets import SCHEME
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.artifacts.forms import CONFIG_TYPE, FAIR_MODEL, MODEL_TYPE, MODELPACK, OLD_MODEL_TYPE
 from fair_dagster.oci.notifications.inbox import Inbox
-from fair_dagster.oci.notifications.pushes import EVERY, Cursor, in_turn, places_of, shortened
+from fair_dagster.oci.notifications.pushes import EVERY, PushesCursor, in_turn, places_of, shortened
 from fair_dagster.oci.references import Reference, is_hidden_tag, referrers_tag
 from fair_dagster.oci.trust.bundles import BUNDLE_TYPE
 
@@ -27,7 +27,7 @@ _MODEL_LAYERS = frozenset({MODEL_TYPE, OLD_MODEL_TYPE})
 
 
 @dataclass(frozen=True)
-class Limits:
+class PushLimits:
     """What one look may cost.
 
     Args:
@@ -42,7 +42,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Pushed:
+class PushedModel:
     """A model that was pushed, or signed since.
 
     Attributes:
@@ -62,11 +62,11 @@ class Pushed:
 
 
 @dataclass
-class Look:
+class PushesLook:
     """What a look found. ``problems`` are repositories that could not be read; the others were."""
 
-    cursor: Cursor
-    models: list[Pushed] = field(default_factory=list)
+    cursor: PushesCursor
+    models: list[PushedModel] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     is_whole: bool = True
@@ -77,7 +77,7 @@ class Look:
         return bool(self.problems) and not self.models and not self.notes
 
 
-def look(services: Services, cursor: Cursor, limits: Limits | None = None) -> Look:
+def look(services: Services, cursor: PushesCursor, limits: PushLimits | None = None) -> PushesLook:
     """Look at what notifications say, and at the tags when their time has come.
 
     Raises:
@@ -85,7 +85,7 @@ def look(services: Services, cursor: Cursor, limits: Limits | None = None) -> Lo
         StorageError: the inbox cannot be read.
     """
     watched = [_pattern(text) for text in services.settings.oci_watch]
-    work = _Work(services, limits or Limits(), Look(replace(cursor, answered=())))
+    work = _Work(services, limits or PushLimits(), PushesLook(replace(cursor, answered=())))
     inbox = Inbox(services.settings.oci_inbox_path)
     # Only now are the runs started that the last look asked for.
     inbox.remove(cursor.answered)
@@ -128,7 +128,7 @@ def is_model(manifest: "Manifest") -> bool:
     return any(layer.title or layer.media_type in _MODEL_LAYERS for layer in manifest.layers)
 
 
-def signed_since(place: Reference, manifest: "Manifest", tag: str) -> list[Pushed]:
+def signed_since(place: Reference, manifest: "Manifest", tag: str) -> list[PushedModel]:
     """The artifact that signatures are about: one that refers to it, or the index of what refers to it.
 
     A model is pushed first and signed then. Where signatures are asked for, its run may have come too early.
@@ -141,13 +141,13 @@ def signed_since(place: Reference, manifest: "Manifest", tag: str) -> list[Pushe
         is_index = is_hidden_tag(tag) and referrers_tag(about) == tag
         bundles = [one.digest for one in manifest.manifests if is_index and one.artifact_type == BUNDLE_TYPE]
     # The last ones are new. Those before them have had their runs, and Dagster starts none twice.
-    return [Pushed(place.at(about), "a signature", digest) for digest in bundles[-_MOST_SIGNATURES:]]
+    return [PushedModel(place.at(about), "a signature", digest) for digest in bundles[-_MOST_SIGNATURES:]]
 
 
 class _Work:
     """One look: what it has found, and what it may still cost."""
 
-    def __init__(self, services: Services, limits: Limits, found: Look) -> None:
+    def __init__(self, services: Services, limits: PushLimits, found: PushesLook) -> None:
         self.found = found
         self._asks_signatures = services.settings.require_signed or bool(services.settings.allowed_registries)
         self._services = services
@@ -193,7 +193,7 @@ class _Work:
         except FairError as error:
             self._fail(reference, error)
             return None
-        news = [Pushed(reference.at(manifest.digest), cause)] if is_model(manifest) else []
+        news = [PushedModel(reference.at(manifest.digest), cause)] if is_model(manifest) else []
         if not news and self._asks_signatures:
             signed = signed_since(reference, manifest, tag)
             news = signed if signed and self._is_model_at(signed[0].reference) else []

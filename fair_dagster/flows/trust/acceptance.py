@@ -3,6 +3,8 @@
 Nothing is refused unless ``FAIR_REQUIRE_SIGNED`` is set. Then a model counts when a key of ``FAIR_TRUSTED_KEYS`` has
 signed it: its artifact in a registry, or its files, whose signatures stand in the artifact store by the digest of what
 they sign. How signatures are made and verified stands in ``trust``.
+
+See docs/decisions/0038.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import NotFoundError, RefusedError
+from fair_dagster.domain.errors import ProblemsError, RefusedError
 from fair_dagster.domain.items.artifacts import PublishedArtifact, sha256_of
 from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.publication.local_items import CHECKPOINT_ASSET, MODEL_ASSET
@@ -97,7 +99,7 @@ def version_problems(services: Services, version: VersionRecord, known: Mapping[
     try:
         files = _version_files(services.settings, version, known)
         _require_files(services, f"trust in {version.id}", files, str(asset["href"]) if asset else None, None)
-    except RefusedError as error:
+    except ProblemsError as error:
         return list(error.problems)
     return []
 
@@ -243,7 +245,7 @@ def _in_registry(
 
     try:
         found = verify(registries, Reference.parse(href), keys).require()
-    except (NotFoundError, RefusedError) as error:
+    except ProblemsError as error:
         reasons += [f"{href}: {problem}" for problem in error.problems]
         return None
     if lacking := _lacking(files, found.files):

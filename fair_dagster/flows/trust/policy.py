@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.errors import ProblemsError, RefusedError
 from fair_dagster.flows.services import Services
 from fair_dagster.flows.trust.acceptance import trusted_keys
 from fair_dagster.oci.references import Reference
@@ -122,6 +122,6 @@ def _verified(
     for text in references:
         try:
             signed.append(verify(registries, Reference.parse(text), keys).require().manifest.digest)
-        except RefusedError as error:
+        except ProblemsError as error:
             unsigned[text] = "; ".join(error.problems)
     return signed, unsigned

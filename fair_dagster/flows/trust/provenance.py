@@ -23,7 +23,7 @@ from fair_dagster.flows.items import at_version, find
 from fair_dagster.flows.services import Services
 from fair_dagster.flows.trust.acceptance import model_files
 from fair_dagster.oci.references import Reference
-from fair_dagster.oci.trust.provenance import TREE, Material, Training, provenance_statement
+from fair_dagster.oci.trust.provenance import TREE, Material, ProvenTraining, provenance_statement
 from fair_dagster.oci.trust.statements import files_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _require_same_files(item: Item, pinned: Reference, manifest: "Manifest") -> 
 
 def _training(
     catalog: CatalogStore, zenml_runs: "Runs", item: Item, version: VersionRecord, request: FinetuneRequest
-) -> Training:
+) -> ProvenTraining:
     run = _run(zenml_runs, version)
     parameters = {name: value for name, value in asdict(request).items() if name in _CHOSEN and value is not None}
     hyperparameters = item["properties"].get("mlm:hyperparameters", {})
@@ -93,7 +93,7 @@ def _training(
     internal |= {"dagster_run": version.metadata.get(RUN_KEY)}
     started = run.started if run else None
     ended = started + timedelta(seconds=run.seconds) if run and started and run.seconds is not None else None
-    return Training(
+    return ProvenTraining(
         parameters={"model": version.id, **parameters, "hyperparameters": hyperparameters},
         internal={name: value for name, value in internal.items() if value},
         materials=tuple(_materials(catalog, item, request)),

@@ -54,13 +54,13 @@ def copy(
     if target.digest not in {None, digest}:
         raise RefusedError(f"copy to {target}", [f"{source} has the digest {digest}"])
     copied = Copied(source, target, digest)
-    work = _Copy(registries, copied, referrers, progress)
+    work = _ArtifactCopy(registries, copied, referrers, progress)
     work.run(source.at(digest), target if target.digest is None else target.at(digest), 0)
     return copied
 
 
 @dataclass
-class _Copy:
+class _ArtifactCopy:
     registries: Registries
     copied: Copied
     referrers: bool

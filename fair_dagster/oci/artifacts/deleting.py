@@ -6,10 +6,11 @@ Registries free the space of blobs by a clean-up of their own.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fair_dagster.domain.errors import NotFoundError, RefusedError, ServiceError
+from fair_dagster.domain.errors import NotFoundError, ProblemsError, RefusedError, ServiceError
 from fair_dagster.oci.references import Reference, referrers_tag
 from fair_dagster.oci.registry.client import errors_in
-from fair_dagster.oci.registry.registries import Registries, deletion_refusal
+from fair_dagster.oci.registry.manifests import deletion_refusal
+from fair_dagster.oci.registry.registries import Registries
 from fair_dagster.oci.registry.transfers import in_parallel
 
 _THREADS = 8
@@ -49,7 +50,7 @@ def delete(registries: Registries, reference: Reference, *, referrers: bool = Fa
     if problems:
         raise RefusedError(f"deletion of {reference}", problems)
     for one in plan[:-1]:
-        registries.delete_only(one.pinned, one.digest)
+        registries.manifests.delete(one.pinned, one.digest)
         _drop_index(registries, one.pinned)
     registries.delete_manifest(root.pinned)
     _drop_index(registries, root.pinned)
@@ -113,6 +114,6 @@ def _drop_index(registries: Registries, pinned: Reference) -> None:
     except NotFoundError:
         return
     try:
-        registries.delete_only(place, digest)
-    except (ServiceError, RefusedError) as error:
+        registries.manifests.delete(place, digest)
+    except (ServiceError, ProblemsError) as error:
         raise ServiceError(f"{pinned} is deleted, and the index of its referrers at {place} is not: {error}") from error

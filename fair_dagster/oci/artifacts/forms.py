@@ -2,6 +2,8 @@
 
 ``omlmd`` is the form of omlmd 0.1.6, byte for byte. ``fair`` is the same with an artifact type and the annotations of
 the OCI specification. ``modelpack`` is that of https://github.com/modelpack/model-spec. Nothing is sent here.
+
+See docs/decisions/0034.
 """
 
 import json

@@ -3,6 +3,8 @@
 It says what registries said, unverified and by others, so that it stands beside the catalog and not in it (decision
 0042). It can be deleted at any time. How registries are walked stands in ``crawl``, where rows are kept in
 ``crawl_rows`` and, for a team, in ``catalog.pgstac_crawls``.
+
+See docs/decisions/0042.
 """
 
 import json
@@ -10,7 +12,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from fair_dagster.oci.crawl.walking import Event, Found, Target, Walked
+from fair_dagster.oci.crawl.walking import Event, FoundArtifact, Target, Walked
 from fair_dagster.oci.references import Reference
 
 _BATCH = 500
@@ -19,7 +21,7 @@ _Place = tuple[str, str]
 """A registry and a repository."""
 
 
-class Rows(Protocol):
+class IndexRows(Protocol):
     """Where the index keeps its rows: a tag of a repository, its digest, and a document as JSON.
 
     Every method raises ``StorageError`` or ``CatalogError`` when they cannot be read or written. What does not exist
@@ -43,16 +45,19 @@ class Rows(Protocol):
 
 
 class CrawlIndex:
-    """The artifacts that crawls have found, by their tags. Threads and processes may share one. Errors as ``Rows``."""
+    """The artifacts that crawls have found, by their tags. Threads and processes may share one.
 
-    def __init__(self, rows: Rows) -> None:
+    Errors as ``IndexRows``.
+    """
+
+    def __init__(self, rows: IndexRows) -> None:
         self._rows = rows
 
-    def known(self, reference: Reference) -> dict[str, Found]:
+    def known(self, reference: Reference) -> dict[str, FoundArtifact]:
         """What is known of a repository, by tag."""
         return {tag: _found(document) for tag, document in self._rows.documents(_place(reference))}
 
-    def all(self, targets: Sequence[Target] = ()) -> Iterator[Found]:
+    def all(self, targets: Sequence[Target] = ()) -> Iterator[FoundArtifact]:
         """Everything that is known of the targets, by reference; of all that was ever crawled without targets."""
         for registry, repository in self._rows.places():
             found = self.known(Reference(registry, repository))
@@ -62,7 +67,7 @@ class CrawlIndex:
 
     def recorded(self, events: Iterable[Event]) -> Generator[Event]:
         """The events, while they are written down: what was found, and of a walked repository what is gone."""
-        batch: list[Found] = []
+        batch: list[FoundArtifact] = []
         seen: dict[_Place, set[str]] = {}
         try:
             for event in events:
@@ -76,8 +81,8 @@ class CrawlIndex:
     def close(self) -> None:
         self._rows.close()
 
-    def _note(self, event: Event, batch: list[Found], seen: dict[_Place, set[str]]) -> None:
-        if isinstance(event, Found):
+    def _note(self, event: Event, batch: list[FoundArtifact], seen: dict[_Place, set[str]]) -> None:
+        if isinstance(event, FoundArtifact):
             if event.reference.tag is not None:
                 batch.append(event)
                 seen.setdefault(_place(event.reference), set()).add(event.reference.tag)
@@ -88,7 +93,7 @@ class CrawlIndex:
             # It may be there; only its registry could not say so.
             seen.setdefault(_place(event.reference), set()).add(event.reference.tag)
 
-    def _write(self, batch: list[Found]) -> None:
+    def _write(self, batch: list[FoundArtifact]) -> None:
         rows = [
             # Escaped as JSON can be, so that no database has to hold a character that it cannot.
             (*_place(one.reference), one.reference.tag or "", one.digest, json.dumps(one.document))
@@ -105,16 +110,16 @@ class CrawlIndex:
             self._rows.remove(place, gone)
 
 
-def _found(text: str) -> Found:
+def _found(text: str) -> FoundArtifact:
     document = json.loads(text)
-    return Found(Reference.parse(document["reference"]), document["digest"], document)
+    return FoundArtifact(Reference.parse(document["reference"]), document["digest"], document)
 
 
 def _place(reference: Reference) -> _Place:
     return reference.registry, reference.repository
 
 
-def _covers(target: Target, found: Found) -> bool:
+def _covers(target: Target, found: FoundArtifact) -> bool:
     if target.reference is None:
         return target.registry == found.reference.registry
     if target.is_whole:

@@ -2,6 +2,8 @@
 
 Pure. The text is read by ``cql2``. What it means for a document stands in ``query_values``; where documents come from,
 in ``crawl``.
+
+See docs/decisions/0041.
 """
 
 import heapq

@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
-from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, UnreachableError
+from fair_dagster.domain.errors import (
+    AwayError,
+    FairError,
+    NotFoundError,
+    ProblemsError,
+    RefusedError,
+)
 from fair_dagster.oci.artifacts.listing import Artifact, look
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.registries import Registries
@@ -19,7 +25,7 @@ from fair_dagster.oci.registry.streams import ahead, merged
 _TARGETS = 4
 _REPOSITORIES = 4
 _THREADS = 8
-_AHEAD = 64
+AHEAD = 64
 _SILENT = 3
 """After so many artifacts in a row without an answer, a registry is not asked for the rest."""
 
@@ -62,7 +68,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundArtifact:
     """An artifact under a tag, as a document for queries and machines."""
 
     reference: Reference
@@ -76,7 +82,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Failure:
+class WalkFailure:
     """What could not be read: an artifact, a repository or a registry, and why.
 
     Attributes:
@@ -92,20 +98,20 @@ class Failure:
 
 @dataclass(frozen=True)
 class Walked:
-    """All tags of a repository were listed; each was told as ``Found`` or ``Failure`` before, or is gone by now."""
+    """All tags of a repository were listed: a ``FoundArtifact`` or ``WalkFailure`` came before for each of them."""
 
     reference: Reference
 
 
-Event = Found | Failure | Walked
-Known = Callable[[Reference], Mapping[str, Found]]
+Event = FoundArtifact | WalkFailure | Walked
+Known = Callable[[Reference], Mapping[str, FoundArtifact]]
 """What is known of a repository, by tag."""
 
 
 def crawl(
     registries: Registries, targets: Sequence[Target], *, known: Known = lambda _: {}, hidden: bool = False
 ) -> Generator[Event]:
-    """Walk the targets. What a registry says or does not say raises nothing: it is told as a ``Failure``.
+    """Walk the targets. What a registry says or does not say raises nothing: it is told as a ``WalkFailure``.
 
     Args:
         known: of an artifact whose digest is still the same nothing else is asked.
@@ -120,7 +126,7 @@ class _Tagged:
     """A manifest to look at, and what is known of it."""
 
     reference: Reference
-    known: Found | None = None
+    known: FoundArtifact | None = None
     is_listed: bool = True
 
 
@@ -141,21 +147,21 @@ class _Walk:
     def run(self, target: Target) -> Generator[Event]:
         """Everything of one target, in the order of the registry."""
         silent = 0
-        for event in ahead(self._done, self._jobs(target), _THREADS, _AHEAD):
+        for event in ahead(self._done, self._jobs(target), _THREADS, AHEAD):
             if event is None:
                 continue
-            silent = silent + 1 if isinstance(event, Failure) and event.is_silence else 0
+            silent = silent + 1 if isinstance(event, WalkFailure) and event.is_silence else 0
             yield event
             if silent == _SILENT:
-                yield Failure(str(target), "nothing is answered any more: the rest was left out")
+                yield WalkFailure(str(target), "nothing is answered any more: the rest was left out")
                 return
 
-    def _jobs(self, target: Target) -> Iterator[_Tagged | Failure | Walked]:
+    def _jobs(self, target: Target) -> Iterator[_Tagged | WalkFailure | Walked]:
         if target.reference is not None and not target.is_whole:
             yield _Tagged(target.reference, is_listed=False)
             return
         for listing in self._listings(target):
-            if isinstance(listing, Failure):
+            if isinstance(listing, WalkFailure):
                 yield listing
                 continue
             known = self.known(listing.reference)
@@ -163,22 +169,22 @@ class _Walk:
                 yield _Tagged(listing.reference.with_tag(tag), known.get(tag))
             yield Walked(listing.reference)
 
-    def _listings(self, target: Target) -> Iterator[_Tags | Failure]:
+    def _listings(self, target: Target) -> Iterator[_Tags | WalkFailure]:
         if target.reference is not None:
             return iter([self._tags(str(target))])
         return ahead(self._listed, self._names(target.registry), _REPOSITORIES, 2 * _REPOSITORIES)
 
-    def _names(self, registry: str) -> Iterator[str | Failure]:
+    def _names(self, registry: str) -> Iterator[str | WalkFailure]:
         try:
             for name in self.registries.repositories(registry):
                 yield f"{registry}/{name}"
         except FairError as error:
             yield _failure(registry, error)
 
-    def _listed(self, where: str | Failure) -> _Tags | Failure:
-        return where if isinstance(where, Failure) else self._tags(where, is_listed=True)
+    def _listed(self, where: str | WalkFailure) -> _Tags | WalkFailure:
+        return where if isinstance(where, WalkFailure) else self._tags(where, is_listed=True)
 
-    def _tags(self, where: str, *, is_listed: bool = False) -> _Tags | Failure:
+    def _tags(self, where: str, *, is_listed: bool = False) -> _Tags | WalkFailure:
         try:
             reference = replace(Reference.parse(where), tag=None)
             tags = self._names_of_tags(reference, is_listed)
@@ -197,8 +203,8 @@ class _Walk:
                 return []
             raise
 
-    def _done(self, job: _Tagged | Failure | Walked) -> Event | None:
-        if isinstance(job, Failure | Walked):
+    def _done(self, job: _Tagged | WalkFailure | Walked) -> Event | None:
+        if isinstance(job, WalkFailure | Walked):
             return job
         reference, known = job.reference, job.known
         try:
@@ -211,7 +217,7 @@ class _Walk:
             return None if is_gone else _failure(str(reference), error, reference)
 
 
-def _found(artifact: Artifact) -> Found:
+def _found(artifact: Artifact) -> FoundArtifact:
     reference = artifact.reference
     place = {"registry": reference.registry, "repository": reference.repository, "tag": reference.tag}
     document = artifact.document() | place
@@ -221,9 +227,9 @@ def _found(artifact: Artifact) -> Found:
     except (ValueError, RecursionError) as error:
         problem = "its annotations or metadata hold what cannot be written: half a character, or lists too deep"
         raise RefusedError(str(reference), [problem]) from error
-    return Found(reference, artifact.manifest.digest, document)
+    return FoundArtifact(reference, artifact.manifest.digest, document)
 
 
-def _failure(where: str, error: FairError, reference: Reference | None = None) -> Failure:
-    problem = "; ".join(error.problems) if isinstance(error, RefusedError) else str(error)
-    return Failure(where, " ".join(problem.split()), reference, isinstance(error, UnreachableError))
+def _failure(where: str, error: FairError, reference: Reference | None = None) -> WalkFailure:
+    problem = "; ".join(error.problems) if isinstance(error, ProblemsError) else str(error)
+    return WalkFailure(where, " ".join(problem.split()), reference, isinstance(error, AwayError))

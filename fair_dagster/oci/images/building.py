@@ -169,7 +169,7 @@ class _Build:
         return write
 
 
-class _Reader:
+class _LayerReader:
     """An archive from its start: headers from memory, files from the source, each verified before its last byte."""
 
     def __init__(self, registries: Registries, source: Reference, archive: Archive, stack: ExitStack) -> None:
@@ -218,6 +218,6 @@ def _opened(registries: Registries, source: Reference, archive: Archive) -> Open
     @contextmanager
     def opened() -> Iterator[Callable[[memoryview], int]]:
         with ExitStack() as stack:
-            yield _Reader(registries, source, archive, stack).fill
+            yield _LayerReader(registries, source, archive, stack).fill
 
     return opened

@@ -3,6 +3,8 @@
 Nothing that differs between two machines goes into an archive: times, owners and order are fixed, and nothing is
 compressed (decision 0040). Its size is known before its content is read. What an image is made of stands in ``images``;
 what is read and sent, in ``image_building``.
+
+See docs/decisions/0040.
 """
 
 import tarfile

@@ -7,10 +7,10 @@ import contextlib
 import hashlib
 import json
 import time
-import uuid
 from pathlib import Path
 
 from fair_dagster.domain.errors import RefusedError, StorageError
+from fair_dagster.net.files import replace
 from fair_dagster.oci.notifications.pushes import Push
 
 MOST = 10_000
@@ -35,18 +35,14 @@ class Inbox:
         """
         name = hashlib.sha256(f"{push.repository}@{push.digest}".encode()).hexdigest()[:32]
         path = self._folder / f"{name}{_SUFFIX}"
-        partial = self._folder / f".{name}-{uuid.uuid4().hex}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not path.exists() and sum(1 for _ in self._folder.iterdir()) >= MOST:
                 raise RefusedError("a notification", [f"{MOST} wait already in {self._folder}: is the sensor running?"])
-            partial.write_text(json.dumps({"repository": push.repository, "digest": push.digest}))
-            partial.replace(path)
+            content = json.dumps({"repository": push.repository, "digest": push.digest})
+            replace(path, content.encode(), is_public=True)
         except OSError as error:
             raise StorageError(f"{path} cannot be written: {error.strerror or error}") from error
-        finally:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
 
     def waiting(self) -> dict[str, Push]:
         """Notifications by name, oldest first; what is none is left out, and what is a day old forgotten.

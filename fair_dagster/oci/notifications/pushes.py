@@ -69,7 +69,7 @@ def places_of(repository: str, watched: Iterable[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Cursor:
+class PushesCursor:
     """What the sensor remembers. Without it everything is looked at again, which asks for no run twice.
 
     Attributes:

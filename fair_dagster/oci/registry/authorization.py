@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
-from fair_dagster.domain.errors import ServiceError
+from fair_dagster.domain.errors import CredentialsError, ServiceError
 from fair_dagster.oci.registry.connections import Answer, Connections
 from fair_dagster.oci.registry.credentials import Credentials
 
@@ -81,7 +81,7 @@ def fetch_token(
 
 def _token(service: str, answer: Answer) -> Token:
     if answer.status in {400, 401, 403}:
-        raise ServiceError(f"its token service {service} refuses ({answer.status})")
+        raise CredentialsError(f"its token service {service} refuses ({answer.status})")
     if answer.status != 200:
         raise ServiceError(f"its token service {service} answers {answer.status}")
     try:

@@ -3,7 +3,6 @@
 How blobs are sent stands in ``uploads``; which belong together, in ``pushing``, ``pulling`` and ``copying``.
 """
 
-import errno
 import hashlib
 import re
 from collections import deque
@@ -14,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from fair_dagster.domain.errors import NotFoundError, RefusedError, ServiceError, StorageError, UnreachableError
+from fair_dagster.net import files
+from fair_dagster.net.pinned import Stream
 from fair_dagster.oci.artifacts.descriptors import Descriptor
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.client import Client, refusal
 from fair_dagster.oci.registry.connections import MAX_BYTES, TRIES, Answer
-from fair_dagster.oci.registry.transport import Stream
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and of what."""
@@ -92,7 +92,7 @@ class Blobs:
                 _require(reference, descriptor, arrival.found, arrival.position)
             partial.replace(target)
         except OSError as error:
-            raise StorageError(f"{target} cannot be written: {disk_reason(error)}") from error
+            raise StorageError(f"{target} cannot be written: {files.reason_of(error, advise=True)}") from error
 
     def _arrived(
         self, reference: Reference, descriptor: Descriptor, partial: Path, progress: Progress | None
@@ -241,22 +241,11 @@ def file_digest(path: Path, algorithm: str = "sha256") -> tuple[str, int]:
     Raises:
         StorageError: it cannot be read.
     """
-    digest, size = hashlib.new(algorithm), 0
-    block = memoryview(bytearray(_BLOCK))
     try:
-        with path.open("rb", buffering=0) as stream:
-            while count := stream.readinto(block):
-                digest.update(block[:count])
-                size += count
+        digest, size = files.file_digest(path, algorithm)
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
-    return f"{algorithm}:{digest.hexdigest()}", size
-
-
-def disk_reason(error: OSError) -> str:
-    """Why a disk has refused, and what to do where it is full."""
-    advice = "; free some space and try again" if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
-    return f"{error.strerror or error}{advice}"
+    return f"{algorithm}:{digest}", size
 
 
 def is_content(path: Path, descriptor: Descriptor) -> bool:

@@ -3,6 +3,8 @@
 The Distribution API (https://github.com/opencontainers/distribution-spec), with the ways of authorization that
 registries have. Credentials never leave for another server than their registry and the token service that it names.
 What is asked stands in ``registry``, ``blobs`` and ``referrers``.
+
+See docs/decisions/0033.
 """
 
 import json
@@ -13,12 +15,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
-from fair_dagster.domain.errors import NotFoundError, ServiceError, UnreachableError
+from fair_dagster.domain.errors import NotFoundError, ServiceError
+from fair_dagster.net.pinned import Body, PipeBody, Stream
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.authorization import Token, challenges, fetch_token
 from fair_dagster.oci.registry.connections import TRIES, Answer, Connections, is_busy
 from fair_dagster.oci.registry.credentials import Credentials, find_credentials
-from fair_dagster.oci.registry.transport import Body, PipeBody, Stream
 
 Actions = Literal["pull", "pull,push", "delete"]
 _UNKNOWN = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND"})
@@ -198,8 +200,7 @@ class Client:
             yield
         except ServiceError as error:
             # Of the same kind: a server that is silent need not be asked for the next image.
-            kind = UnreachableError if isinstance(error, UnreachableError) else ServiceError
-            raise kind(f"registry {reference.registry} cannot be asked for {reference}: {error}") from error
+            raise type(error)(f"registry {reference.registry} cannot be asked for {reference}: {error}") from error
 
 
 class _NamedStream:

@@ -1,7 +1,7 @@
 """Requests to registries and their token services: whom to talk to, how long, how much, how often.
 
 Hosts are public ones over https, unless ``FAIR_REGISTRIES`` names them. What an answer means belongs to the client,
-how it is carried to ``transport``.
+how it is carried to ``net.pinned``.
 """
 
 import time
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
-from fair_dagster.domain.errors import ServiceError, UnreachableError
+from fair_dagster.domain.errors import PrivateAddressError, ServiceError, UnreachableError
 from fair_dagster.net.addresses import is_loopback, public_address, resolved
-from fair_dagster.oci.registry.transport import Body, Pool, Request, Server, Stream
+from fair_dagster.net.pinned import Answered, Body, Pools, Request, Server, Stream
 
 MAX_BYTES = 4 * 1024 * 1024
 """A manifest larger than this is refused by registries, too."""
@@ -47,7 +47,7 @@ class Connections:
 
     def __init__(self, trusted: Sequence[str] = ()) -> None:
         self._schemes = dict(_trusted(entry) for entry in trusted)
-        self._pool = Pool()
+        self._pool = Pools()
 
     def base_url(self, host: str) -> str:
         """``https://<host>``, or ``http://`` where a trusted one has no TLS."""
@@ -109,7 +109,7 @@ class Connections:
     @contextmanager
     def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None, seconds: float
-    ) -> Iterator[Stream]:
+    ) -> Iterator[Answered]:
         server, target = self._server(url)
         told = {"Accept-Encoding": "identity", "User-Agent": "fair-dagster", **headers}
         request = Request(method, server, target, told, body, seconds)
@@ -141,10 +141,8 @@ class Connections:
             return resolved(server.host, server.port, _ANSWER_SECONDS / 2)[0]
         try:
             return public_address(server.host, server.port, _ANSWER_SECONDS / 2)
-        except ServiceError as error:
-            if "not a public address" in str(error):
-                raise ServiceError(f"{error}: name it in FAIR_REGISTRIES if it is yours") from error
-            raise
+        except PrivateAddressError as error:
+            raise PrivateAddressError(f"{error}: name it in FAIR_REGISTRIES if it is yours") from error
 
 
 def is_busy(status: int) -> bool:
@@ -166,11 +164,10 @@ def _pause(remaining: int, retry_after: str) -> float:
     return min(max(asked, 0.5 * float(2 ** (TRIES - 1 - remaining))), _LONGEST_WAIT_SECONDS)
 
 
-def _body(server: str, stream: Stream, deadline: float) -> bytes:
+def _body(server: str, stream: Answered, deadline: float) -> bytes:
     body = bytearray()
-    block = memoryview(bytearray(1 << 16))
-    while count := stream.readinto(block):
-        body += block[:count]
+    for block in stream.arriving():
+        body += block
         if len(body) > MAX_BYTES:
             raise UnreachableError(f"{server} answers with more than {MAX_BYTES} bytes")
         if time.monotonic() > deadline:

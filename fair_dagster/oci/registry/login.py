@@ -7,12 +7,12 @@ import base64
 import json
 import os
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fair_dagster.domain.errors import RefusedError, ServiceError
+from fair_dagster.domain.errors import CredentialsError, RefusedError, ServiceError
+from fair_dagster.net.files import replace
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.client import Client, errors_in
 from fair_dagster.oci.registry.credentials import HELPER, Credentials, config_file, config_key
@@ -53,9 +53,7 @@ def _check(anywhere: Reference, credentials: Credentials, trusted: Sequence[str]
     client = Client(trusted, lambda _: credentials)
     try:
         answer = client.send("GET", client.url(anywhere, "/v2/"), anywhere)
-    except ServiceError as error:
-        if "refuses (4" not in str(error):
-            raise
+    except CredentialsError as error:
         raise RefusedError(f"login to {anywhere.registry}", [str(error)]) from error
     finally:
         client.connections.close()
@@ -100,14 +98,7 @@ def _write(path: Path, config: Mapping[str, Any]) -> None:
         # A link to the file of another place stays one.
         path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".config-")
-        try:
-            with os.fdopen(handle, "w") as stream:
-                json.dump(config, stream, indent="\t")
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace(path, json.dumps(config, indent="\t").encode())
     except OSError as error:
         raise ServiceError(f"{path} cannot be written: {error.strerror or error}") from error
 

@@ -3,6 +3,8 @@
 https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#listing-referrers and
 #referrers-tag-schema. A tag cannot be written under a condition, so the index is read again before and after each
 write. What a referrer is good for stands with those who make it.
+
+See docs/decisions/0035.
 """
 
 import random
@@ -10,15 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fair_dagster.domain.errors import NotFoundError, ServiceError, StorageError, UnreachableError
 from fair_dagster.oci.artifacts.descriptors import OCI_INDEX, Descriptor, Manifest
 from fair_dagster.oci.references import Reference, referrers_tag
-from fair_dagster.oci.registry.client import refusal
-
-if TYPE_CHECKING:
-    from fair_dagster.oci.registry.registries import Registries
+from fair_dagster.oci.registry.client import Client, refusal
+from fair_dagster.oci.registry.manifests import Manifests
 
 _ATTEMPTS = 12
 _SETTLE_SECONDS = 0.2
@@ -34,8 +33,8 @@ class Referrers:
         locks: a folder by which processes of this machine take turns; writers on other machines are noticed.
     """
 
-    def __init__(self, registries: "Registries", locks: Path | None = None) -> None:
-        self._registries = registries
+    def __init__(self, client: Client, manifests: Manifests, locks: Path | None = None) -> None:
+        self._client, self._manifests = client, manifests
         self._locks = locks
 
     def of(self, reference: Reference) -> list[Descriptor]:
@@ -45,7 +44,7 @@ class Referrers:
             ServiceError: the registry refuses, or answers with no index.
         """
         found: list[Descriptor] = []
-        for answer in self._registries.client.pages(f"referrers/{reference.digest}", reference):
+        for answer in self._client.pages(f"referrers/{reference.digest}", reference):
             if answer.status == 404:
                 return self._kept(reference)[0]
             if answer.status != 200:
@@ -97,7 +96,7 @@ class Referrers:
 
     def _write(self, place: Reference, entries: Sequence[Descriptor]) -> None:
         try:
-            self._registries.put_only(place, Manifest.make_index(entries))
+            self._manifests.put(place, Manifest.make_index(entries))
         except UnreachableError:
             raise
         except ServiceError:
@@ -105,7 +104,7 @@ class Referrers:
             there = [one for one in entries if self._digest(place.at(one.digest))]
             if len(there) == len(entries):
                 raise
-            self._registries.put_only(place, Manifest.make_index(there))
+            self._manifests.put(place, Manifest.make_index(there))
 
     def _is_settled(self, subject: Reference, is_done: Callable[[set[str]], bool]) -> bool:
         for pause in (0.0, _SETTLE_SECONDS):
@@ -118,7 +117,7 @@ class Referrers:
         """The entries of the fallback index, and its digest; nothing where there is none."""
         place = subject.with_tag(referrers_tag(subject.digest or ""))
         try:
-            index = self._registries.manifest(place)
+            index = self._manifests.read(place)
         except NotFoundError:
             return [], ""
         if not index.is_index:
@@ -128,7 +127,7 @@ class Referrers:
     def _digest(self, reference: Reference) -> str:
         """The digest of what is there; nothing where there is nothing."""
         try:
-            return self._registries.digest_of(reference)
+            return self._manifests.digest_of(reference)
         except NotFoundError:
             return ""
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from fair_dagster.domain.errors import RefusedError, StorageError, UnreachableError
+from fair_dagster.net.pinned import Body, FileBody, PipeBody
 from fair_dagster.oci.artifacts.descriptors import Descriptor, digest_of
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.blobs import Blobs, Progress
 from fair_dagster.oci.registry.client import Client, refusal
 from fair_dagster.oci.registry.connections import TRIES, Answer, is_busy
-from fair_dagster.oci.registry.transport import Body, FileBody, PipeBody
 
 _SMALL = 1 << 20
 _OCTETS = {"Content-Type": "application/octet-stream"}
@@ -237,7 +237,7 @@ def _file_body(file: int, size: int, tell: Callable[[int], None]) -> Iterator[Bo
         done = min(done + count, size)
         tell(done)
 
-    yield FileBody(file, 0, size, sent)
+    yield FileBody(file, size, sent)
 
 
 @contextmanager

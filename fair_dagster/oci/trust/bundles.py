@@ -3,6 +3,8 @@
 https://github.com/sigstore/protobuf-specs (bundle 0.3), https://github.com/secure-systems-lab/dsse, and
 https://github.com/in-toto/attestation for the payload. What a statement says stands in ``statements`` and
 ``provenance``, where bundles are kept in ``signing`` and ``verifying``.
+
+See docs/decisions/0037.
 """
 
 import base64

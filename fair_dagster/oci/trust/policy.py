@@ -2,6 +2,8 @@
 
 The shipped ones stand in ``rego/`` and deny what they do not know. What verifies the signatures that they ask for is
 ``flows.policy``. Which settings they read is told at their head.
+
+See docs/decisions/0039.
 """
 
 import json

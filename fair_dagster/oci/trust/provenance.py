@@ -35,7 +35,7 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Training:
+class ProvenTraining:
     """What is known of the run that made a model.
 
     Attributes:
@@ -52,7 +52,7 @@ class Training:
     finished: datetime | None = None
 
 
-def provenance_statement(name: str, manifest: Manifest, training: Training) -> dict[str, Any]:
+def provenance_statement(name: str, manifest: Manifest, training: ProvenTraining) -> dict[str, Any]:
     """The statement about the artifact ``manifest`` and each of its files.
 
     Args:

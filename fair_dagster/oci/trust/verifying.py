@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fair_dagster.domain.errors import NotFoundError, RefusedError, ServiceError, UnreachableError
+from fair_dagster.domain.errors import NotFoundError, ProblemsError, RefusedError, ServiceError, UnreachableError
 from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.blobs import Progress, file_digest
@@ -27,7 +27,7 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSignature:
     """A signed statement that verifies. ``referrer`` is the digest of the manifest that holds it."""
 
     key: TrustedKey
@@ -41,8 +41,8 @@ class Verification:
 
     pinned: Reference
     manifest: Manifest
-    signatures: tuple[Found, ...] = ()
-    provenance: tuple[Found, ...] = ()
+    signatures: tuple[FoundSignature, ...] = ()
+    provenance: tuple[FoundSignature, ...] = ()
     ignored: tuple[str, ...] = field(default=())
 
     @property
@@ -90,12 +90,12 @@ def verify(registries: Registries, reference: Reference, keys: Sequence[TrustedK
     referrers = [one for one in registries.referrers(pinned) if one.artifact_type == BUNDLE_TYPE]
     looks = [_looking(registries, pinned, manifest, one, keys) for one in referrers[:_MOST_BUNDLES]]
     found = in_parallel(looks) if looks else []
-    good = [one for one in found if isinstance(one, Found)]
+    good = [one for one in found if isinstance(one, FoundSignature)]
     failures = [one for one in found if isinstance(one, ServiceError)]
     if failures and not good:
         # A registry that does not give them is no missing signature.
         raise failures[0]
-    ignored = [str(one) for one in found if not isinstance(one, Found)]
+    ignored = [str(one) for one in found if not isinstance(one, FoundSignature)]
     if len(referrers) > _MOST_BUNDLES:
         ignored.append(f"{len(referrers) - _MOST_BUNDLES} bundles more were not looked at")
     return Verification(
@@ -141,8 +141,8 @@ def check_folder(verification: Verification, folder: Path) -> None:
 
 def _looking(
     registries: Registries, pinned: Reference, manifest: Manifest, referrer: Descriptor, keys: Sequence[TrustedKey]
-) -> Callable[[Progress], Found | ServiceError | str]:
-    def look(_: Progress) -> Found | ServiceError | str:
+) -> Callable[[Progress], FoundSignature | ServiceError | str]:
+    def look(_: Progress) -> FoundSignature | ServiceError | str:
         name = f"bundle {referrer.digest[:19]}"
         try:
             bundle = Bundle.parse(_content(registries, pinned, referrer))
@@ -152,10 +152,14 @@ def _looking(
             raise
         except ServiceError as error:
             return error
-        except (ValueError, RefusedError) as error:
+        except (ValueError, ProblemsError) as error:
             # What is none hinders no other.
             return f"{name}: {' '.join(str(error).split())}"
-        return f"{name}, signed by {key}: {'; '.join(problems)}" if problems else Found(key, referrer.digest, statement)
+        return (
+            f"{name}, signed by {key}: {'; '.join(problems)}"
+            if problems
+            else FoundSignature(key, referrer.digest, statement)
+        )
 
     return look
 
@@ -197,5 +201,5 @@ def _reading(registries: Registries, pinned: Reference, blob: Descriptor) -> Cal
     return read
 
 
-def _told(found: Found) -> dict[str, str]:
+def _told(found: FoundSignature) -> dict[str, str]:
     return {"key": found.key.name, "fingerprint": found.key.fingerprint, "referrer": found.referrer}

@@ -16,6 +16,7 @@ from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.publication.changes import ChangeSet, ItemKey
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.flows.publication import batches
+from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.metadata import Metadata, changes_metadata, item_metadata
 from fair_dagster.orchestration.resources import FairResource
 
@@ -58,29 +59,31 @@ def require_partitions(
         raise RefusedError(f"{what} of {context.run.tags.get('dagster/partition', 'a range')!r}", [reason]) from error
 
 
-@dg.op(tags={"dagster/kind": "stac"})
+@dg.op(name=keys.FAMILY_OP, tags={"dagster/kind": "stac"})
 def configured_family(config: FamilyConfig) -> list[str]:
     """The finetuned model named by the run's configuration."""
     return [config.family]
 
 
-@dg.op(tags={"dagster/kind": "zenml"})
+@dg.op(name=keys.GATHER_OP, tags={"dagster/kind": "zenml"})
 def gather_family(
     context: dg.OpExecutionContext, config: GatherConfig, fair: FairResource, families: list[str]
-) -> batches.Batch:
+) -> batches.FamilyBatch:
     """Read the published items of each family, then the versions and stages of all from ZenML."""
     return _gathered(context, fair, families, config.without)
 
 
 @dg.op(tags={"dagster/kind": "artifacts"})
-def publish_artifacts(context: dg.OpExecutionContext, fair: FairResource, batch: batches.Batch) -> batches.Batch:
+def publish_artifacts(
+    context: dg.OpExecutionContext, fair: FairResource, batch: batches.FamilyBatch
+) -> batches.FamilyBatch:
     """Copy models, weights and configurations of promoted versions to the artifact store, once, with checksums."""
     return _with_artifacts(context, fair, batch)
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "stac"})
 def apply_publication(
-    context: dg.OpExecutionContext, fair: FairResource, batch: batches.Batch
+    context: dg.OpExecutionContext, fair: FairResource, batch: batches.FamilyBatch
 ) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
     """Write each family as it should be into the catalog, in one atomic step each."""
     yield from _applied(context, fair, batch)
@@ -102,7 +105,7 @@ def _families(context: dg.OpExecutionContext) -> list[str]:
 
 def _gathered(
     context: dg.OpExecutionContext, fair: FairResource, families: Sequence[str], without: str = ""
-) -> batches.Batch:
+) -> batches.FamilyBatch:
     # A backfill is started to bring items to a newer schema; it is not what removes them.
     keep_gone = BACKFILL_ID_TAG in context.run.tags or len(families) > 1
     batch = batches.gather(fair.services, families, without=without, keep_gone=keep_gone)
@@ -110,7 +113,9 @@ def _gathered(
     return batch
 
 
-def _with_artifacts(context: dg.OpExecutionContext, fair: FairResource, batch: batches.Batch) -> batches.Batch:
+def _with_artifacts(
+    context: dg.OpExecutionContext, fair: FairResource, batch: batches.FamilyBatch
+) -> batches.FamilyBatch:
     published = batches.publish_artifacts(fair.services, batch)
     versions = [found for family in published.gathered.values() for found in family.artifacts.values()]
     files = [artifact for found in versions for artifact in found.values()]
@@ -120,7 +125,7 @@ def _with_artifacts(context: dg.OpExecutionContext, fair: FairResource, batch: b
 
 
 def _applied(
-    context: dg.OpExecutionContext, fair: FairResource, batch: batches.Batch
+    context: dg.OpExecutionContext, fair: FairResource, batch: batches.FamilyBatch
 ) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
     outcome = batches.apply(fair.services, batch, context.log.info)
     for lines in batches.told(outcome):

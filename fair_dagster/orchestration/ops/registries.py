@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from fair_dagster.domain.errors import FairError, PartialError, RefusedError, UnreachableError
+from fair_dagster.domain.errors import AwayError, FairError, PartialError, ProblemsError
 from fair_dagster.flows.registries import arrivals, publication
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.metadata import Metadata, changes_metadata
@@ -37,10 +37,10 @@ def push_artifacts(
     yield dg.Output(None)
 
 
-_RETRIES, _PATIENCE_SECONDS = 3, 20
+_RETRIES, PATIENCE_SECONDS = 3, 20
 
 
-def _pushed_metadata(key: str, outcome: publication.Outcome) -> Metadata:
+def _pushed_metadata(key: str, outcome: publication.PushOutcome) -> Metadata:
     metadata: Metadata = {keys.TAG_VERSION: key, "note": outcome.note, "uploaded bytes": outcome.uploaded}
     if outcome.reference is not None:
         lineage = f"- `local-models` **{key}** is pushed as `{outcome.reference}`"
@@ -56,12 +56,12 @@ class PushedConfig(dg.Config):
 
 @contextmanager
 def _patiently(context: dg.OpExecutionContext) -> Iterator[None]:
-    """Let the step be tried again while a registry is away; what is refused is noted on the run, and stays so."""
+    """Let the step be tried again while a server is away; what is refused is noted on the run, and stays so."""
     try:
         yield
-    except UnreachableError as error:
-        raise dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=_PATIENCE_SECONDS) from error
-    except RefusedError as error:
+    except AwayError as error:
+        raise dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=PATIENCE_SECONDS) from error
+    except ProblemsError as error:
         context.instance.add_run_tags(context.run_id, {keys.TAG_REFUSED: error.subject})
         raise
 

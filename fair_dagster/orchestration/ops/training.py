@@ -13,13 +13,12 @@ from dagster._core.definitions.data_version import CODE_VERSION_TAG
 from dagster._core.errors import DagsterPipesExecutionError  # Dagster raises it, and exports it nowhere.
 
 from fair_dagster.domain import items
-from fair_dagster.domain.causes import SEE_LOG
-from fair_dagster.domain.errors import PipelineError, RefusedError
+from fair_dagster.domain.errors import PipelineError, ProblemsError, UnexplainedError
 from fair_dagster.domain.publication.changes import ItemKey
 from fair_dagster.flows import predictions, tracking
 from fair_dagster.flows.base_models import merges
 from fair_dagster.flows.finetunes import allocations, parcels, training
-from fair_dagster.flows.finetunes.run_files import progress_file
+from fair_dagster.flows.finetunes.run_files import progress_file, read_result
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.metadata import (
     Metadata,
@@ -86,12 +85,12 @@ def run_training(
         try:
             _run_process(context, pipes, command, {**environment, **tracked.environment})
         except DagsterPipesExecutionError as error:
-            result = training.read_result(result_path)
+            result = read_result(result_path)
             if not result:
                 # Killed: ZenML learns of it from us. Only here does this process pay for importing ZenML.
                 allocations.end_runs(services, partition, owner.uuid, "its process was killed")
             raise _cause(result, partition, error) from error
-        result = training.read_result(result_path)
+        result = read_result(result_path)
         if result.get("error"):
             raise _cause(result, partition)
     if services.settings.executor != "local" or "://" in services.settings.artifacts:
@@ -127,7 +126,7 @@ def _cause(result: dict[str, object], partition: str, ended: DagsterPipesExecuti
     if error := result.get("error"):
         step = f" in step {result['step']!r}" if result.get("step") else ""
         return PipelineError(f"training of {partition!r} failed{step}: {error}")
-    return PipelineError(f"training of {partition!r} {_end(ended)}; {SEE_LOG}")
+    return UnexplainedError(f"training of {partition!r} {_end(ended)}")
 
 
 def _end(ended: DagsterPipesExecutionError | None) -> str:
@@ -137,12 +136,12 @@ def _end(ended: DagsterPipesExecutionError | None) -> str:
     return f"could not begin (exit code {code[1]})"
 
 
-@dg.op(tags={"dagster/kind": "stac"})
+@dg.op(name=keys.SYNC_OP, tags={"dagster/kind": "stac"})
 def sync_folder(context: dg.OpExecutionContext, config: SyncConfig, fair: FairResource) -> None:
     """Register a folder of the branch's head, or retire its base model when the folder is gone."""
     try:
         synced = merges.sync(fair.services, config.folder)
-    except RefusedError as error:
+    except ProblemsError as error:
         context.instance.add_run_tags(context.run_id, {keys.TAG_REFUSED: error.subject})
         raise
     for change in synced.changes.changes:
@@ -157,7 +156,7 @@ def sync_folder(context: dg.OpExecutionContext, config: SyncConfig, fair: FairRe
     context.log_event(dg.AssetMaterialization(keys.base_model(synced.slug), metadata=metadata, tags=tags))
 
 
-@dg.op(tags={"dagster/kind": "onnx"})
+@dg.op(name=keys.PREDICT_OP, tags={"dagster/kind": "onnx"})
 def predict_images(
     context: dg.OpExecutionContext,
     config: PredictionConfig,
@@ -175,9 +174,11 @@ def predict_images(
     try:
         _run_process(context, pipes, prediction.command, settings.environment() | progress)
     except DagsterPipesExecutionError as error:
-        result = training.read_result(prediction.result_path)
-        cause = result.get("error") or f"it {_end(error)}; {SEE_LOG}"
-        raise PipelineError(f"prediction with {config.model!r} failed: {cause}") from error
+        result = read_result(prediction.result_path)
+        failed = f"prediction with {config.model!r} failed"
+        if cause := result.get("error"):
+            raise PipelineError(f"{failed}: {cause}") from error
+        raise UnexplainedError(f"{failed}: it {_end(error)}") from error
     metadata = {
         keys.TAG_MODEL: config.model,
         "output": dg.MetadataValue.path(config.output),

@@ -15,7 +15,7 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from fair_dagster.domain import errors
-from fair_dagster.domain.causes import SEE_LOG, in_our_words, printed_by_step, telling_lines
+from fair_dagster.domain.causes import in_our_words, printed_by_step, telling_lines
 from fair_dagster.flows.finetunes.run_files import OUTPUT_FILE, STOPPED_FILE, launch_folder
 from fair_dagster.settings import Settings
 
@@ -46,8 +46,10 @@ def failure_cause(settings: Settings, instance: dg.DagsterInstance, run_id: str)
         return "it was stopped"
     step = failed_step(instance, run_id)
     if step is not None and step.error is not None:
-        cause = told(step.error)
-        return _with_log(instance, cause, step.log_key) if cause.endswith(SEE_LOG) else cause
+        error = find_telling_error(step.error)
+        is_unexplained = error.cls_name == errors.UnexplainedError.__name__
+        cause = format_cause(error)
+        return _with_log(instance, cause, step.log_key) if is_unexplained else cause
     if ended := _end_of_run(instance, run_id):
         return ended
     return output_of(settings, run_id)[-_OUTPUT_CHARACTERS:].strip() or "it left no trace of a cause"
@@ -77,15 +79,22 @@ def output_of(settings: Settings, run_id: str) -> str:
     return output.read_text(errors="replace") if output.is_file() else ""
 
 
-def told(error: SerializableErrorInfo) -> str:
-    """The sentence of an error that Dagster kept: of ours it is the outermost, which knows most."""
+def find_telling_error(error: SerializableErrorInfo) -> SerializableErrorInfo:
+    """The link of a chain of errors that says most: of ours it is the outermost, of others the innermost."""
     chain = [error]
     while chain[-1].cause is not None:
         chain.append(chain[-1].cause)
-    ours = [link for link in chain if isinstance(getattr(errors, link.cls_name or "", None), type)]
-    chosen = (ours or chain[-1:])[0]
-    # Dagster puts the class, with its module for ours, before the message.
-    return in_our_words(re.sub(rf"^([\w.]+\.)?{re.escape(chosen.cls_name or '')}: ", "", chosen.message.strip()))
+    return next((link for link in chain if _is_ours(link)), chain[-1])
+
+
+def _is_ours(error: SerializableErrorInfo) -> bool:
+    kind = getattr(errors, error.cls_name or "", None)
+    return isinstance(kind, type) and issubclass(kind, errors.FairError)
+
+
+def format_cause(error: SerializableErrorInfo) -> str:
+    """The sentence of an error that Dagster kept; Dagster puts the class, with its module for ours, before it."""
+    return in_our_words(re.sub(rf"^([\w.]+\.)?{re.escape(error.cls_name or '')}: ", "", error.message.strip()))
 
 
 def _with_log(instance: dg.DagsterInstance, cause: str, log_key: Sequence[str]) -> str:
@@ -96,7 +105,7 @@ def _with_log(instance: dg.DagsterInstance, cause: str, log_key: Sequence[str]) 
         # Logs may lie in a bucket, whose client raises what it likes.
         logging.getLogger(__name__).warning("the log %s cannot be read: %s", "/".join(log_key), error)
         return cause
-    return cause.removesuffix(SEE_LOG) + "the last it printed:\n" + "\n".join(lines) if lines else cause
+    return cause.removesuffix(errors.SEE_LOG) + "the last it printed:\n" + "\n".join(lines) if lines else cause
 
 
 def _end_of_run(instance: dg.DagsterInstance, run_id: str) -> str | None:
@@ -112,7 +121,7 @@ def _end_of_run(instance: dg.DagsterInstance, run_id: str) -> str | None:
             continue
         # Absent for a run that was marked as failed.
         if (error := getattr(event.event_specific_data, "error", None)) is not None:
-            return told(error)
+            return format_cause(find_telling_error(error))
         from_outside = not event.message or event.message.startswith(_FROM_OUTSIDE)
         return re.sub(r"^\[\w+\] ", "", noted) if from_outside and noted else event.message
     return None

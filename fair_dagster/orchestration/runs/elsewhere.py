@@ -12,6 +12,7 @@ from fair_dagster.flows.services import Services
 from fair_dagster.net.processes import Process
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.orchestration.run_config import config_of
 from fair_dagster.orchestration.runs.causes import failure_cause
 from fair_dagster.orchestration.runs.launches import Launch
 from fair_dagster.orchestration.runs.process_tags import process_tag
@@ -34,7 +35,7 @@ def execute_elsewhere(settings: Settings, launch: Launch) -> None:
     """
     job = dg.build_reconstructable_job(__name__, job_of.__name__, (launch.job,), {})
     partition = {"dagster/partition": launch.partition} if launch.partition else {}
-    config = launch.config.get("ops", {}).get("predict_images", {}).get("config", {})
+    config = config_of(launch.config, keys.PREDICT_OP)
     services = Services(settings)
     try:
         with open_instance(settings) as instance:

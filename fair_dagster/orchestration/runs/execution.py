@@ -2,6 +2,8 @@
 
 Every execution is a Dagster run in the instance under ``FAIR_HOME``, so that the UI shows it. ``python -m
 fair_dagster.orchestration.runs.execution <launch file>`` is the process that a launch starts.
+
+See docs/decisions/0005.
 """
 
 import json
@@ -15,13 +17,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from fair_dagster.domain.errors import StorageError
+from fair_dagster.domain.errors import RefusedError, StorageError
 from fair_dagster.flows.finetunes.run_files import OUTPUT_FILE, STOPPED_FILE, launch_folder
 from fair_dagster.net.files import write_bytes, write_json
 from fair_dagster.net.processes import Process, heed_signals, leave
 from fair_dagster.orchestration.instance import open_instance
 from fair_dagster.orchestration.resources import FairResource
-from fair_dagster.orchestration.runs.launches import Launch
+from fair_dagster.orchestration.run_config import QUIET
+from fair_dagster.orchestration.runs.launches import Launch, can_launch
 from fair_dagster.orchestration.runs.process_tags import process_tag
 from fair_dagster.settings import Settings
 
@@ -31,15 +34,15 @@ PROCESS_FILE = "process"
 
 def execute(settings: Settings, launch: Launch) -> str:
     """Execute ``launch`` in this process and return the Dagster run id. Errors of the flow come out as they are."""
+    _require_definitions(launch)
     from fair_dagster.definitions import build_defs
 
     # Without it a `Fair` with settings of its own would write where the environment points.
     fair = FairResource(values=settings.plain())
     job = build_defs(settings=settings, resource_overrides={"fair": fair}).resolve_job_def(launch.job)
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with open_instance(settings) as instance:
         job.execute_in_process(
-            run_config={**launch.config, **quiet},
+            run_config={**launch.config, **QUIET},
             instance=instance,
             partition_key=launch.partition,
             tags={**launch.tags, **process_tag(launch.run_id, Process.of(os.getpid()))},
@@ -54,7 +57,9 @@ def start(settings: Settings, launch: Launch) -> "subprocess.Popen[bytes]":
 
     Raises:
         StorageError: the files of the run cannot be written.
+        RefusedError: this installation has no definitions.
     """
+    _require_definitions(launch)
     folder = launch_folder(settings, launch.run_id)
     write_json(folder / LAUNCH_FILE, {"started": datetime.now(UTC).isoformat(), **asdict(launch)})
     try:
@@ -76,6 +81,14 @@ def start(settings: Settings, launch: Launch) -> "subprocess.Popen[bytes]":
         process.kill()
         raise
     return process
+
+
+def _require_definitions(launch: Launch) -> None:
+    if not can_launch():
+        problem = (
+            "the wheel of fair-dagster leaves the definitions of Dagster jobs out: use a checkout (`make install`)"
+        )
+        raise RefusedError(f"job {launch.job!r}", [problem])
 
 
 def main(path: str) -> int:

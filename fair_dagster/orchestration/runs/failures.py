@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import dagster as dg
 
-from fair_dagster.domain.errors import FairError, RefusedError
+from fair_dagster.domain.errors import FairError, ProblemsError
 from fair_dagster.domain.failures import OVERLAP, FailureEvent, Queue, Telling, telling
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.urls import redacted, split_credentials
@@ -121,7 +121,7 @@ def _tell(
                 continue
             if decision is Telling.TELL and record is not None and tell(record):
                 told.append(run_id)
-        except RefusedError as error:
+        except ProblemsError as error:
             problems.append(str(error))
         except FairError as error:
             problems.append(str(error))
@@ -210,7 +210,7 @@ def _end_runs(
             _end_run(services, instance, run_id)
         except FairError as error:
             problems.append(f"ZenML was not told that the training of run {run_id} ended: {error}")
-            if not isinstance(error, RefusedError):
+            if not isinstance(error, ProblemsError):
                 break
         queue = queue.ended(run_id)
     return queue, problems
@@ -219,7 +219,7 @@ def _end_runs(
 def _end_run(services: Services, instance: dg.DagsterInstance, run_id: str) -> None:
     run = instance.get_run_by_id(run_id)
     partition = run.tags.get(_PARTITION) if run is not None else None
-    if run is None or not partition or not run.job_name.startswith("finetune__"):
+    if run is None or not partition or not keys.is_finetune_job(run.job_name):
         return
     going_on = dg.RunsFilter(statuses=list(_GOING), tags={_PARTITION: partition}, job_name=run.job_name)
     # A retry trains the same version: its end is told when it ends.

@@ -1,9 +1,15 @@
 """What is to be executed as one Dagster run; how stands in ``execution`` and ``elsewhere``."""
 
+import importlib.util
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+
+def can_launch() -> bool:
+    """Whether runs can be executed here: Dagster is installed, and so are the definitions, which no wheel contains."""
+    return all(importlib.util.find_spec(name) is not None for name in ("dagster", "fair_dagster.definitions"))
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def _level(entry: dg.EventLogEntry) -> str:
 
 
 def _zenml_lines(services: Services, run: Run) -> list[LogLine]:
-    if run.partition is None or not run.job.startswith("finetune__"):
+    if run.partition is None or not run.is_finetune:
         return []
     found = allocations.zenml_runs(services, run.partition, run.version_uuid, limit=1)
     return services.zenml_runs.logs(found[0].id) if found else []

@@ -66,6 +66,15 @@ class Run:
     version_uuid: str | None = None
 
     @property
+    def activity(self) -> str:
+        """What its job does, for people."""
+        return keys.activity_of_job(self.job)
+
+    @property
+    def is_finetune(self) -> bool:
+        return keys.is_finetune_job(self.job)
+
+    @property
     def finished(self) -> bool:
         return self.status in {"SUCCESS", "FAILURE", "CANCELED"}
 
@@ -263,7 +272,7 @@ def _settle(services: Services, instance: dg.DagsterInstance, run: dg.DagsterRun
     else:
         instance.report_run_failed(current, f"its process {process.pid} was killed")
     partition = run.tags.get(_PARTITION)
-    if partition and run.job_name.startswith("finetune__"):
+    if partition and keys.is_finetune_job(run.job_name):
         version = run.tags.get(keys.TAG_ZENML_VERSION)
         allocations.end_runs(services, partition, version, "its process was killed")
         tracking.close(services, partition, version)

@@ -1,4 +1,7 @@
-"""Which executor the definitions get, by ``FAIR_EXECUTOR``."""
+"""Which executor the definitions get, by ``FAIR_EXECUTOR``.
+
+See docs/decisions/0029.
+"""
 
 import importlib
 from collections.abc import Mapping

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from fair_dagster.domain.errors import FairError, ServiceError
+from fair_dagster.domain.errors import CredentialsError, FairError, ServiceError, UnreachableError
 from fair_dagster.pipelines.zenml.environment import prepare
 from fair_dagster.pipelines.zenml.identity import require_same_zenml
 from fair_dagster.settings import Settings
@@ -77,7 +77,9 @@ def _require_answer() -> None:
             f"ZenML's server at {store.url} says nothing for {_ANSWER_SECONDS:g} s: {_ADVICE}"
         ) from error
     except requests.RequestException as error:
-        raise ServiceError(f"ZenML's server at {store.url} cannot be reached ({_root(error)}): {_ADVICE}") from error
+        raise UnreachableError(
+            f"ZenML's server at {store.url} cannot be reached ({_root(error)}): {_ADVICE}"
+        ) from error
     if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise ServiceError(f"ZenML's server at {store.url} is not ready ({answer.status_code} {answer.reason})")
 
@@ -130,7 +132,7 @@ def zenml_errors() -> Iterator[None]:
     except (FairError, KeyError):
         raise
     except (RequestException, ConnectionError) as error:
-        raise ServiceError(f"ZenML's server did not answer ({_root(error)}): {_ADVICE}") from error
+        raise UnreachableError(f"ZenML's server did not answer ({_root(error)}): {_ADVICE}") from error
     except (SQLAlchemyError, OSError) as error:
         cause = getattr(error, "orig", None) or error
         raise ServiceError(
@@ -144,9 +146,9 @@ def _service_error(error: Exception) -> Exception:
     from zenml.exceptions import AuthorizationException
 
     if isinstance(error, AuthorizationException):
-        return ServiceError(f"ZenML refused the credentials ({error}): check ZENML_STORE_API_KEY")
+        return CredentialsError(f"ZenML refused the credentials ({error}): check ZENML_STORE_API_KEY")
     if isinstance(error, RuntimeError) and (found := _NO_CONNECTION.match(str(error))):
-        return ServiceError(f"ZenML's server at {found[1]} cannot be reached ({_root(error)}): {_ADVICE}")
+        return UnreachableError(f"ZenML's server at {found[1]} cannot be reached ({_root(error)}): {_ADVICE}")
     return ServiceError(f"ZenML failed with {type(error).__name__}: {error}")
 
 

@@ -2,6 +2,8 @@
 
 An empty or foreign ZenML answers like one in which everything was deleted. What is concluded from its rows has no
 place here.
+
+See docs/decisions/0019.
 """
 
 import json
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from zenml.client import Client
 
 # A process has one ZenML; its homes are many only in tests.
-_compared: set[Path] = set()
+COMPARED: set[Path] = set()
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def require_same_zenml(settings: Settings, client: "Client") -> None:
         StorageError: the first one could not be remembered.
     """
     path = settings.zenml_identity_path
-    if path in _compared:
+    if path in COMPARED:
         return
     now, before = Identity.of(client), _remembered(path)
     if before is None:
@@ -67,7 +69,7 @@ def require_same_zenml(settings: Settings, client: "Client") -> None:
             f"{settings.zenml_path} was lost; FAIR_HOME was moved, and {settings.zenml_path / 'config.yaml'} names the "
             f"database at its old place. If the other ZenML is meant, delete {path}"
         )
-    _compared.add(path)
+    COMPARED.add(path)
 
 
 def _remembered(path: Path) -> Identity | None:

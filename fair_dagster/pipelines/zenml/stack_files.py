@@ -2,6 +2,8 @@
 
 Values name variables of the environment (``${NAME}``, ``${NAME:-default}``) and ZenML's secrets (``{{name.key}}``). A
 section ``secrets`` says from which variables the secrets are filled. Reading is all; ZenML is asked elsewhere.
+
+See docs/decisions/0027.
 """
 
 import re

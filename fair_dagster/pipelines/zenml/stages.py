@@ -1,6 +1,8 @@
 """Stages of ZenML's model versions in bulk: short rows by the page, for whoever watches or compares all of them.
 
 What one version is like stands in ``model_versions``; what the rows mean for the catalog is decided elsewhere.
+
+See docs/decisions/0002.
 """
 
 import contextlib

@@ -13,7 +13,7 @@ from typing import Any
 from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
-from fair_dagster.domain.errors import StorageError, StoreAwayError
+from fair_dagster.domain.errors import StorageError, StoreAwayError, StoreRefusesError
 from fair_dagster.domain.urls import redacted
 from fair_dagster.settings import Settings
 
@@ -110,7 +110,8 @@ def s3_errors(client: Any, doing: str, bucket: str) -> Iterator[None]:
     """Errors of the client as ``StorageError`` that says what was being done and what to do about it.
 
     Raises:
-        StoreAwayError: the server does not answer, refuses the keys, or has no such bucket.
+        StoreAwayError: the server does not answer, or has a fault of its own.
+        StoreRefusesError: it refuses the keys, or has no such bucket.
     """
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
@@ -119,8 +120,8 @@ def s3_errors(client: Any, doing: str, bucket: str) -> Iterator[None]:
         yield
     except ClientError as error:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        is_away = status in {401, 403} or status >= 500 or error_code(error) == "NoSuchBucket"
-        kind = StoreAwayError if is_away else StorageError
+        is_refusal = status in {401, 403} or error_code(error) == "NoSuchBucket"
+        kind = StoreRefusesError if is_refusal else StoreAwayError if status >= 500 else StorageError
         raise kind(f"cannot {doing}: {_answered(client, error, bucket)}") from error
     except (BotoCoreError, Boto3Error) as error:
         raise StoreAwayError(f"cannot {doing}: {_unanswered(client, error)}") from error

@@ -1,6 +1,8 @@
 """Artifacts in an S3 bucket: an object a file, with a note of checksums beside each artifact that is written last.
 
 How bytes travel stands in ``s3_transfer``, what the notes say in ``manifests``, the client in ``s3_client``.
+
+See docs/decisions/0023.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from fair_dagster.domain.errors import StorageError, StoreAwayError
+from fair_dagster.domain.errors import StorageError, StoreRefusesError
 from fair_dagster.domain.items.artifacts import PublishedArtifact, multihash
 from fair_dagster.storage.local import describe, files_of
 from fair_dagster.storage.s3 import transfer
@@ -206,7 +208,7 @@ class S3Artifacts:
 
         try:
             return self._manifest(key)
-        except StoreAwayError as error:
+        except StoreRefusesError as error:
             cause = error.__cause__
             if self._is_foreign and isinstance(cause, ClientError) and is_denied(cause):
                 return Manifest({})

@@ -2,6 +2,8 @@
 
 What the server received is compared with what was read by the MD5 that S3 returns as ETag of a part; where the ETag is
 another thing (a bucket with KMS keys), the object is read back. What a bucket holds is the business of ``s3``.
+
+See docs/decisions/0048.
 """
 
 import base64

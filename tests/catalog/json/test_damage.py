@@ -7,6 +7,7 @@ import pytest
 
 from fair_dagster.catalog.json.store import JsonStore
 from fair_dagster.domain.errors import CatalogError, ConflictError
+from fair_dagster.domain.items.damage import DocumentProblem
 from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.domain.publication.drift import diff
 from tests.catalog.sets import LOCAL, create, item, key
@@ -73,7 +74,7 @@ def test_readers_go_on_without_the_collection_document_and_refresh_restores_it(f
     document.unlink()
     assert [found["id"] for found in filled.items(LOCAL)] == ["ramp-v1", "unet-v1", "yolo-v1"]
     assert filled.family(LOCAL, "unet")
-    assert filled.document_problems(LOCAL) == ["local-models/collection.json: it is gone"]
+    assert [str(one) for one in filled.document_problems(LOCAL)] == ["local-models/collection.json: it is gone"]
     filled.refresh(LOCAL)
     assert linked(filled) == ["ramp-v1", "unet-v1", "yolo-v1"]
     assert filled.document_problems(LOCAL) == []
@@ -94,7 +95,7 @@ def test_a_damaged_collection_document_is_named_to_readers_and_put_aside_by_refr
     (filled.root / LOCAL / "collection.json").write_text("{")
     with pytest.raises(CatalogError, match="reconcile --repair"):
         filled.collection(LOCAL)
-    assert "it is damaged" in filled.document_problems(LOCAL)[0]
+    assert "it is damaged" in filled.document_problems(LOCAL)[0].detail
     filled.refresh(LOCAL)
     assert filled.collection(LOCAL)["fair:item_count"] == 3
     assert [path.read_text() for path in (filled.root / ".damaged").iterdir()] == ["{"]
@@ -109,7 +110,7 @@ def test_refresh_keeps_the_link_to_a_damaged_item(filled: JsonStore) -> None:
 def test_an_altered_collection_document_is_told_and_restored(filled: JsonStore) -> None:
     document = filled.root / LOCAL / "collection.json"
     document.write_text(document.read_text().replace("ramp-v1/ramp-v1.json", "nothing/nothing.json"))
-    problem = " ".join(filled.document_problems(LOCAL))
+    problem = " ".join(str(one) for one in filled.document_problems(LOCAL))
     assert "./ramp-v1/ramp-v1.json are missing" in problem
     assert "./nothing/nothing.json lead nowhere" in problem
     filled.refresh(LOCAL)
@@ -144,7 +145,8 @@ def test_a_document_that_says_more_than_its_items_after_a_deletion_is_no_problem
 def test_a_document_that_says_less_than_its_items_is_told(described: JsonStore, name: str, value: object) -> None:
     path = described.root / LOCAL / "collection.json"
     path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | {name: value}))
-    assert described.document_problems(LOCAL) == [f"{LOCAL}/collection.json: {name} differ from what the items say"]
+    (problem,) = described.document_problems(LOCAL)
+    assert problem == DocumentProblem(f"{LOCAL}/collection.json", f"{name} differ from what the items say")
 
 
 @pytest.mark.parametrize("text", [None, "{", '{"type": "Catalog", "links": []}'])

@@ -56,8 +56,10 @@ def test_an_item_of_others_has_an_entry_too() -> None:
 def test_only_what_has_changed_is_read_again(store: JsonStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.entries(COLLECTION)
     read: list[bytes] = []
-    parsed = index._parsed
-    monkeypatch.setattr(index, "_parsed", lambda content, folder: (read.append(content), parsed(content, folder))[1])
+    parsed = index.parse_entry
+    monkeypatch.setattr(
+        index, "parse_entry", lambda content, folder: (read.append(content), parsed(content, folder))[1]
+    )
     store.entries(COLLECTION)
     assert read == []
 

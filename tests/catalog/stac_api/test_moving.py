@@ -79,7 +79,7 @@ def test_cut_off_it_says_what_is_written_and_a_repeat_completes_it(
     source: JsonStore, settings: Settings, failing: Failing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing("POST", "datasets/bulk_items", 503)
-    monkeypatch.setattr(bulk, "_BATCH", 2)
+    monkeypatch.setattr(bulk, "BATCH", 2)
     told = r"3 of 3 collection documents and 5 of 8 items are written, 0 of 0 items are removed; .* may have been"
     with pytest.raises(CatalogError, match=told):
         import_catalog(settings, source.root, "empty")
@@ -99,7 +99,7 @@ def test_cut_off_in_the_first_batch_it_says_so_too(source: JsonStore, settings: 
 def test_items_that_went_one_by_one_are_counted(
     source: JsonStore, settings: Settings, failing: Failing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "_NO_BATCHES", frozenset({200}))
+    monkeypatch.setattr(bulk, "NO_BATCHES", frozenset({200}))
     put = StacHttp.send
     failing("POST", "local-models/items", 403, passed=2)
     one_by_one = StacHttp.send
@@ -134,7 +134,7 @@ def test_interrupted_by_the_user_it_says_what_is_written(
         if what == "writing, datasets":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(bulk, "_BATCH", 1)
+    monkeypatch.setattr(bulk, "BATCH", 1)
     with pytest.raises(KeyboardInterrupt) as interrupted:
         import_catalog(settings, source.root, "empty", interrupt)
     (note,) = interrupted.value.__notes__
@@ -162,7 +162,7 @@ def test_of_a_source_that_changes_meanwhile_is_told_what_is_written(
                 )
             )
 
-    monkeypatch.setattr(bulk, "_BATCH", 1)
+    monkeypatch.setattr(bulk, "BATCH", 1)
     if with_database:
         settings = settings.model_copy(update={"pgstac_dsn": SecretStr(pgstac_database)})
     with pytest.raises(CatalogError, match="model-0-v1 was changed while the catalog was being moved") as failed:

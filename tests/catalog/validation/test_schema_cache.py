@@ -1,7 +1,5 @@
-"""Where extension schemas come from, and what keeps fetching safe."""
+"""Where extension schemas come from."""
 
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -9,8 +7,7 @@ from jsonschema import Draft7Validator
 
 from fair_dagster.catalog.validation.schema_cache import MissingSchemaError, SchemaCache
 from fair_dagster.catalog.validation.schemas import KINDS, own_schemas, schema_path
-from fair_dagster.domain.errors import ServiceError
-from fair_dagster.net import addresses, documents
+from fair_dagster.domain.errors import ServiceError, UnreachableError
 
 URI = "https://stac-extensions.github.io/colour/v1.0.0/schema.json"
 
@@ -62,62 +59,20 @@ def test_an_address_cannot_leave_the_cache_folder(tmp_path: Path, uri: str) -> N
         SchemaCache(tmp_path, fetcher=lambda _: b"{}").get(uri)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://example.org/a.json", "file:///etc/passwd", "ftp://example.org/a", "https:///a.json"]
-)
-def test_only_https_is_fetched(url: str) -> None:
-    with pytest.raises(ServiceError, match="only https"):
-        documents.fetch(url)
+def test_a_host_that_gives_no_answer_is_asked_once(tmp_path: Path) -> None:
+    asked: list[str] = []
 
+    def away(uri: str) -> bytes:
+        asked.append(uri)
+        kind = UnreachableError if "away" in uri else ServiceError
+        raise kind(f"{uri}: it cannot be had")
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "169.254.169.254", "[::1]", "192.168.1.1"])
-def test_private_addresses_are_never_asked(host: str) -> None:
-    with pytest.raises(ServiceError, match="not a public address"):
-        documents.fetch(f"https://{host}/schema.json", max_seconds=2)
-
-
-def test_a_name_that_resolves_to_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "resolved", lambda *_: ["93.184.216.34", "10.0.0.7"])
-    with pytest.raises(ServiceError, match=r"10\.0\.0\.7 is not a public address"):
-        documents.fetch("https://example.org/schema.json")
-
-
-class _Endless(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/big" else 302)
-        self.send_header("Location", "/big")
-        self.end_headers()
-        try:
-            for _ in range(100):
-                self.wfile.write(b"x" * 1000)
-        except OSError:
-            return
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
-def test_large_answers_and_redirects_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    import httpx
-
-    server = HTTPServer(("127.0.0.1", 0), _Endless)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    # The safety of the address is tested above; here the way to a local server is opened.
-    monkeypatch.setattr(documents, "public_address", lambda *_: "127.0.0.1")
-    stream = httpx.Client.stream
-
-    def plain(client: httpx.Client, method: str, url: httpx.URL, **rest: object) -> object:
-        return stream(client, method, url.copy_with(scheme="http", port=server.server_port), **rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(httpx.Client, "stream", plain)
-    try:
-        with pytest.raises(ServiceError, match="larger than 5000 bytes"):
-            documents.fetch("https://example.org/big", max_bytes=5000)
-        with pytest.raises(ServiceError, match="answered 302"):
-            documents.fetch("https://example.org/elsewhere")
-        assert len(documents.fetch("https://example.org/big")) == 100_000
-    finally:
-        server.shutdown()
+    cache = SchemaCache(tmp_path, fetcher=away)
+    uris = [f"https://{host}.example.org/{name}.json" for host in ("away", "there") for name in "ab"]
+    for uri in uris:
+        with pytest.raises(MissingSchemaError):
+            cache.get(uri)
+    assert asked == [uris[0], *uris[2:]]
 
 
 def test_our_schemas_are_sound_and_named_by_their_address() -> None:

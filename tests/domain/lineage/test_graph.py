@@ -5,7 +5,7 @@ from typing import Any
 
 from fair_dagster.domain import items
 from fair_dagster.domain.items.links import DERIVED_FROM, link_to
-from fair_dagster.domain.lineage.graph import MISSING, Lineage, Prediction, lineage
+from fair_dagster.domain.lineage.graph import MISSING, Lineage, PredictionNode, lineage
 from fair_dagster.domain.lineage.staleness import stale_models
 from fair_dagster.domain.lineage.views import document, markdown, mermaid, tree
 from fair_dagster.domain.publication.changes import Item, ItemKey
@@ -77,8 +77,8 @@ def test_a_prediction_hangs_on_the_version_that_it_used() -> None:
     published = family()
     for item in published[:2]:
         item["properties"]["fair:digest"] = f"sha256:{item['properties']['version']}"
-    then_called_ramp = Prediction("/p/1.geojson", ItemKey("base-models", "ramp"), "1", "sha256:1")
-    deleted = Prediction("/p/2.geojson", ItemKey("local-models", "ramp-nepal-v1"), "1", "uuid-of-a-deleted-one")
+    then_called_ramp = PredictionNode("/p/1.geojson", ItemKey("base-models", "ramp"), "1", "sha256:1")
+    deleted = PredictionNode("/p/2.geojson", ItemKey("local-models", "ramp-nepal-v1"), "1", "uuid-of-a-deleted-one")
     graph = lineage(published, (), [then_called_ramp, deleted])
     assert parents(graph, "predictions//p/1.geojson") == ["base-models/ramp-v1"]
     (model,) = graph.parents("predictions//p/2.geojson")
@@ -88,7 +88,7 @@ def test_a_prediction_hangs_on_the_version_that_it_used() -> None:
 def test_a_prediction_without_version_is_known_by_its_onnx_file() -> None:
     published = family()
     published[0]["assets"] = {"model": {"href": "/a/first.onnx", "roles": ["mlm:model"]}}
-    prediction = Prediction("/p/1.geojson", ItemKey("local-models", "ramp"), model_uri="/a/first.onnx")
+    prediction = PredictionNode("/p/1.geojson", ItemKey("local-models", "ramp"), model_uri="/a/first.onnx")
     assert parents(lineage(published, (), [prediction]), "predictions//p/1.geojson") == ["base-models/ramp-v1"]
 
 
@@ -125,7 +125,7 @@ def test_only_relatives_are_kept() -> None:
 
 
 def test_the_tree_shows_parents_children_and_what_they_were_made_with() -> None:
-    graph = lineage(family(), [version(3)], [Prediction("/p.geojson", ItemKey("local-models", "ramp-nepal-v1"))])
+    graph = lineage(family(), [version(3)], [PredictionNode("/p.geojson", ItemKey("local-models", "ramp-nepal-v1"))])
     assert tree(graph, "base-models/ramp-v1") == [
         "base-models/ramp-v1 (version 1, deprecated)",
         "used by",
@@ -154,7 +154,7 @@ def test_a_family_of_a_thousand_stays_readable_and_can_be_had_whole() -> None:
 
 def test_mermaid_reads_no_label_as_syntax() -> None:
     output = '/p/a "b" <c> #1 `x`; end.geojson'
-    drawn = mermaid(lineage(family(), (), [Prediction(output, ItemKey("local-models", "ramp-nepal-v2"))]), [RAMP])
+    drawn = mermaid(lineage(family(), (), [PredictionNode(output, ItemKey("local-models", "ramp-nepal-v2"))]), [RAMP])
     (line,) = [line for line in drawn.splitlines() if "geojson" in line]
     label = re.fullmatch(r'  n\d+\["(?P<text>.*)"\]', line)
     assert label is not None

@@ -19,7 +19,7 @@ from fair_dagster.flows.finetunes import parcels, training
 from fair_dagster.flows.publication import families
 from fair_dagster.flows.reconciliation import unused
 from fair_dagster.flows.reconciliation.repair import repair
-from fair_dagster.flows.reconciliation.report import Ask, report
+from fair_dagster.flows.reconciliation.report import DriftRequest, report
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.filenames import PREVIEW_FILE
 from fair_dagster.pipelines.zenml.model_versions import ModelVersions
@@ -81,7 +81,7 @@ def test_what_is_published_has_public_addresses_and_leaves_nothing_on_the_machin
         assert secret not in text
     assert not installation.services.settings.artifacts_path.exists()
     assert report(installation.services) == []
-    assert report(installation.services, Ask(checksums=False)) == []
+    assert report(installation.services, DriftRequest(checksums=False)) == []
 
 
 def test_bytes_altered_in_the_bucket_are_found_and_put_back(
@@ -92,10 +92,11 @@ def test_bytes_altered_in_the_bucket_are_found_and_put_back(
     installation.promote(version)
     for key, path in _objects(s3_server, s3_bucket).items():
         if key.endswith(("/model.onnx", "/pipeline.py")) and "/." not in key:
-            path.write_bytes(path.read_bytes()[:-1] + b"?")
+            content = path.read_bytes()
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
     for checksums in (True, False):
-        found = {(finding.collection, finding.kind) for finding in report(services, Ask(checksums=checksums))}
+        found = {(finding.collection, finding.kind) for finding in report(services, DriftRequest(checksums=checksums))}
         assert (items.LOCAL_MODELS, "changed artifact") in found
         assert (items.BASE_MODELS, "changed artifact") in found
     assert [done for done in repair(services, report(services)) if done.failed] == []

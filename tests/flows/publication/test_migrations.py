@@ -12,10 +12,16 @@ from fair_dagster.domain.items import migrations
 from fair_dagster.domain.items.coverage import DERIVED
 from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
 from fair_dagster.flows import items as item_flow
-from fair_dagster.flows.migrations import migrate_family
-from fair_dagster.flows.publication import batches
+from fair_dagster.flows.publication import batches, releases
 from fair_dagster.flows.publication import families as local_models
 from tests.flows.conftest import DATASET, MODEL, NAME, Installation
+
+
+def migrate_family(installation: Installation, collection: str, slug: str) -> ChangeSet:
+    """What a backfill or a repair does: publish anew what is there, and remove nothing."""
+    if collection == items.LOCAL_MODELS:
+        return local_models.recompute(installation.services, slug, keep_gone=True)
+    return releases.republish(installation.services, collection, slug)
 
 
 def make_former(installation: Installation, collection: str) -> list[Item]:
@@ -63,18 +69,18 @@ def test_items_of_a_former_version_stay_valid_and_are_migrated_in_place(
     slug = {items.BASE_MODELS: MODEL, items.DATASETS: DATASET, items.LOCAL_MODELS: NAME}[collection]
     (former,) = make_former(installation, collection)
     assert installation.services.validator.validate(former, kind=KINDS[collection]).problems == ()
-    migrate_family(installation.services, collection, slug)
+    migrate_family(installation, collection, slug)
     (item,) = installation.services.catalog.items(collection)
     assert migrations.schema_version(item) == items.SCHEMA_VERSION
     assert without_schema(item) == without_schema(former)
     assert (item["links"], item["assets"], item["id"]) == (former["links"], former["assets"], former["id"])
-    assert not migrate_family(installation.services, collection, slug), "the second time nothing is left to do"
+    assert not migrate_family(installation, collection, slug), "the second time nothing is left to do"
 
 
 def test_former_releases_of_a_dataset_are_migrated_with_the_active_one(installation: Installation) -> None:
     installation.register_dataset(title="Another title")
     assert len(make_former(installation, items.DATASETS)) == 2
-    migrate_family(installation.services, items.DATASETS, DATASET)
+    migrate_family(installation, items.DATASETS, DATASET)
     assert versions_of(installation, items.DATASETS) == {items.SCHEMA_VERSION}
 
 
@@ -92,7 +98,7 @@ def test_what_users_wrote_survives_a_migration(installation: Installation) -> No
     link = {"rel": "about", "href": "https://example.org/roofs"}
     change = {"properties": {"title": "Roofs", "fair:pinned": True}, "links": [link]}
     before = item_flow.patch(installation.services, version.id, change)
-    migrate_family(installation.services, items.LOCAL_MODELS, NAME)
+    migrate_family(installation, items.LOCAL_MODELS, NAME)
     after = item_flow.find(installation.services.catalog, version.id)
     assert (after["properties"]["title"], after["properties"]["fair:pinned"]) == ("Roofs", True)
     assert link in after["links"]
@@ -114,7 +120,7 @@ def test_items_whose_zenml_version_is_gone_are_migrated_and_lose_nothing(install
         installation.versions.delete_model(NAME)
     else:
         installation.versions.delete(NAME, second.number)
-    migrate_family(installation.services, items.LOCAL_MODELS, NAME)
+    migrate_family(installation, items.LOCAL_MODELS, NAME)
     after = {item["id"]: item for item in installation.services.catalog.items(items.LOCAL_MODELS)}
     assert set(after) == {first.id, second.id}
     for id_, item in after.items():
@@ -133,7 +139,7 @@ def test_a_version_in_production_takes_over_from_an_active_one_that_is_gone(inst
     installation.promote(second)
     installation.versions.delete(NAME, second.number)
     local_models.set_stage(installation.services, NAME, first.number, "production")
-    migrate_family(installation.services, items.LOCAL_MODELS, NAME)
+    migrate_family(installation, items.LOCAL_MODELS, NAME)
     assert installation.published() == {first.id: True, second.id: False}
 
 
@@ -143,7 +149,7 @@ def test_a_number_used_again_takes_the_place_of_the_one_that_is_gone(installatio
     installation.versions.delete(NAME, 1)
     again = installation.trained()
     local_models.set_stage(installation.services, NAME, again.number, "production")
-    migrate_family(installation.services, items.LOCAL_MODELS, NAME)
+    migrate_family(installation, items.LOCAL_MODELS, NAME)
     (item,) = installation.services.catalog.items(items.LOCAL_MODELS)
     assert item["properties"]["fair:zenml_version_id"] == again.uuid
 
@@ -156,7 +162,7 @@ def test_an_item_of_a_newer_release_is_refused_and_left_alone(installation: Inst
     problems = installation.services.validator.validate(newer, kind="dataset").problems
     assert any("9.0.0" in problem for problem in problems)
     with pytest.raises(RefusedError, match="is newer than"):
-        migrate_family(installation.services, items.DATASETS, DATASET)
+        migrate_family(installation, items.DATASETS, DATASET)
     assert versions_of(installation, items.DATASETS) == {"9.0.0"}
 
 
@@ -167,7 +173,7 @@ def families(installation: Installation, *names: str) -> list[str]:
     return list(names)
 
 
-def run(installation: Installation, slugs: list[str], told: list[str] | None = None) -> batches.Outcome:
+def run(installation: Installation, slugs: list[str], told: list[str] | None = None) -> batches.BatchOutcome:
     services = installation.services
     batch = batches.publish_artifacts(services, batches.gather(services, slugs, keep_gone=True))
     return batches.apply(services, batch, (told if told is not None else []).append)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fair_dagster.domain.errors import ServiceError
-from fair_dagster.domain.publication.stage_changes import Cursor
-from fair_dagster.flows.publication.stages import Limits, look
+from fair_dagster.domain.publication.stage_changes import StagesCursor
+from fair_dagster.flows.publication.stages import StageLimits, look
 from fair_dagster.flows.services import Services
 from tests.sensors.stages import World
 
@@ -136,7 +136,7 @@ def test_a_deletion_among_many_items_is_found_at_once(world: World) -> None:
     versions = [world.create(f"town-{number}", stage="production") for number in range(100)]
     for number in range(100):
         world.publish(f"town-{number}")
-    limits = Limits(slice=1)
+    limits = StageLimits(slice=1)
     world.tick(limits)
     world.delete(versions[77])
     (request,) = world.tick(limits).requests
@@ -147,7 +147,7 @@ def test_a_deletion_that_the_count_hides_is_found_by_the_slice(world: World) -> 
     versions = [world.create(f"town-{number}", stage="production") for number in range(30)]
     for number in range(30):
         world.publish(f"town-{number}")
-    limits = Limits(slice=5)
+    limits = StageLimits(slice=5)
     world.tick(limits)
     world.delete(versions[17])
     # A late one, made on a machine whose clock is behind, makes up the number.
@@ -192,7 +192,7 @@ def test_an_empty_cursor_over_5000_versions_loses_none_and_asks_for_none_twice(w
     assert sorted(requested) == ([] if agreeing else sorted({row.name for row in world.rows.values()}))
     assert world.agrees
 
-    world.cursor = Cursor()
+    world.cursor = StagesCursor()
     assert world.ticks(10) == []
 
 
@@ -202,7 +202,7 @@ def test_more_rows_of_one_second_than_pages_are_all_read(world: World) -> None:
         world.clock -= timedelta(seconds=1)
         world.create(f"town-{number}", stage="production")
     # Of no use here: what is found is found by the changes.
-    limits = Limits(pages=2, rows=10, slice=1)
+    limits = StageLimits(pages=2, rows=10, slice=1)
     assert len(world.ticks(12, limits)) == 95
 
 
@@ -210,7 +210,7 @@ def test_a_clock_one_minute_behind_loses_nothing(world: World) -> None:
     versions = [world.create(f"town-{number}") for number in range(40)]
     world.clock += 10 * MINUTE
     world.create("newest")
-    limits = Limits(slice=0)
+    limits = StageLimits(slice=0)
     world.tick(limits)
     world.stage(versions[20], "production", behind=MINUTE)
     assert [request.family for request in world.tick(limits).requests] == ["town-20"]
@@ -220,10 +220,10 @@ def test_a_clock_that_was_years_ahead_does_not_hide_what_comes_after_it(world: W
     version = world.create("town")
     world.clock += timedelta(days=3650)
     world.create("ahead")
-    world.tick(Limits(slice=0))
+    world.tick(StageLimits(slice=0))
     world.clock = datetime.now(UTC)
     world.stage(version, "production")
-    assert [request.family for request in world.tick(Limits(slice=0)).requests] == ["town"]
+    assert [request.family for request in world.tick(StageLimits(slice=0)).requests] == ["town"]
 
 
 def test_what_the_changes_have_missed_is_found_by_the_slices(world: World) -> None:
@@ -231,7 +231,7 @@ def test_what_the_changes_have_missed_is_found_by_the_slices(world: World) -> No
     versions = [world.create(f"town-{number}") for number in range(50)]
     world.clock += timedelta(days=1)
     world.create("newest")
-    limits = Limits(slice=7)
+    limits = StageLimits(slice=7)
     world.ticks(3, limits)
     world.stage(versions[5], "production", behind=timedelta(hours=6))
     assert len(world.ticks(3, limits)) == 1
@@ -242,7 +242,7 @@ def test_what_the_changes_have_missed_is_found_by_the_slices(world: World) -> No
 
 def test_a_failed_run_is_asked_for_again_at_growing_distances_with_keys_of_its_own(world: World) -> None:
     world.create("town", stage="production")
-    asked = [bool(world.tick(Limits(longest_distance=8), publish=False).requests) for _ in range(32)]
+    asked = [bool(world.tick(StageLimits(longest_distance=8), publish=False).requests) for _ in range(32)]
     assert [tick for tick, request in enumerate(asked) if request] == [0, 1, 3, 7, 15, 23, 31]
     assert len(set(world.keys)) == 7
 
@@ -252,7 +252,7 @@ def test_a_cursor_that_was_reset_asks_with_keys_that_were_never_used(world: Worl
     world.create("town", stage="production")
     world.ticks(20, publish=False)
     before = set(world.keys)
-    world.cursor = Cursor()
+    world.cursor = StagesCursor()
     (request,) = world.tick(publish=False).requests
     assert request.key not in before
 
@@ -270,19 +270,21 @@ def test_the_keys_of_one_cursor_name_the_cause_and_the_attempt_only(world: World
 def in_production(world: World, count: int) -> list[str]:
     """``count`` published models."""
     uuids = [world.create(f"town-{number}", stage="production") for number in range(count)]
-    world.ticks(3, Limits(families=count))
+    world.ticks(3, StageLimits(families=count))
     assert len(world.items) == count
     return uuids
 
 
-@pytest.mark.parametrize("limits", [Limits(), Limits(slice=2, sweep=2, families=1)])
+@pytest.mark.parametrize("limits", [StageLimits(), StageLimits(slice=2, sweep=2, families=1)])
 @pytest.mark.parametrize("known_cursor", [True, False])
-def test_a_zenml_that_has_none_of_the_versions_fails_the_look(world: World, limits: Limits, known_cursor: bool) -> None:
+def test_a_zenml_that_has_none_of_the_versions_fails_the_look(
+    world: World, limits: StageLimits, known_cursor: bool
+) -> None:
     """An empty or foreign ZenML looks as if everything was deleted."""
     in_production(world, 5)
     rows, world.rows = world.rows, {}
     world.create("foreign", stage="production")
-    before = world.cursor = world.cursor if known_cursor else Cursor()
+    before = world.cursor = world.cursor if known_cursor else StagesCursor()
     for _ in range(3):
         with pytest.raises(ServiceError, match=r"none of the 5 versions .* ZENML_STORE_URL .* reconcile --repair"):
             world.tick(limits)
@@ -296,7 +298,7 @@ def test_all_versions_but_one_may_be_deleted(world: World) -> None:
     uuids = in_production(world, 5)
     for uuid in uuids[:4]:
         world.delete(uuid)
-    assert len(world.ticks(2, Limits(slice=2))) == 4
+    assert len(world.ticks(2, StageLimits(slice=2))) == 4
     assert world.agrees
 
 
@@ -357,7 +359,7 @@ def test_a_version_made_by_hand_in_one_of_our_models_fails_a_run_that_says_so(wo
     "text", ["", "garbage", "[]", "null", "17", '{"format": 0}', '{"format": 1}', '{"format": 1, "open": 3}']
 )
 def test_a_cursor_that_cannot_be_read_is_an_empty_one(text: str) -> None:
-    assert Cursor.parse(text) == Cursor()
+    assert StagesCursor.parse(text) == StagesCursor()
 
 
 def test_a_cursor_survives_being_written_down(world: World) -> None:
@@ -367,11 +369,11 @@ def test_a_cursor_survives_being_written_down(world: World) -> None:
     world.delete(version)
     for _ in range(3):
         world.create("hamlet", stage="production")
-    found = look(cast(Services, world), world.cursor, ["ramp"], set, Limits(pages=1, rows=1))
+    found = look(cast(Services, world), world.cursor, ["ramp"], set, StageLimits(pages=1, rows=1))
     assert found.cursor.open
     assert found.cursor.resume
     assert found.cursor.counted
-    assert Cursor.parse(found.cursor.dump()) == found.cursor
+    assert StagesCursor.parse(found.cursor.dump()) == found.cursor
 
 
 _STEPS = st.lists(
@@ -387,7 +389,7 @@ _STEPS = st.lists(
 @given(_STEPS)
 def test_whatever_happens_the_catalog_follows_in_the_end(steps: list[tuple[str, int]]) -> None:
     world = World()
-    limits = Limits(pages=1, rows=3, slice=2, families=2, longest_distance=4)
+    limits = StageLimits(pages=1, rows=3, slice=2, families=2, longest_distance=4)
 
     def tick(*, publish: bool) -> None:
         try:
@@ -406,7 +408,7 @@ def test_whatever_happens_the_catalog_follows_in_the_end(steps: list[tuple[str, 
         elif action in {"tick", "fail"}:
             tick(publish=action == "tick")
         elif action == "forget":
-            world.cursor = Cursor()
+            world.cursor = StagesCursor()
         elif uuids and action == "delete":
             world.delete(uuids[choice % len(uuids)])
         elif uuids:

@@ -97,7 +97,7 @@ def test_a_published_file_is_not_replaced_by_a_source_that_differs_when_no_item_
     published = aged(promoted) / items.LOCAL_MODELS / NAME
     before = {path: path.read_bytes() for path in published.rglob("model.onnx")}
     path_of(promoted, items.LOCAL_MODELS, version.id).unlink()
-    for path in promoted.versions._folder.glob(f"{version.uuid}/onnx_model/*"):
+    for path in promoted.versions.folder.glob(f"{version.uuid}/onnx_model/*"):
         path.write_bytes(b"trunc")
     with pytest.raises(RefusedError, match="no item says which is right"):
         families.recompute(promoted.services, NAME)
@@ -106,7 +106,7 @@ def test_a_published_file_is_not_replaced_by_a_source_that_differs_when_no_item_
 
 def test_a_former_version_that_lost_its_files_lets_another_be_archived(promoted: Installation) -> None:
     first, second = promoted.versions.list(NAME)
-    shutil.rmtree(promoted.versions._folder / first.uuid)
+    shutil.rmtree(promoted.versions.folder / first.uuid)
     for path in (aged(promoted) / items.LOCAL_MODELS / NAME).glob(f"v{first.number}-*/model.onnx"):
         path.unlink()
     families.set_stage(promoted.services, NAME, second.number, "archived")

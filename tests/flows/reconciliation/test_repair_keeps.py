@@ -18,7 +18,7 @@ from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.publication import families
 from fair_dagster.flows.reconciliation.repair import repair
-from fair_dagster.flows.reconciliation.report import Ask, report
+from fair_dagster.flows.reconciliation.report import DriftRequest, report
 from fair_dagster.orchestration.keys import finetunes_name
 from fair_dagster.orchestration.reconciliation import reconcile
 from tests.flows.conftest import DATASET, MODEL, NAME, Installation
@@ -299,7 +299,7 @@ def test_patched_fields_that_are_no_texts_end_no_report(promoted: Installation, 
 def test_the_partition_of_a_version_that_was_deleted_is_told_with_its_item(promoted: Installation) -> None:
     promoted.versions.delete(NAME, 1)
     keys = frozenset({f"{NAME}-v1", f"{NAME}-v2"})
-    ask = Ask(partitions=Partitions(frozenset({DATASET}), {MODEL: keys}))
+    ask = DriftRequest(partitions=Partitions(frozenset({DATASET}), {MODEL: keys}))
     assert {(f"{NAME}-v1", "orphaned"), (f"{NAME}-v1", "partition without item")} <= kinds(promoted, ask)
     path_of(promoted, items.LOCAL_MODELS, f"{NAME}-v1").write_text("{")
     assert (f"{NAME}-v1", "partition without item") in kinds(promoted, ask)
@@ -307,7 +307,7 @@ def test_the_partition_of_a_version_that_was_deleted_is_told_with_its_item(promo
 
 def test_a_dataset_whose_item_is_missing_keeps_its_partition(promoted: Installation) -> None:
     path_of(promoted, items.DATASETS, DATASET).unlink()
-    ask = Ask(collections=[items.DATASETS], partitions=Partitions(frozenset({DATASET})))
+    ask = DriftRequest(collections=[items.DATASETS], partitions=Partitions(frozenset({DATASET})))
     assert {kind for _, kind in kinds(promoted, ask)} >= {"missing"}
     assert (DATASET, "partition without item") not in kinds(promoted, ask)
 
@@ -356,5 +356,5 @@ def test_only_collections_that_were_asked_for_are_rewritten(promoted: Installati
         document = json.loads(path.read_text())
         document["keywords"] = ["altered"]
         path.write_text(json.dumps(document))
-    repair(promoted.services, report(promoted.services, Ask([items.DATASETS])))
+    repair(promoted.services, report(promoted.services, DriftRequest([items.DATASETS])))
     assert {one.collection for one in found(promoted)} == {items.LOCAL_MODELS}

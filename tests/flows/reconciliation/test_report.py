@@ -17,7 +17,7 @@ from fair_dagster.domain.publication.findings import Done, Finding, Partitions
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.publication import families
 from fair_dagster.flows.reconciliation.repair import repair
-from fair_dagster.flows.reconciliation.report import Ask, report
+from fair_dagster.flows.reconciliation.report import DriftRequest, report
 from tests.flows.conftest import DATASET, MODEL, NAME, Installation
 
 
@@ -29,11 +29,11 @@ def promoted(installation: Installation) -> Installation:
     return installation
 
 
-def kinds(installation: Installation, ask: Ask | None = None) -> set[tuple[str, str]]:
+def kinds(installation: Installation, ask: DriftRequest | None = None) -> set[tuple[str, str]]:
     return {(finding.item, finding.kind) for finding in found(installation, ask)}
 
 
-def found(installation: Installation, ask: Ask | None = None) -> list[Finding]:
+def found(installation: Installation, ask: DriftRequest | None = None) -> list[Finding]:
     return report(installation.services, ask)
 
 
@@ -260,7 +260,7 @@ def test_an_artifact_of_a_promoted_version_is_copied_again(
 def test_sizes_alone_do_not_tell_a_change_within(promoted: Installation) -> None:
     path = Path(promoted.active(items.LOCAL_MODELS, NAME)["assets"]["model"]["href"])
     path.write_bytes(path.read_bytes()[::-1])
-    assert found(promoted, Ask(checksums=False)) == []
+    assert found(promoted, DriftRequest(checksums=False)) == []
     assert found(promoted)
 
 
@@ -316,7 +316,7 @@ def test_partitions_are_compared_with_items_and_versions(promoted: Installation)
         datasets=frozenset({"gone"}),
         finetunes={MODEL: frozenset({f"{NAME}-v1", f"{NAME}-v7", in_training.id})},
     )
-    assert kinds(promoted, Ask(partitions=partitions)) == {
+    assert kinds(promoted, DriftRequest(partitions=partitions)) == {
         ("gone", "partition without item"),
         (DATASET, "item without partition"),
         (f"{NAME}-v7", "partition without item"),
@@ -414,8 +414,10 @@ def test_a_removal_reads_only_what_has_changed(promoted: Installation, monkeypat
     families.recompute(promoted.services, NAME)
     promoted.versions.delete(NAME, 2)
     read: list[bytes] = []
-    parsed = index._parsed
-    monkeypatch.setattr(index, "_parsed", lambda content, folder: (read.append(content), parsed(content, folder))[1])
+    parsed = index.parse_entry
+    monkeypatch.setattr(
+        index, "parse_entry", lambda content, folder: (read.append(content), parsed(content, folder))[1]
+    )
     families.recompute(promoted.services, NAME)
     assert promoted.artifacts(items.LOCAL_MODELS) == {f"v3-{third.uuid[:8]}"}
     assert len(read) == 1, "the item that lost its predecessor, and neither base model nor dataset"

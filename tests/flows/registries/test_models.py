@@ -118,7 +118,7 @@ def test_a_lost_file_of_it_is_fetched_again_by_a_repair(promoted: Exchange) -> N
     model = Path(promoted.taker.catalog.family(items.BASE_MODELS, NAME)[0]["assets"]["model"]["href"])
     content = model.read_bytes()
     model.write_bytes(b"damaged")
-    ask = report.Ask((items.BASE_MODELS,))
+    ask = report.DriftRequest((items.BASE_MODELS,))
     findings = report.report(promoted.taker, ask)
     assert [(finding.item, finding.kind) for finding in findings] == [(NAME, "changed artifact")]
     assert [one.action for one in repair.repair(promoted.taker, findings)] == ["copied"]
@@ -309,8 +309,9 @@ def test_a_damaged_copy_in_the_cache_is_fetched_again(exchange: Exchange, tmp_pa
 
 def test_a_prediction_says_what_is_wrong_with_a_reference(exchange: Exchange, tmp_path: Path) -> None:
     chips = exchange.sender.town.train_chips
-    for named, said in (("oci://UP/x", "no name of a repository"), (f"oci://{exchange.place}", "v1")):
-        with pytest.raises(RefusedError, match=said):
+    kinds = {"oci://UP/x": RefusedError, f"oci://{exchange.place}": NotFoundError}
+    for (named, kind), said in zip(kinds.items(), ("no name of a repository", "v1"), strict=True):
+        with pytest.raises(kind, match=said):
             predictions.prepare(exchange.taker, named, chips, {}, tmp_path / "out.geojson")
 
 

@@ -40,7 +40,7 @@ def pushing(installation: Installation, docker_registry: RegistryServer) -> Inst
 
 
 def drift(pushing: Installation) -> list[tuple[str, str]]:
-    found = report.report(pushing.services, report.Ask((items.LOCAL_MODELS,)))
+    found = report.report(pushing.services, report.DriftRequest((items.LOCAL_MODELS,)))
     return [(finding.item, finding.kind) for finding in found]
 
 
@@ -140,7 +140,7 @@ def test_reconciliation_finds_what_is_missing_and_repairs_it(pushing: Installati
     kind, lose = wanted[lost]
     lose()
     assert (version.id, kind) in drift(pushing)
-    findings = report.report(pushing.services, report.Ask((items.LOCAL_MODELS,)))
+    findings = report.report(pushing.services, report.DriftRequest((items.LOCAL_MODELS,)))
     assert not [one for one in repair.repair(pushing.services, findings) if one.failed]
     assert drift(pushing) == []
     href = oci_href(pushing.active(items.LOCAL_MODELS, NAME))
@@ -193,7 +193,7 @@ def test_a_registry_that_is_away_hinders_no_promotion_and_no_repair(pushing: Ins
         push_version(away, second.id)
     assert OCI_KEY not in pushing.versions.get(NAME, second.number).metadata
     assert oci_href(item_flow.find(away.catalog, second.id)) is None
-    ask = report.Ask((items.LOCAL_MODELS,))
+    ask = report.DriftRequest((items.LOCAL_MODELS,))
     found = {finding.kind for finding in report.report(away, ask)}
     assert found == {"unpushed artifact"}
 

@@ -241,7 +241,7 @@ def test_provenance_tells_what_a_model_was_made_from(
 
     version = installation.trained(epochs=3)
     installation.versions.log(version.uuid, {RUN_KEY: "4f5d"})
-    installation.versions._store(replace(installation.versions.get(NAME, 1), run_ids=("run-uuid",)))
+    installation.versions.keep(replace(installation.versions.get(NAME, 1), run_ids=("run-uuid",)))
     installation.promote(version)
     item = installation.active(items.LOCAL_MODELS, NAME)
     pushed = push_version(item)

@@ -13,7 +13,7 @@ from fair_dagster.flows.registries.crawling import open_index
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.crawl.index import CrawlIndex
 from fair_dagster.oci.crawl.rows import SqliteRows
-from fair_dagster.oci.crawl.walking import Event, Failure, Found, Target, Walked
+from fair_dagster.oci.crawl.walking import Event, FoundArtifact, Target, Walked, WalkFailure
 from fair_dagster.oci.references import Reference
 from fair_dagster.settings import Settings
 from tests.services.servers import PostgresServer
@@ -22,14 +22,14 @@ PLACE = Reference("registry.example.org", "team/ramp")
 OTHER = Reference("registry.example.org", "team/other")
 
 
-def found(tag: str, digest: str = "a", place: Reference = PLACE) -> Found:
+def found(tag: str, digest: str = "a", place: Reference = PLACE) -> FoundArtifact:
     reference, full = place.with_tag(tag), f"sha256:{digest * 64}"
-    return Found(reference, full, {"reference": str(reference), "digest": full, "metadata": {"name": tag}})
+    return FoundArtifact(reference, full, {"reference": str(reference), "digest": full, "metadata": {"name": tag}})
 
 
-def failed(tag: str) -> Failure:
+def failed(tag: str) -> WalkFailure:
     reference = PLACE.with_tag(tag)
-    return Failure(str(reference), "503", reference)
+    return WalkFailure(str(reference), "503", reference)
 
 
 @pytest.fixture(params=["a file", "a database"])
@@ -78,7 +78,7 @@ def test_what_is_gone_is_forgotten_and_what_could_not_be_read_is_not(index: Craw
 
 def test_a_walk_that_did_not_end_removes_nothing(index: CrawlIndex) -> None:
     record(index, found("v1"), found("v2"), Walked(PLACE))
-    record(index, found("v1", "b"), Failure("registry.example.org", "is silent"))
+    record(index, found("v1", "b"), WalkFailure("registry.example.org", "is silent"))
     assert sorted(index.known(PLACE)) == ["v1", "v2"]
     assert index.known(PLACE)["v1"].digest == f"sha256:{'b' * 64}"
 

@@ -9,13 +9,13 @@ from fair_dagster.cli.terminal.output import json_line
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest
 from fair_dagster.oci.artifacts.forms import Layer, Packed
-from fair_dagster.oci.crawl.walking import Event, Failure, Found, Target, Walked, crawl
+from fair_dagster.oci.crawl.walking import Event, FoundArtifact, Target, Walked, WalkFailure, crawl
 from fair_dagster.oci.metadata import ModelMetadata
-from fair_dagster.oci.pushing import Part, push, send_packed
+from fair_dagster.oci.pushing import Part, push
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.registries import Registries
 from tests.oci.faults import Faults, Order
-from tests.oci.servers import push_image
+from tests.oci.servers import push_as_it_is, push_image
 from tests.services.servers import RegistryServer
 
 Faulty = tuple[Registries, Reference, Faults]
@@ -42,11 +42,11 @@ def repository(place: Reference) -> str:
 
 
 def tags(events: list[Event]) -> list[str | None]:
-    return [one.reference.tag for one in events if isinstance(one, Found)]
+    return [one.reference.tag for one in events if isinstance(one, FoundArtifact)]
 
 
-def _found(events: list[Event]) -> list[Found]:
-    return [one for one in events if isinstance(one, Found)]
+def _found(events: list[Event]) -> list[FoundArtifact]:
+    return [one for one in events if isinstance(one, FoundArtifact)]
 
 
 @pytest.mark.parametrize(
@@ -92,17 +92,17 @@ def test_a_registry_is_walked_through_all_repositories(registries: Registries, p
     walked = {str(one.reference.repository) for one in events if isinstance(one, Walked)}
     assert {place.repository, other.repository} <= walked
     own = repository(place)
-    assert not [one for one in events if isinstance(one, Failure) and one.where.startswith(own)]
+    assert not [one for one in events if isinstance(one, WalkFailure) and one.where.startswith(own)]
 
 
 def test_a_repository_that_is_listed_and_has_no_tag_is_no_failure(registries: Registries, place: Reference) -> None:
     registries.upload(place, Descriptor.of(b"a blob", "application/x-mlmodel"), b"a blob")
     events = run(registries, place.registry)
     own = repository(place)
-    assert not [one for one in events if isinstance(one, Failure) and one.where.startswith(own)]
+    assert not [one for one in events if isinstance(one, WalkFailure) and one.where.startswith(own)]
     assert place.repository in {str(one.reference.repository) for one in events if isinstance(one, Walked)}
     (typed,) = run(registries, own)
-    assert isinstance(typed, Failure)
+    assert isinstance(typed, WalkFailure)
     assert "no such repository" in typed.problem
 
 
@@ -113,7 +113,7 @@ def test_what_cannot_be_read_hinders_nothing_else(registries: Registries, place:
     gone = Reference.parse(f"{behind.registry}/not/there:v1")
     events = run(through, repository(gone), gone, "127.0.0.1:9", repository(behind))
     assert sorted(filter(None, tags(events))) == ["v0", "v2"]
-    failures = {one.where: one.problem for one in events if isinstance(one, Failure)}
+    failures = {one.where: one.problem for one in events if isinstance(one, WalkFailure)}
     assert failures.keys() == {repository(gone), str(gone), "127.0.0.1:9", f"{repository(behind)}:v1"}
     assert "altered" in failures[f"{repository(behind)}:v1"]
     assert all("\n" not in problem for problem in failures.values())
@@ -131,7 +131,7 @@ def test_a_registry_that_falls_silent_is_not_asked_for_the_rest(
     assert not tags(events)
     assert not [one for one in events if isinstance(one, Walked)]
     assert len(events) == 4
-    assert isinstance(events[-1], Failure)
+    assert isinstance(events[-1], WalkFailure)
     assert "the rest was left out" in events[-1].problem
     assert faults.count("/manifests/v19") == 0
 
@@ -141,7 +141,7 @@ def test_only_the_digest_is_asked_of_what_is_known_and_has_stayed(
 ) -> None:
     through, behind, faults = faulty
     push_models(registries, place, 0.7, 0.8)
-    first = {one.reference.tag: one for one in run(through, repository(behind)) if isinstance(one, Found)}
+    first = {one.reference.tag: one for one in run(through, repository(behind)) if isinstance(one, FoundArtifact)}
     push_models(registries, place, 0.75)
     faults.seen.clear()
     second = run(through, repository(behind), known=lambda _: first)
@@ -182,7 +182,7 @@ def test_odd_metadata_is_its_own_problem(registries: Registries, place: Referenc
     push_models(registries, place, 0.5)
     config = Layer.of(b"{}", "application/x-other")
     odd = Manifest.make(config=config.descriptor, annotations={"name": "odd", "customProperties+json": text})
-    send_packed(registries, place.with_tag("odd"), Packed(odd, (config,)))
+    push_as_it_is(registries, place.with_tag("odd"), Packed(odd, (config,)))
     events = run(registries, repository(place))
     assert "v0" in tags(events)
     assert {str(place.with_tag("odd"))} == {str(one.reference) for one in events if _is_about(one, "odd")}
@@ -200,7 +200,7 @@ def test_a_reader_who_stops_ends_the_walk(registries: Registries, place: Referen
     second = behind.with_tag("v1")
     for targets in ([behind], [behind, second]):
         events = crawl(through, [Target.parse(repository(one)) for one in targets])
-        assert isinstance(next(events), Found)
+        assert isinstance(next(events), FoundArtifact)
         events.close()
 
 
@@ -222,6 +222,6 @@ class _Many(Registries):
 def test_a_repository_of_ten_thousand_tags_is_read_through_with_few_in_hand() -> None:
     registries = _Many()
     for event in crawl(registries, [Target.parse("registry.example.org/team/image")]):
-        registries.read += isinstance(event, Found)
+        registries.read += isinstance(event, FoundArtifact)
     assert registries.read == 10_000
     assert registries.ahead <= 150

@@ -14,12 +14,12 @@ from fair_dagster.oci.artifacts.forms import Layer, Packed
 from fair_dagster.oci.images.building import Built, build_image, image_reference
 from fair_dagster.oci.images.documents import KIND, MODEL, Platform
 from fair_dagster.oci.metadata import ModelMetadata
-from fair_dagster.oci.pushing import Part, Pushed, push, send_packed
+from fair_dagster.oci.pushing import Part, Pushed, push
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.registries import Registries
 from tests.oci.faults import Faults, Order
 from tests.oci.programs import Readers, program
-from tests.oci.servers import push_image
+from tests.oci.servers import push_as_it_is, push_image
 from tests.services.servers import RegistryServer
 
 WEIGHTS = os.urandom((2 << 20) + 77)
@@ -193,7 +193,7 @@ def test_an_index_or_an_unsafe_title_or_the_models_own_tag_is_refused(
     bad = Layer.of(b"x", "application/x-mlmodel", "../../etc/passwd")
     config = Layer.of(b"{}", METADATA_TYPE)
     manifest = Manifest.make(config=config.descriptor, layers=[bad.descriptor])
-    send_packed(registries, place.with_tag("bad"), Packed(manifest, (config, bad)))
+    push_as_it_is(registries, place.with_tag("bad"), Packed(manifest, (config, bad)))
     with pytest.raises(RefusedError, match="leads out of the folder"):
         build_image(registries, place.with_tag("bad"), place.with_tag("image"), kind="data")
     with pytest.raises(NotFoundError):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fair_dagster.oci.notifications.pushes import Cursor, Push, in_turn, places_of, pushes_in
+from fair_dagster.oci.notifications.pushes import Push, PushesCursor, in_turn, places_of, pushes_in
 
 DIGEST = "sha256:" + "a" * 64
 TARGET = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "repository": "fair/town", "digest": DIGEST}
@@ -82,7 +82,7 @@ def test_new_tags_come_first() -> None:
 
 
 def test_a_cursor_survives_and_a_damaged_one_is_an_empty_one() -> None:
-    cursor = Cursor(12.5, {"r/fair": {"v1": "abc"}}, ("one.json",))
-    assert Cursor.parse(cursor.dump()) == cursor
+    cursor = PushesCursor(12.5, {"r/fair": {"v1": "abc"}}, ("one.json",))
+    assert PushesCursor.parse(cursor.dump()) == cursor
     for text in (None, "", "{", "[]", '{"seen": []}', '{"polled": "x"}', '{"seen": {"r": 3}}'):
-        assert Cursor.parse(text) == Cursor()
+        assert PushesCursor.parse(text) == PushesCursor()

@@ -119,7 +119,7 @@ def test_a_full_disk_is_told_and_left_as_it_was(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(blobs, "_write", full)
-    with pytest.raises(StorageError, match="No space left on device; free some space"):
+    with pytest.raises(StorageError, match="the disk is full; free some space"):
         pull(registries, pushed.reference, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

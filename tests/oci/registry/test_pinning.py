@@ -15,7 +15,7 @@ from fair_dagster.domain.publication.findings import Finding
 from fair_dagster.domain.training_config import docker_settings
 from fair_dagster.flows.base_models import registration
 from fair_dagster.flows.reconciliation.repair import repair
-from fair_dagster.flows.reconciliation.report import Ask, report
+from fair_dagster.flows.reconciliation.report import DriftRequest, report
 from fair_dagster.flows.services import Services
 from tests.flows.conftest import MODEL, Installation, make, town  # noqa: F401 - fixtures
 from tests.oci.servers import push_image, remove_image
@@ -43,7 +43,7 @@ def made(make: Callable[[], Installation], docker_registry: RegistryServer) -> M
 
 
 def image_findings(installation: Installation) -> list[Finding]:
-    found = report(installation.services, Ask(checksums=False))
+    found = report(installation.services, DriftRequest(checksums=False))
     assert [finding for finding in found if finding.kind not in IMAGES] == []
     return found
 

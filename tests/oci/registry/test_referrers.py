@@ -83,11 +83,11 @@ def test_a_writer_whose_entry_is_written_over_writes_again(
     place_of_index = place.with_tag(referrers_tag(subject.digest))
 
     other = sign(registries, place, "other")
-    registries.put_only(place_of_index, Manifest.make_index([]))
+    registries.manifests.put(place_of_index, Manifest.make_index([]))
 
     def overwrite(body: bytes) -> bytes:
         # Somebody who had read the index before, and knew nothing of our entry.
-        registries.put_only(place_of_index, Manifest.make_index([other.manifest.descriptor]))
+        registries.manifests.put(place_of_index, Manifest.make_index([other.manifest.descriptor]))
         return body
 
     faults.orders = [Order(f"PUT /v2/{place.repository}/manifests/sha256-", alter=overwrite)]
@@ -117,7 +117,7 @@ def test_entries_of_what_is_gone_do_not_stand_in_the_way(
 ) -> None:
     """Other tools delete a referrer and leave its entry; the registry takes no index of what it does not have."""
     gone, kept = sign(registries, place, "gone"), sign(registries, place, "kept")
-    registries.delete_only(gone.pinned, gone.digest)
+    registries.manifests.delete(gone.pinned, gone.digest)
     new = sign(registries, place, "new")
     assert registries.referrers(place) == [kept.manifest.descriptor, new.manifest.descriptor]
 

@@ -16,7 +16,7 @@ from fair_dagster.oci.pushing import Part, attach
 from fair_dagster.oci.references import Reference, referrers_tag
 from fair_dagster.oci.registry.registries import Registries
 from fair_dagster.oci.trust.bundles import BUNDLE_TYPE, make_bundle
-from fair_dagster.oci.trust.provenance import Training, provenance_statement
+from fair_dagster.oci.trust.provenance import ProvenTraining, provenance_statement
 from fair_dagster.oci.trust.signing import attest, sign
 from fair_dagster.oci.trust.statements import files_of, signature_statement
 from fair_dagster.oci.trust.verifying import check_content, check_folder, verify
@@ -111,7 +111,7 @@ def test_a_referrer_of_another_artifact_in_the_index_of_this_one_is_refused(
     first, second = push_model("v1", **{"model.onnx": b"good"}), push_model("v2", **{"model.onnx": b"bad"})
     signed = sign(registries, first.reference, key.signing)
     index = Manifest.make_index([registries.manifest(signed.referrer).descriptor])
-    registries.put_only(second.reference.with_tag(referrers_tag(second.digest)), index)
+    registries.manifests.put(second.reference.with_tag(referrers_tag(second.digest)), index)
     assert "its manifest refers to another artifact" in refusal(registries, second.reference, key)
 
 
@@ -119,7 +119,7 @@ def test_an_attestation_of_one_artifact_does_not_count_beside_another(
     registries: Registries, push_model: PushModel, key: KeyPair
 ) -> None:
     first, second = push_model("v1", **{"model.onnx": b"good"}), push_model("v2", **{"model.onnx": b"bad"})
-    statement = provenance_statement("town", first.manifest, Training({}, {}, (), "zenml:1"))
+    statement = provenance_statement("town", first.manifest, ProvenTraining({}, {}, (), "zenml:1"))
     with pytest.raises(RefusedError, match="about something else"):
         attest(registries, second.reference, key.signing, statement)
     lay_down(registries, second.pinned, make_bundle(statement, key.signing))

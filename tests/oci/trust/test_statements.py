@@ -8,7 +8,7 @@ import pytest
 
 from fair_dagster.oci.artifacts.descriptors import EMPTY, TITLE, Descriptor, Manifest
 from fair_dagster.oci.trust.bundles import Bundle, make_bundle
-from fair_dagster.oci.trust.provenance import Training, provenance_problems, provenance_statement, summary
+from fair_dagster.oci.trust.provenance import ProvenTraining, provenance_problems, provenance_statement, summary
 from fair_dagster.oci.trust.statements import SignedModel, files_of, signature_statement
 from tests.oci.trust.conftest import KeyPair
 
@@ -99,7 +99,7 @@ def test_what_is_signed_has_to_be_a_statement(key: KeyPair, payload: bytes) -> N
 
 def test_provenance_is_of_one_manifest() -> None:
     manifest, other = manifest_of("model.onnx"), manifest_of("model.onnx", "labels.txt")
-    training = Training({"model": "town-v1"}, {}, (), "zenml:1")
+    training = ProvenTraining({"model": "town-v1"}, {}, (), "zenml:1")
     statement = provenance_statement("registry.example/town", manifest, training)
     assert provenance_problems(statement, manifest.digest) == []
     assert "of another artifact" in provenance_problems(statement, other.digest)[0]

@@ -11,13 +11,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
+from uuid import uuid4
 
 from click.testing import CliRunner
 
 from fair_dagster.cli.root import root
 from fair_dagster.domain.errors import FairError, ServiceError
-from fair_dagster.domain.publication.stage_changes import Cursor
-from fair_dagster.flows.publication.stages import Limits, Look, look
+from fair_dagster.domain.publication.stage_changes import StagesCursor
+from fair_dagster.flows.publication.stages import StageLimits, StagesLook, look
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.zenml.artifacts import artifact_file
 from fair_dagster.pipelines.zenml.client import open_client
@@ -112,7 +113,7 @@ def versions(settings: Settings) -> None:
     client.delete("served", 3)
     names = [f"served-{n:03}" + "x" * 50 for n in range(120)]
     listed = client.list_many(["served", "absent", *names])
-    gone = Stages(settings).gone([one.uuid for one in made] + [made[0].uuid[:-4] + f"{n:04x}" for n in range(150)])
+    gone = Stages(settings).gone([one.uuid for one in made] + [str(uuid4()) for _ in range(150)])
     say(
         stages=[one.stage for one in listed["served"]],
         metrics=dict(client.get("served", 1).training.metrics),
@@ -146,7 +147,7 @@ def tick(settings: Settings) -> None:
     versions.log(ticked.uuid, {"fair/request": {"base_model": "tiny"}})
     versions.set_stage("ticked", ticked.number, "production")
     services.__dict__["stages"] = _Paused(settings)
-    cursor = Cursor()
+    cursor = StagesCursor()
     try:
         found = _look(services, cursor)
     except ServiceError as error:
@@ -157,8 +158,8 @@ def tick(settings: Settings) -> None:
     say(families=[request.family for request in _look(services, cursor).requests])
 
 
-def _look(services: Services, cursor: Cursor) -> Look:
-    return look(services, cursor, ["tiny"], set, Limits())
+def _look(services: Services, cursor: StagesCursor) -> StagesLook:
+    return look(services, cursor, ["tiny"], set, StageLimits())
 
 
 def create(settings: Settings) -> None:

@@ -44,7 +44,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture(autouse=True)
 def every_call_is_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "_compared", _Forgetful())
+    monkeypatch.setattr(identity, "COMPARED", _Forgetful())
 
 
 class _Forgetful(set[Path]):

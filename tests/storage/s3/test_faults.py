@@ -16,10 +16,10 @@ from fair_dagster.domain.errors import StorageError
 from fair_dagster.domain.items.artifacts import Told
 from fair_dagster.settings import Settings
 from fair_dagster.storage.local import describe
+from fair_dagster.storage.opening import open_artifacts
 from fair_dagster.storage.s3 import client as s3_client
 from fair_dagster.storage.s3 import transfer
 from fair_dagster.storage.s3.parts import PART
-from fair_dagster.storage.store import open_artifacts
 from tests.storage.conftest import Bucket
 from tests.storage.s3.faulty import FaultyProxy
 
@@ -321,7 +321,7 @@ _CHILD = """
 import sys
 from pathlib import Path
 from fair_dagster.settings import Settings
-from fair_dagster.storage.store import open_artifacts
+from fair_dagster.storage.opening import open_artifacts
 store = open_artifacts(Settings())
 print("ready", flush=True)
 store.publish(Path(sys.argv[1]), sys.argv[2])
