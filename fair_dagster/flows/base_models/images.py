@@ -126,7 +126,7 @@ def pinned_again(services: Services, slug: str, registries: Round) -> list[Done]
     asked = find_pins(
         services.registries,
         services.settings,
-        (href for item in _active(services.catalog, slug) for href in _unpinned(item)),
+        (href for item in _active(services.catalog, slug) for href in unpinned_images(item).values()),
         registries,
     )
     changes = pin(services.catalog, services.artifacts, slug, asked).changes
@@ -189,10 +189,6 @@ def _lookup_finding(item: Item, image: str, error: FairError) -> Finding:
 
 def _active(catalog: CatalogStore, slug: str) -> list[Item]:
     return [item for item in catalog.family(items.BASE_MODELS, slug) if items.is_active(item)]
-
-
-def _unpinned(item: Item) -> Iterable[str]:
-    return unpinned_images(item).values()
 
 
 def _clause(error: FairError) -> str:

@@ -1,7 +1,7 @@
 """Files on their way between machines, by the artifact store: those of a prediction, and those that a training leaves.
 
 Only where steps are executed on other machines; on one machine everybody reads the same folder. What a prediction is
-stands in ``predictions``, what becomes of a training's files in ``local_artifacts``.
+stands in ``predictions``, what becomes of a training's files in ``publication.artifacts``.
 """
 
 import contextlib

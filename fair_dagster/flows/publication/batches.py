@@ -56,7 +56,7 @@ class BatchOutcome:
         """
         if self.failures:
             known = len(self.failures) + len(self.changes)
-            problems = [f"{slug}: {_line(why)}" for slug, why in sorted(self.failures.items())]
+            problems = [f"{slug}: {' '.join(why.split())}" for slug, why in sorted(self.failures.items())]
             raise PartialError(f"publication of {len(self.failures)} of {known} families", problems)
 
 
@@ -143,10 +143,6 @@ def apply(services: Services, batch: FamilyBatch, tell: Tell) -> BatchOutcome:
 
     changes, failures = each(batch.gathered, write, tell, alone=batch.alone)
     return BatchOutcome(changes, {**batch.failures, **failures})
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def republish(services: Services, collection: str, slugs: Sequence[str], tell: Tell) -> BatchOutcome:

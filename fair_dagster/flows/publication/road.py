@@ -3,6 +3,8 @@
 Promotions, deletions, registrations, patches, backfills and repairs all end here. What should be is computed in
 ``domain.publication``. Where a family is read from, and what becomes of its artifacts, stands with its kind:
 ``families`` has finetuned models, ``releases`` base models and datasets, ``released`` their repair.
+
+See docs/decisions/0052.
 """
 
 from collections.abc import Callable, Sequence

@@ -135,7 +135,8 @@ def report(services: Services, ask: DriftRequest | None = None, progress: Progre
         if not any(scan.damaged for scan in read.scans.values()):
             findings += unused_findings(services.artifacts, scanned, ask.collections, read.versions)
     if ask.partitions is not None and items.DATASETS in ask.collections:
-        slugs = {*read.families(items.DATASETS), *_missing(findings, items.DATASETS)}
+        missing = {one.family for one in findings if one.collection == items.DATASETS and one.kind == "missing"}
+        slugs = {*read.families(items.DATASETS), *missing}
         findings += dataset_partition_findings(ask.partitions.datasets, slugs)
     return sorted(findings, key=lambda finding: (finding.collection, finding.item, finding.kind))
 
@@ -307,10 +308,6 @@ def _finetune_partitions(read: _Read, partitions: Partitions, found: Sequence[Fi
         if item["id"] not in leaving:
             published[str(item["properties"].get("fair:base_model"))].add(str(item["id"]))
     return finetune_partition_findings(partitions, published, in_zenml)
-
-
-def _missing(findings: Sequence[Finding], collection: str) -> set[str]:
-    return {finding.family for finding in findings if finding.collection == collection and finding.kind == "missing"}
 
 
 def table(findings: Sequence[Finding]) -> "pd.DataFrame":

@@ -191,7 +191,7 @@ def test_code_that_changed_on_the_branch_is_told_by_what_can_be_done_there(tmp_p
 def test_a_published_version_can_be_run_again_without_its_run_folder(installation: Installation) -> None:
     version = installation.trained(epochs=3)
     installation.promote(version)
-    training.config_path(installation.services, version.id, version.uuid).unlink()
+    training.config_path(installation.services.settings, version.id, version.uuid).unlink()
     request = training.check_rerun(installation.services, NAME, version.number)
     again = allocations.allocate(installation.services, request)
     _, config = training.write_config(installation.services, again.id)
