@@ -31,17 +31,17 @@ _OURS = """
 import json, sys, time
 from pathlib import Path
 start = time.perf_counter()
-from fair_dagster.flows.crawling import artifacts_of, kept_of
+from fair_dagster.flows.registries.crawling import artifacts_of, kept_of
 from fair_dagster.flows.services import Services
-from fair_dagster.oci.crawl import Found, Target
-from fair_dagster.oci.query import Order
+from fair_dagster.oci.crawl.query import Order
+from fair_dagster.oci.crawl.walking import FoundArtifact, Target
 from fair_dagster.settings import Settings
 act, home, repository = sys.argv[1:4]
 host = repository.partition("/")[0]
 services = Services(Settings(home=Path(home), registries=(f"http://{host}",)))
 target = [Target.parse(repository)]
 events = kept_of(services, target) if act == "kept" else artifacts_of(services, target, keep=act == "keep")
-found = (event for event in events if isinstance(event, Found))
+found = (event for event in events if isinstance(event, FoundArtifact))
 best = Order.parse(["-customProperties.accuracy"]).first(found, 1, lambda one: one.fields)
 print(json.dumps([time.perf_counter() - start, best[0].fields["customProperties"]["accuracy"]]))
 """

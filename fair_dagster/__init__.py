@@ -7,17 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fair_dagster.fair import Fair
-    from fair_dagster.flows.datasets import DatasetSpec
-    from fair_dagster.flows.finetunes.training import Ask
+    from fair_dagster.fair import Ask, DatasetSpec, Fair
     from fair_dagster.settings import Settings
 
 __all__ = ["Ask", "DatasetSpec", "Fair", "Settings", "__version__"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Ask": "fair_dagster.flows.finetunes.training",
-    "DatasetSpec": "fair_dagster.flows.datasets",
+    "Ask": "fair_dagster.fair",
+    "DatasetSpec": "fair_dagster.fair",
     "Fair": "fair_dagster.fair",
     "Settings": "fair_dagster.settings",
 }

@@ -26,6 +26,7 @@ from sensors.oci_artifacts import artifact_sensors
 from sensors.oci_pushes import push_sensors
 from sensors.run_failures import failure_sensors
 from sensors.schedules import schedules
+from sensors.tracking import tracking_sensors
 
 
 def build_defs(
@@ -55,6 +56,7 @@ def build_defs(
             *artifact_sensors(settings, slugs, jobs),
             *push_sensors(settings, jobs),
             *failure_sensors(settings),
+            *tracking_sensors(settings, jobs),
         ],
         schedules=schedules(settings),
         resources=resources | dict(resource_overrides or {}),
@@ -70,3 +72,8 @@ def build_defs(
 @dg.definitions
 def defs() -> dg.Definitions:
     return build_defs()
+
+
+def job_of(name: str) -> dg.JobDefinition:
+    """The job ``name``; processes of a run on other machines load it by this function."""
+    return build_defs(settings=Settings()).resolve_job_def(name)

@@ -84,10 +84,10 @@ class Settings(BaseSettings):
     )
     allow_pickle: bool = Field(default=False, description="Let pipelines load weights that are pickles.")
     executor: Literal["local", "celery", "kubernetes"] = Field(
-        default="local", description="Where the steps of runs are executed: in the run's own process, or elsewhere."
+        default="local", description="Where runs are executed: on this machine, by Celery workers, or as pods."
     )
     broker_url: SecretStr | None = Field(
-        default=None, description="Redis that hands steps to Celery workers, e.g. redis://:password@host:6379/0."
+        default=None, description="Redis that hands runs to Celery workers, e.g. redis://:password@host:6379/0."
     )
     partitions_a_run: int | None = Field(
         default=None,
@@ -98,9 +98,11 @@ class Settings(BaseSettings):
         default={"requests": {"cpu": "1", "memory": "4Gi"}, "limits": {"memory": "8Gi"}},
         description="What a pod that trains gets on Kubernetes, as JSON.",
     )
-    experiment_tracker: str | None = Field(default=None, description="ZenML experiment tracker of a finetune.")
+    experiment_tracker: str | None = Field(
+        default=None, description="ZenML experiment tracker of steps on other machines."
+    )
     tracking: Literal["mlflow", "wandb", "none"] = Field(default="mlflow", description="Where training is tracked.")
-    tracking_uri: str = Field(default="", description="Server of the tracker; without it a folder under the home.")
+    tracking_uri: str = Field(default="", description="Server of the tracker; without it under the home.")
     models_repo: str = Field(default="", description="Git repository whose branch holds models/: a path or URL.")
     models_branch: str = Field(default="main", description="The branch of that repository.")
     sensor_interval: int = Field(default=30, ge=1, description="Seconds between two ticks of a sensor.")
@@ -204,7 +206,7 @@ class Settings(BaseSettings):
 
     @property
     def tracking_path(self) -> Path:
-        """What is tracked without a server."""
+        """What trainings have logged, and which of it the tracker has not got yet."""
         return self.home / "tracking"
 
     @property

@@ -30,6 +30,8 @@ def failure_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     def run_failures(context: dg.SensorEvaluationContext, fair: FairResource) -> dg.SensorResult:
         for run_id in end_lost_runs(context.instance):
             context.log.warning(f"run {run_id} was lost: its process was killed, and its code server with it")
+        if settings.executor == "celery":
+            _end_lost_starts(context)
         queue = Queue.parse(context.cursor)
         if queue is None:
             return _said("beginning now: earlier failures are not told", start_queue(context.instance))
@@ -50,6 +52,23 @@ def failure_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         return _said("; ".join([*worked.problems, *told, *unset]) or "no run has failed", worked.queue)
 
     return [run_failures]
+
+
+def _end_lost_starts(context: dg.SensorEvaluationContext) -> None:
+    from fair_dagster.orchestration.workers.launcher import WorkerRunLauncher
+    from fair_dagster.orchestration.workers.starts import end_lost_starts
+
+    launcher = context.instance.run_launcher
+    if not isinstance(launcher, WorkerRunLauncher):
+        context.log.warning("FAIR_EXECUTOR is celery, and dagster.yaml hands runs to no worker: docs/scaling.md")
+        return
+    try:
+        lost = end_lost_starts(context.instance, launcher)
+    except ServiceError as error:
+        context.log.warning(f"whether runs wait or were lost is not known: {error}")
+    else:
+        for run_id in lost:
+            context.log.warning(f"run {run_id} was lost before it began: neither Redis nor a worker has it")
 
 
 def _said(reason: str, queue: Queue) -> dg.SensorResult:

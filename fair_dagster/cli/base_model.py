@@ -9,7 +9,7 @@ from fair_dagster.cli.terminal import views
 from fair_dagster.cli.terminal.session import Session, reports
 
 if TYPE_CHECKING:
-    from fair_dagster.flows.base_models.registration import Validation
+    from fair_dagster.fair import Validation
 
 
 @click.group("base-model")
@@ -117,10 +117,9 @@ def sync(session: Session) -> None:
 
 def _known_folders(session: Session) -> list[str]:
     from fair_dagster.domain.errors import NotFoundError
-    from fair_dagster.flows.base_models.registration import folders
 
     settings = session.fair.settings
-    found = [str(folder) for folder in folders(settings.models)]
+    found = [str(folder) for folder in session.fair.base_model_folders()]
     if not found:
         advice = "; `fair-dagster base-model sync` fetches the branch" if settings.follows_branch else ""
         raise NotFoundError("base models", [f"there is no base model folder in {settings.models}{advice}"])

@@ -16,8 +16,7 @@ from fair_dagster.domain import items
 if TYPE_CHECKING:
     from fair_dagster.domain.moving import LocalFile, Mode
     from fair_dagster.domain.publication.changes import Item
-    from fair_dagster.flows.catalog import Checked
-    from fair_dagster.flows.moving import Moved
+    from fair_dagster.fair import CheckedItem, Moved
 
 _COLUMNS = (
     Column("collection", whole=True),
@@ -98,7 +97,7 @@ def validate(session: Session, strict: bool) -> None:
         click.get_current_context().exit(1)
 
 
-def _print_findings(session: Session, found: "Mapping[str, Sequence[Checked]]") -> None:
+def _print_findings(session: Session, found: "Mapping[str, Sequence[CheckedItem]]") -> None:
     for name, findings in found.items():
         bad = [finding for finding in findings if finding.problems]
         session.out.line(f"{name}: {len(findings) - len(bad)} of {len(findings)} items are valid")

@@ -43,7 +43,7 @@ def create(
 ) -> None:
     """Describe chips and labels as a STAC item, for `dataset register`. The catalog is not touched."""
     from fair_dagster.domain.errors import RefusedError
-    from fair_dagster.flows.datasets import DatasetSpec
+    from fair_dagster.fair import DatasetSpec
 
     spec = DatasetSpec(slug, chips, labels, **said)
     target = output or labels.parent / ITEM_FILE

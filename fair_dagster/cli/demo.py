@@ -89,7 +89,7 @@ def tell(fair: "Fair", steps: Steps, folder: Path | None, overrides: dict[str, A
     Raises:
         FairError: of the step that failed.
     """
-    from fair_dagster.flows.finetunes.training import Ask
+    from fair_dagster.fair import Ask
 
     given = None if folder is None else data_in(folder)
     with steps.step(f"make the home folder {fair.settings.home}"):
@@ -137,16 +137,14 @@ def data_in(folder: Path) -> Data:
 
 
 def _synthetic_town(fair: "Fair", steps: Steps) -> Data:
-    from fair_dagster.imagery.synthesize import synthesize
-
     with steps.step("draw a synthetic town: no data was given, and no such place exists"):
-        town = synthesize(fair.settings.home / "demo-data")
+        town = fair.synthetic_town()
     return Data(_TOWN, town.train_chips, town.labels, town.predict_chips, synthetic=True)
 
 
 def _described(fair: "Fair", data: Data) -> Path:
     """The item file of the dataset, under the home folder: the data's own folder may be read-only."""
-    from fair_dagster.flows.datasets import DatasetSpec
+    from fair_dagster.fair import DatasetSpec
 
     spec = DatasetSpec(data.slug, data.train_chips, data.labels, synthetic=data.synthetic)
     path = fair.settings.home / "demo-data" / f"{data.slug}.json"

@@ -15,7 +15,7 @@ from fair_dagster.cli.terminal.waiting import wait
 
 if TYPE_CHECKING:
     from fair_dagster.domain.versions import VersionRecord
-    from fair_dagster.orchestration.runs.started import Started
+    from fair_dagster.fair import Started
 
 _DETACH_HELP = "Return the run's id at once; `run show` and `run logs` tell the rest."
 
@@ -43,7 +43,7 @@ def finetune(
     detach: bool,
 ) -> None:
     """Finetune a base model on a dataset, as a new version of a model. Ctrl-C stops the run."""
-    from fair_dagster.flows.finetunes.training import Ask
+    from fair_dagster.fair import Ask
 
     started = session.fair.finetune(Ask(base_model, dataset, name, overrides, title, description, user))
     if detach:
@@ -130,16 +130,12 @@ def predict(
 
     Where Dagster or its definitions are not installed, --no-run is what happens.
     """
-    from fair_dagster.orchestration.runs.launches import can_launch
-
     if detach and no_run:
         raise click.UsageError("--detach leaves a run to itself, and --no-run makes none")
     registries = None
     if model.startswith("oci://"):
-        from fair_dagster.cli.oci.references import reference_of, registries_for
-
-        registries = registries_for(session, reference_of(model))
-    if no_run or not (detach or can_launch()):
+        registries = session.fair.oci.trusting_references().client(model)
+    if no_run or not (detach or session.fair.can_start_runs()):
         session.out.remark(f"predicting with {model}, without a run of Dagster")
         with sigterm_stops():
             drawn = session.fair.predict_here(model, images, overrides=overrides, output=output, registries=registries)

@@ -10,7 +10,7 @@ from fair_dagster.cli.terminal.session import Session, reports
 from fair_dagster.cli.terminal.values import since_option
 
 if TYPE_CHECKING:
-    from fair_dagster.pipelines.zenml.run_records import LogLine
+    from fair_dagster.fair import LogLine
 
 
 @click.group("run")

@@ -1,17 +1,12 @@
 """``stack``: ZenML's stacks, on which trainings run: apply files, list, choose."""
 
-import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from fair_dagster.cli.terminal.output import Column
 from fair_dagster.cli.terminal.session import Session, reports
-
-if TYPE_CHECKING:
-    from fair_dagster.pipelines.zenml.stacks import Stacks
 
 
 @click.group("stack")
@@ -28,27 +23,23 @@ def apply(session: Session, path: Path, use: bool) -> None:
 
     FILE is like those in deploy/zenml. Secrets come from the environment and go to ZenML's server; none stands in FILE.
     """
-    from fair_dagster.pipelines.zenml.stack_files import read_stack_file
-
-    found = read_stack_file(path, os.environ)
-    stacks = _stacks(session)
-    done = stacks.apply(found)
-    record = stacks.use(found.name) if use else next(one for one in stacks.all() if one.name == found.name)
+    applied = session.fair.stacks.apply(path, use=use)
+    record = applied.stack
 
     def text() -> None:
-        for sentence in done or (f"stack {found.name} is what {path} says",):
+        for sentence in applied.changes or (f"stack {record.name} is what {path} says",):
             session.out.line(sentence)
         if not record.active:
-            session.out.line(f"next: fair-dagster stack use {found.name}")
+            session.out.line(f"next: fair-dagster stack use {record.name}")
 
-    session.out.show(asdict(record) | {"done": list(done)}, text)
+    session.out.show(asdict(record) | {"done": list(applied.changes)}, text)
 
 
 @stack.command("list")
 @reports
 def list_stacks(session: Session) -> None:
     """The stacks that ZenML has; a star marks the one that trainings of this home run on."""
-    found = _stacks(session).all()
+    found = session.fair.stacks.list()
     columns = [Column("stack"), Column("orchestrator"), Column("artifact store"), Column("id")]
     rows = [
         (
@@ -67,11 +58,5 @@ def list_stacks(session: Session) -> None:
 @reports
 def use_stack(session: Session, name: str) -> None:
     """Run the trainings of this home on a stack."""
-    record = _stacks(session).use(name)
+    record = session.fair.stacks.use(name)
     session.out.show(asdict(record), lambda: session.out.line(f"trainings of this home run on {record.name}"))
-
-
-def _stacks(session: Session) -> "Stacks":
-    from fair_dagster.pipelines.zenml.stacks import Stacks
-
-    return Stacks(session.fair.settings)

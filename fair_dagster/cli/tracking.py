@@ -10,7 +10,7 @@ from fair_dagster.cli.terminal.session import Session, reports
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fair_dagster.flows.tracking import Waiting
+    from fair_dagster.fair import Waiting
 
 _COLUMNS = (Column("training", whole=True), Column("state"), Column("problem"))
 
@@ -24,9 +24,7 @@ def tracking() -> None:
 @reports
 def list_waiting(session: Session) -> None:
     """Trainings that are being tracked, and those that a tracker which is away waits for."""
-    from fair_dagster.flows.tracking import waiting
-
-    _show(session, waiting(session.fair.services), "everything is sent")
+    _show(session, session.fair.tracking.waiting(), "everything is sent")
 
 
 @tracking.command("send")
@@ -34,9 +32,8 @@ def list_waiting(session: Session) -> None:
 def send(session: Session) -> None:
     """Send what waits, now; the next training would do it as well. Says what is left."""
     from fair_dagster.domain.errors import PartialError
-    from fair_dagster.flows.tracking import send_waiting
 
-    left = send_waiting(session.fair.services)
+    left = session.fair.tracking.send()
     if left:
         raise PartialError("sending to the tracker", [f"{one.key}: {one.problem or 'not tried yet'}" for one in left])
     _show(session, left, "everything is sent")

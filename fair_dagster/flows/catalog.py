@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedItem:
     """What is wrong with one item; no problems means it is whole."""
 
     item: str
@@ -52,7 +52,7 @@ def named_nowhere_else(
     return ""
 
 
-def validate_catalog(services: Services, *, strict: bool = False) -> dict[str, list[Checked]]:
+def validate_catalog(services: Services, *, strict: bool = False) -> dict[str, list[CheckedItem]]:
     """``validate_collection`` of each, by name."""
     return {
         name: validate_collection(services.catalog, services.validator, name, strict=strict)
@@ -62,7 +62,7 @@ def validate_catalog(services: Services, *, strict: bool = False) -> dict[str, l
 
 def validate_collection(
     catalog: CatalogStore, validator: "Validator", collection: str, *, strict: bool = False, links: bool = True
-) -> list[Checked]:
+) -> list[CheckedItem]:
     """Validate every item of ``collection``: schemas, rules and links to other items.
 
     Args:
@@ -74,9 +74,9 @@ def validate_collection(
         known = {name: frozenset(catalog.ids(name)) for name in items.COLLECTIONS}
         for finding in broken_links(scan.items, known):
             broken.setdefault(finding.item, []).append(finding.detail)
-    checked = [Checked(one.key.id, (f"its file cannot be read: {one.problem}",), ()) for one in scan.damaged]
+    checked = [CheckedItem(one.key.id, (f"its file cannot be read: {one.problem}",), ()) for one in scan.damaged]
     for item in scan.items:
         report = validator.validate(item, kind=KINDS[collection], strict=strict)
         problems = (*report.problems, *broken.get(item["id"], ()))
-        checked.append(Checked(item["id"], problems, report.not_checked))
+        checked.append(CheckedItem(item["id"], problems, report.not_checked))
     return checked

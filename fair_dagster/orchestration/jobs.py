@@ -13,19 +13,22 @@ from fair_dagster.orchestration.ops.publication import (
     publish_artifacts,
 )
 from fair_dagster.orchestration.ops.registries import build_pushed_image, check_pushed, register_pushed
-from fair_dagster.orchestration.ops.training import predict_images, sync_folder
+from fair_dagster.orchestration.ops.training import deliver_tracked, predict_images, sync_folder
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 
-# What their steps hand on, or read, is on the machine of the run: these go nowhere else.
+# What their steps hand on, or read, is on the machine of the run: one process executes all of them.
 _HERE = dg.in_process_executor
+# For the same reason a run in the place of a lost one, perhaps on another machine, begins with the first step.
+_WHOLE = {"dagster/retry_strategy": "ALL_STEPS"}
 
 
 @dg.job(
     name=keys.RECOMPUTE_JOB,
     executor_def=_HERE,
+    tags=_WHOLE,
     description="Recompute the published items of one finetuned model, e.g. after a version was deleted.",
 )
 def recompute_family() -> None:
@@ -49,10 +52,20 @@ def sync_base_model() -> None:
 @dg.job(
     name=keys.PUSHED_JOB,
     executor_def=_HERE,
+    tags=_WHOLE,
     description="Check a model that was pushed to a watched repository, register it, and build its image.",
 )
 def register_pushed_model() -> None:
     build_pushed_image(register_pushed(check_pushed()))
+
+
+@dg.job(
+    name=keys.TRACKING_JOB,
+    executor_def=_HERE,
+    description="Copy tracked trainings that have ended to the experiment tracker.",
+)
+def deliver_tracking() -> None:
+    deliver_tracked()
 
 
 def asset_jobs(slugs: Sequence[str]) -> "list[dg.JobDefinition | UnresolvedAssetJobDefinition]":
@@ -93,4 +106,4 @@ def asset_jobs(slugs: Sequence[str]) -> "list[dg.JobDefinition | UnresolvedAsset
                 description=f"Push promoted finetunes of {slug} to the registry that FAIR_OCI_REPOSITORY names.",
             ),
         ]
-    return [*jobs, recompute_family, predict, sync_base_model, register_pushed_model]
+    return [*jobs, recompute_family, predict, sync_base_model, register_pushed_model, deliver_tracking]

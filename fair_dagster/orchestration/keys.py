@@ -1,5 +1,7 @@
 """Every name that Dagster stores or shows: asset keys, partition sets, groups, jobs, tags. Built here only."""
 
+from collections.abc import Iterable
+
 import dagster as dg
 
 from fair_dagster.domain import items
@@ -29,6 +31,7 @@ PREDICT_OP = "predict_images"
 SYNC_JOB = "sync_base_model"
 SYNC_OP = "sync_folder"
 PUSHED_JOB = "register_pushed_model"
+TRACKING_JOB = "deliver_tracking"
 PUSHED_OP = "check_pushed"
 
 MERGES_SENSOR = "merges"
@@ -36,11 +39,16 @@ STAGES_SENSOR = "model_stages"
 FAILURES_SENSOR = "run_failures"
 ARTIFACTS_SENSOR = "oci_artifacts"
 PUSHES_SENSOR = "oci_pushes"
+TRACKING_SENSOR = "tracked_trainings"
 RECONCILIATION_SCHEDULE = "reconciliation"
 
+CODE_LOCATION = "fair-dagster"
+"""The name of the code location in ``deploy/``: the daemon launches a lost run of the command line again from there."""
+
 TRAINING_QUEUE = "training"
-"""Celery's queue of everything that trains: its workers have the memory, or the GPU, for it."""
-TAG_QUEUE = "dagster-celery/queue"
+"""Celery's queue of runs that train: its workers have the memory, or the GPU, for it."""
+
+_FINETUNED_MODELS = "finetuned_models"
 
 TRAINING_POOL = "training"
 """Concurrency pool of everything that trains; its limit stands in the instance."""
@@ -81,7 +89,7 @@ def training_config(slug: str) -> dg.AssetKey:
 
 
 def finetuned_model(slug: str) -> dg.AssetKey:
-    return dg.AssetKey(["finetuned_models", slug])
+    return dg.AssetKey([_FINETUNED_MODELS, slug])
 
 
 def local_model(slug: str) -> dg.AssetKey:
@@ -112,6 +120,11 @@ def finetune_job(slug: str) -> str:
 
 def is_finetune_job(name: str) -> bool:
     return name.startswith(f"{_FINETUNE}__")
+
+
+def trains(job: str, assets: Iterable[dg.AssetKey]) -> bool:
+    """Whether a run of ``job``, or of a selection of ``assets``, trains a model."""
+    return is_finetune_job(job) or any(key.path[0] == _FINETUNED_MODELS for key in assets)
 
 
 def activity_of_job(name: str) -> str:

@@ -14,7 +14,6 @@ from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.flows import lineage
 from fair_dagster.pipelines.filenames import PREVIEW_FILE
-from fair_dagster.tracking.outbox import Note
 
 Metadata = dict[str, Any]
 
@@ -80,14 +79,13 @@ def request_lineage(request: FinetuneRequest) -> Metadata:
     return {"lineage": dg.MetadataValue.md(made_from(parents))}
 
 
-def tracking_metadata(note: Note | None, problem: str | None) -> Metadata:
-    """Where a training is tracked, or why it is not yet."""
-    if note is None:
-        return {"tracking": dg.MetadataValue.text(problem)} if problem else {}
-    on_the_web = note.url.startswith(("http://", "https://"))
-    link = dg.MetadataValue.url(note.url) if on_the_web else dg.MetadataValue.path(note.url)
-    named: Metadata = {"tracking": link, "tracking_run_id": note.run_id}
-    return named | ({"tracking_problem": dg.MetadataValue.text(problem)} if problem else {})
+def tracking_metadata(tracking: Mapping[str, Any]) -> Metadata:
+    """Where a training is tracked (``url``, ``run_id``), or the ``problem`` that kept it from there so far."""
+    if url := tracking.get("url"):
+        link = dg.MetadataValue.url(url) if url.startswith(("http://", "https://")) else dg.MetadataValue.text(url)
+        return {"tracking": link, "tracking_run_id": str(tracking["run_id"])}
+    problem = tracking.get("problem")
+    return {"tracking": dg.MetadataValue.text(f"not sent yet: {problem}")} if problem else {}
 
 
 def training_metadata(result: Mapping[str, Any], folder: Path, request: FinetuneRequest) -> Metadata:

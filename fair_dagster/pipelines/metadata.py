@@ -4,9 +4,10 @@ The ``log_*`` functions write to the ZenML model version of the running step (to
 has no model). Outside a step, as in a plain test of a step's function, they do nothing. ``report_progress`` and
 ``report_epoch`` need no ZenML at all. The way back is ``read_training``.
 
-What an experiment tracker is to show goes to a file as well, which its sender follows.
+An experiment tracker gets the numbers of epochs at once, and the others when the training has ended.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -35,18 +36,17 @@ __all__ = [
     "read_training",
     "report_epoch",
     "report_progress",
-    "tell_tracking",
 ]
 
 PROGRESS_VARIABLE = "FAIR_PROGRESS_FILE"
 TRACKING_VARIABLE = "FAIR_TRACKING_FILE"
+"""The file of a training that is tracked."""
 RUN_VARIABLE = "FAIR_DAGSTER_RUN"
 """The Dagster run that a training belongs to: its provenance tells it."""
 
 
 def log_metrics(metrics: Mapping[str, Any]) -> None:
     """Log numbers by name, e.g. ``{"building_iou": 0.53}``; a value may be a mapping of class to number."""
-    tell_tracking({"metrics": dict(metrics)})
     _log({f"{PREFIX}{name}": value for name, value in metrics.items()})
 
 
@@ -58,7 +58,6 @@ def log_split(info: Mapping[str, Any]) -> None:
 def log_loss_history(train: Sequence[float], validation: Sequence[float]) -> None:
     """Log the losses, one number an epoch, first epoch first."""
     history = {"train_loss": [float(x) for x in train], "val_loss": [float(x) for x in validation]}
-    tell_tracking({"series": history})
     _log({LOSS_HISTORY_KEY: history})
 
 
@@ -77,17 +76,18 @@ def report_progress(done: int, total: int, what: str = "epoch") -> None:
 
 
 def report_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
-    """Tell the experiment tracker the numbers of an epoch (from 1) while the training goes on.
+    """Log the numbers of an epoch (from 1) to the experiment tracker, while the training goes on.
 
-    ``train_loss`` and ``val_loss`` are the names under which ``log_loss_history`` tells them at the end; what was told
-    here is not told again. Does nothing where nothing is tracked, and never fails a training.
+    ``train_loss`` and ``val_loss`` are the names under which ``log_loss_history`` logs them at the end; epochs that
+    were reported here are not reported again. Does nothing where nothing is tracked, and never fails a training.
     """
-    tell_tracking({"metrics": dict(metrics), "step": int(epoch)})
+    # ZenML's experiment tracker has loaded MLflow, and has begun the run.
+    mlflow = sys.modules.get("mlflow")
+    with contextlib.suppress(Exception):
+        if mlflow is not None and mlflow.active_run() is not None:
+            from fair_dagster.pipelines.tracking.mlflow_runs import allowed_name
 
-
-def tell_tracking(event: Mapping[str, Any]) -> None:
-    """Append an event to the file that the tracker's sender follows, if any."""
-    _append(TRACKING_VARIABLE, event)
+            mlflow.log_metrics({allowed_name(name): float(value) for name, value in metrics.items()}, step=int(epoch))
 
 
 def _append(variable: str, entry: Mapping[str, Any]) -> None:
@@ -95,7 +95,7 @@ def _append(variable: str, entry: Mapping[str, Any]) -> None:
     if not path:
         return
     try:
-        line = json.dumps({**entry, "time": datetime.now(UTC).isoformat()}, default=_plain)
+        line = json.dumps({**entry, "time": datetime.now(UTC).isoformat()})
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     except (OSError, TypeError, ValueError):
         return
@@ -105,11 +105,6 @@ def _append(variable: str, entry: Mapping[str, Any]) -> None:
         return
     finally:
         os.close(descriptor)
-
-
-def _plain(value: Any) -> Any:
-    """A number of NumPy's or a tensor's as Python's."""
-    return value.item() if hasattr(value, "item") else str(value)
 
 
 def _log(metadata: dict[str, Any]) -> None:

@@ -10,24 +10,26 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from fair_dagster.domain.errors import FairError
-from fair_dagster.domain.versions import ONNX_ARTIFACT
 from fair_dagster.net.files import write_json
 from fair_dagster.net.processes import collect_rarely, end_with_parent, leave
 from fair_dagster.pipelines.compat import install_fair_package
 from fair_dagster.pipelines.compat.absent_zenml import allow_absent_zenml
 from fair_dagster.pipelines.entrypoints import offer_models
-from fair_dagster.pipelines.metadata import TRACKING_VARIABLE, tell_tracking
+from fair_dagster.pipelines.metadata import TRACKING_VARIABLE
 from fair_dagster.pipelines.zenml.environment import prepare
 from fair_dagster.pipelines.zenml.run_records import describe_error
 from fair_dagster.settings import Settings
 
 PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
+_DELIVERY_SECONDS = {True: 15.0, False: 600.0}
+"""How long a training waits for its tracker, by whether a job on the same machine would go on."""
 # A run or experiment of another MLflow than the one that a pipeline writes to here.
 _OTHERS_RUN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 
@@ -97,7 +99,10 @@ def _train(settings: Settings, options: argparse.Namespace) -> tuple[int, dict[s
         _handle_signals(signal.SIG_IGN)  # Unwinding the step, ZenML has put `stop` back.
         return interruption.exit_code, training.interrupted(str(interruption)).as_json()
     document = result.as_json()
-    _tell_tracking(settings, options.config, document)
+    if os.environ.get(TRACKING_VARIABLE):
+        # What is tracked is read from there.
+        write_json(options.result, document)
+        document["tracking"] = _deliver(settings, completed=result.status == "completed")
     if result.status != "completed":
         return 1, document
     from fair_dagster.pipelines.preview import draw_preview
@@ -106,17 +111,28 @@ def _train(settings: Settings, options: argparse.Namespace) -> tuple[int, dict[s
     return 0, document
 
 
-def _tell_tracking(settings: Settings, config: Path, result: dict[str, Any]) -> None:
-    """The result and the exported model, before the picture is drawn: both take a second, and go on at once."""
-    if not os.environ.get(TRACKING_VARIABLE):
-        return
-    event: dict[str, Any] = {"result": result}
-    if uri := result["artifacts"].get(ONNX_ARTIFACT):
-        from fair_dagster.pipelines.zenml.artifacts import artifact_file
+def _deliver(settings: Settings, *, completed: bool) -> dict[str, Any]:
+    """Bring the tracked run to its end and to the tracker, before the picture is drawn.
 
-        with contextlib.suppress(FairError, OSError):
-            event["model"] = str(artifact_file(settings, uri, config.parent / "tracked"))
-    tell_tracking(event)
+    MLflow is loaded here already, and on a worker nobody else sees this home. What takes too long, or fails, is left
+    to the job that tries again.
+    """
+    from fair_dagster.pipelines.tracking.delivery import Delivery, deliver
+    from fair_dagster.pipelines.tracking.trainings import TrackedTraining, open_trainings
+
+    training = TrackedTraining.read(Path(os.environ[TRACKING_VARIABLE]))
+    if training is None or (training.elsewhere and settings.tracking == "mlflow" and not settings.tracking_uri):
+        # A server with a password, which is not handed on to this process.
+        return {}
+    ended = training.ended_as("FINISHED" if completed else "FAILED")
+    done: list[Delivery] = []
+    others = [one for one in open_trainings(settings) if one.key != training.key]
+    copying = threading.Thread(target=lambda: done.append(deliver(settings, [ended, *others])), daemon=True)
+    copying.start()
+    copying.join(_DELIVERY_SECONDS[settings.executor == "local"])
+    found = done[0] if done else Delivery(problem="the tracker takes long")
+    sent = next((one for one in found.delivered if one.training == ended), None)
+    return {"problem": found.problem} | ({"url": sent.url, "run_id": sent.run_id} if sent else {})
 
 
 def _predict(settings: Settings, options: argparse.Namespace) -> tuple[int, dict[str, Any]]:

@@ -5,6 +5,7 @@ again after a failure or an interruption, when ZenML returns nothing.
 """
 
 import contextlib
+import logging
 import math
 import os
 import sys
@@ -13,7 +14,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fair_dagster.domain.errors import FairError, PipelineError
 from fair_dagster.domain.requests import RUN_KEY
@@ -26,13 +27,17 @@ from fair_dagster.domain.versions import (
 )
 from fair_dagster.pipelines.entrypoints import load_entrypoint
 from fair_dagster.pipelines.inputs import HERE, require_reachable, step_environment
-from fair_dagster.pipelines.metadata import RUN_VARIABLE
+from fair_dagster.pipelines.metadata import RUN_VARIABLE, TRACKING_VARIABLE
 from fair_dagster.pipelines.prediction import read_mapping
+from fair_dagster.pipelines.tracking.trainings import TrackedTraining
 from fair_dagster.pipelines.zenml.client import open_client, outlast
 from fair_dagster.pipelines.zenml.model_versions import ModelVersions
 from fair_dagster.pipelines.zenml.run_records import RunRecord, describe_error, first_cause, logged_cause
 from fair_dagster.pipelines.zenml.runs import Runs
 from fair_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from zenml.client import Client
 
 _FOLLOW_SECONDS = 5.0
 
@@ -100,11 +105,27 @@ class Training:
             require_reachable(addressed, client.active_stack.name)
             environment = step_environment(self._settings, addressed)
             options = {"config_path": str(self._addresses), "environment": environment}
+        options |= self._track(client, request, pipeline)
         try:
             pipeline.with_options(**options, run_name=template)()
         except Exception as error:
             return self._failed(error)
         return self.read_completed()
+
+    def _track(self, client: "Client", request: Mapping[str, Any], pipeline: Any) -> dict[str, Any]:
+        """Options by which ZenML tracks the training. One that cannot be tracked is trained all the same."""
+        training = TrackedTraining.read(Path(os.environ.get(TRACKING_VARIABLE) or os.devnull))
+        if training is None:
+            return {}
+        from fair_dagster.pipelines.zenml.experiment_tracker import track_steps
+
+        module = vars(sys.modules[pipeline.entrypoint.__module__]).values()
+        try:
+            return track_steps(self._settings, client, training, request, module)
+        except Exception as error:
+            # Whatever ails the tracker: a full disk, a database of a newer MLflow.
+            logging.getLogger(__name__).warning("this training is not tracked while it goes on: %s", error)
+            return {}
 
     def announce_stop(self, reason: str) -> None:
         """To be called when a signal arrives, before it unwinds the step that runs."""

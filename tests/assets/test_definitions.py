@@ -26,6 +26,7 @@ DEPENDENCIES = {
     "training_configs/beta-two": ["base_models/beta-two", "datasets"],
 }
 JOBS = [
+    "deliver_tracking",
     "finetune__alpha",
     "finetune__beta_two",
     "predict",

@@ -1,8 +1,9 @@
 """A ``Fair`` without catalog, ZenML or Dagster: it remembers what it was asked and answers from lists."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,43 +13,36 @@ from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
+from fair_dagster.fair.catalog import Reconciled
+from fair_dagster.fair.oci.registries import Oci
+from fair_dagster.fair.workers import Workers
 from fair_dagster.flows.base_models.branch import Commit
 from fair_dagster.flows.base_models.merges import Followed, Merge
-from fair_dagster.flows.base_models.registration import Validation
-from fair_dagster.flows.catalog import Checked
+from fair_dagster.flows.base_models.registration import Validation, folders
+from fair_dagster.flows.catalog import CheckedItem
 from fair_dagster.flows.finetunes.comparison import compare
 from fair_dagster.flows.lineage import FoundLineage
 from fair_dagster.flows.reconciliation.report import table
+from fair_dagster.flows.services import Services
+from fair_dagster.imagery.synthesize import SyntheticDataset, synthesize
+from fair_dagster.orchestration.runs.run import Run
 from fair_dagster.pipelines.zenml.run_records import LogLine
 from fair_dagster.settings import Settings
 from tests.factories import EPOCH, base_model, dataset, version
 
 
-@dataclass(frozen=True)
-class Reconciled:
-    """As ``fair_dagster.fair.acts.Reconciled``, without importing Dagster."""
-
-    done: tuple[Done, ...]
-    remaining: tuple[Finding, ...]
-
-
-@dataclass(frozen=True)
-class FakeRun:
-    """The fields of ``fair_dagster.orchestration.runs.records.Run``, without importing Dagster."""
-
-    id: str = "0123456789abcdef"
-    job: str = "finetune__ramp"
-    status: str = "SUCCESS"
-    partition: str | None = "ramp-nepal-v1"
-    model: str | None = "ramp-nepal"
-    started: datetime | None = EPOCH
-    ended: datetime | None = EPOCH + timedelta(seconds=75)
-    pid: int | None = None
-    progress: tuple[int, int, str] | None = None
-
-    @property
-    def finished(self) -> bool:
-        return self.status in {"SUCCESS", "FAILURE", "CANCELED"}
+def ended_run(**changes: Any) -> Run:
+    """A run that ended well."""
+    ended = Run(
+        id="0123456789abcdef",
+        job="finetune__ramp",
+        status="SUCCESS",
+        partition="ramp-nepal-v1",
+        model="ramp-nepal",
+        started=EPOCH,
+        ended=EPOCH + timedelta(seconds=75),
+    )
+    return replace(ended, **changes)
 
 
 @dataclass(frozen=True)
@@ -75,15 +69,16 @@ class FakeFair:
 
     home: Path
     records: list[VersionRecord] = field(default_factory=list)
-    run_records: list[FakeRun] = field(default_factory=list)
+    run_records: list[Run] = field(default_factory=list)
     lines: list[LogLine] = field(default_factory=list)
     validations: dict[str, Validation] = field(default_factory=dict)
-    findings: dict[str, list[Checked]] = field(default_factory=dict)
+    findings: dict[str, list[CheckedItem]] = field(default_factory=dict)
     drifted: list[Finding] = field(default_factory=list)
     invalid: frozenset[str] = frozenset()
     error: BaseException | None = None
     unread: tuple[str, ...] = ()
     models_repo: str = ""
+    has_definitions: bool = True
     asked: list[tuple[Any, ...]] = field(default_factory=list)
 
     @property
@@ -91,6 +86,25 @@ class FakeFair:
         if self.models_repo:
             return Settings(home=self.home, models_repo=self.models_repo)
         return Settings(home=self.home, models=self.home / "models")
+
+    @cached_property
+    def services(self) -> Services:
+        return Services(self.settings)
+
+    @cached_property
+    def oci(self) -> Oci:
+        """The real one: registries of tests are real."""
+        return Oci(self.services)
+
+    @cached_property
+    def workers(self) -> Workers:
+        return Workers(self.services)
+
+    def base_model_folders(self) -> tuple[Path, ...]:
+        return tuple(folders(self.settings.models))
+
+    def synthetic_town(self, folder: Path | None = None, *, chips: int = 24) -> SyntheticDataset:
+        return synthesize(folder or self.home / "demo-data", chips=chips)
 
     def _ask(self, *call: Any) -> None:
         self.asked.append(call)
@@ -207,10 +221,13 @@ class FakeFair:
     def delete(self, version_id: str) -> None:
         self._ask("delete", version_id)
 
-    def runs(self, limit: int = 20) -> list[FakeRun]:
+    def can_start_runs(self) -> bool:
+        return self.has_definitions
+
+    def runs(self, limit: int = 20) -> list[Run]:
         return self.run_records[:limit]
 
-    def run(self, run_id: str) -> FakeRun:
+    def run(self, run_id: str) -> Run:
         return self.run_records[0]
 
     def logs(
@@ -219,7 +236,7 @@ class FakeFair:
         self._ask("logs", run_id, step, tail, since)
         return self.lines
 
-    def stop(self, run_id: str) -> FakeRun:
+    def stop(self, run_id: str) -> Run:
         self._ask("stop", run_id)
         return self.run_records[0]
 
@@ -255,5 +272,5 @@ class FakeFair:
     def refresh_collections(self) -> None:
         self._ask("refresh_collections")
 
-    def validate_catalog(self, *, strict: bool = False) -> dict[str, list[Checked]]:
+    def validate_catalog(self, *, strict: bool = False) -> dict[str, list[CheckedItem]]:
         return self.findings

@@ -9,11 +9,11 @@ import pytest
 
 from fair_dagster.domain.versions import TrainingRecord
 from fair_dagster.flows.base_models.registration import Validation
-from fair_dagster.flows.catalog import Checked
+from fair_dagster.flows.catalog import CheckedItem
 from fair_dagster.flows.finetunes.training import Ask
 from fair_dagster.pipelines.zenml.run_records import LogLine
 from tests.cli.conftest import Call
-from tests.cli.fakes import FakeFair, FakeRun
+from tests.cli.fakes import FakeFair, ended_run
 from tests.factories import EPOCH, version
 
 FINETUNE = ("finetune", "--base-model", "ramp", "--dataset", "banepa", "--name", "ramp-nepal")
@@ -78,10 +78,8 @@ def test_a_prediction_that_is_no_run_cannot_be_left_to_itself(call: Call, fair: 
     assert (result.exit_code, fair.asked) == (2, [])
 
 
-def test_without_definitions_a_prediction_is_no_run(
-    call: Call, fair: FakeFair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fair_dagster.orchestration.runs.launches.can_launch", lambda: False)
+def test_without_definitions_a_prediction_is_no_run(call: Call, fair: FakeFair) -> None:
+    fair.has_definitions = False
     assert call("predict", "ramp-nepal", "--images", "chips", "--json").exit_code == 0
     assert fair.asked[-1] == ("without a run",)
 
@@ -238,8 +236,8 @@ def test_version_delete_on_a_terminal_asks(call: Call, fair: FakeFair, answer: s
 
 def test_run_list_fits_80_columns_with_what_an_operator_asks_for(call: Call, fair: FakeFair) -> None:
     now = datetime.now(UTC)
-    going = FakeRun("f" * 36, status="STARTED", started=now, ended=None, progress=(3, 10, "epoch"))
-    fair.run_records = [going, FakeRun()]
+    going = ended_run(id="f" * 36, status="STARTED", started=now, ended=None, progress=(3, 10, "epoch"))
+    fair.run_records = [going, ended_run()]
     text = call("run", "list").stdout
     assert max(map(len, text.splitlines())) <= 80
     for word in ("started", "3/10", "ramp-nepal-v1", "finetune", "2026-01-01", "1 min 15 s"):
@@ -257,7 +255,7 @@ def test_run_logs_passes_its_limits_and_prints_time_level_and_step(call: Call, f
 
 
 def test_run_stop_tells_the_status(call: Call, fair: FakeFair) -> None:
-    fair.run_records = [FakeRun(status="CANCELED")]
+    fair.run_records = [ended_run(status="CANCELED")]
     assert call("run", "stop", "0123").stdout == "run 0123456789abcdef: canceled\n"
 
 
@@ -294,11 +292,13 @@ def test_catalog_show_counts_active_items(call: Call) -> None:
 
 
 def test_catalog_validate_exits_with_1_for_a_problem_and_0_without(call: Call, fair: FakeFair) -> None:
-    fair.findings = {"datasets": [Checked("a", (), ("mlm is not checked",)), Checked("b", (), ("mlm is not checked",))]}
+    fair.findings = {
+        "datasets": [CheckedItem("a", (), ("mlm is not checked",)), CheckedItem("b", (), ("mlm is not checked",))]
+    }
     result = call("catalog", "validate")
     assert result.exit_code == 0
     assert result.stdout.count("mlm is not checked") == 1
-    fair.findings["datasets"].append(Checked("c", ("link is broken",), ()))
+    fair.findings["datasets"].append(CheckedItem("c", ("link is broken",), ()))
     result = call("catalog", "validate")
     assert result.exit_code == 1
     assert "problem: link is broken" in result.stdout

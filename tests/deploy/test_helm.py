@@ -47,6 +47,7 @@ ALLOWED = {
     "concurrency.runs": "maxConcurrentRuns tagConcurrencyLimits",
     "retention": "enabled sensor schedule autoMaterialize",
 }
+WITH_WORKERS = {"start_timeout_seconds": 86400, "poll_interval_seconds": 5}
 KINDS_OF_TICK = ("skipped", "success", "failure", "started")
 
 
@@ -106,12 +107,29 @@ def test_the_instance_is_that_of_the_compose_file_but_for_what_kubernetes_differ
     ours = yaml.safe_load((DEPLOY / "dagster" / "dagster.yaml").read_text())
     ours["retention"]["schedule"]["purge_after_days"] = dict.fromkeys(KINDS_OF_TICK, 180)
     theirs = _instance()
-    # A pod may wait for a machine. Runs are not resumed: their own retry knows what was done already.
-    assert theirs["run_monitoring"].pop("start_timeout_seconds") > ours["run_monitoring"].pop("start_timeout_seconds")
+    # A run waits for a pod minutes, for a free worker hours; and pods, which say themselves that they ended, are
+    # looked at less often. Runs are not resumed: their own retry knows what was done already.
+    for name in ("start_timeout_seconds", "poll_interval_seconds"):
+        assert ours["run_monitoring"].pop(name) == WITH_WORKERS[name] != theirs["run_monitoring"].pop(name)
     assert theirs["run_monitoring"].pop("max_resume_run_attempts") == 0
     assert {name: ours[name] for name in theirs} == theirs
     logs = _snake(_at("computeLogManager.config.s3ComputeLogManager"))
     assert ours["compute_logs"]["config"] == logs
+
+
+def test_with_workers_the_chart_hands_runs_to_them_as_the_compose_file_does() -> None:
+    ours = yaml.safe_load((DEPLOY / "dagster" / "dagster.yaml").read_text())
+    values = yaml.safe_load((DEPLOY / "helm" / "workers.yaml").read_text())
+    assert values["runLauncher"]["type"] == "CustomRunLauncher"
+    launcher = values["runLauncher"]["config"]["customRunLauncher"]
+    assert launcher == {**ours["run_launcher"], "config": {}}
+    monitoring = _snake(values["dagsterDaemon"]["runMonitoring"])
+    assert monitoring == WITH_WORKERS == {name: ours["run_monitoring"][name] for name in WITH_WORKERS}
+    for name in ("dagsterWebserver", "dagsterDaemon"):
+        assert set(values[name]) <= set(ALLOWED[name].split())
+        # A list of values replaces the one of values.yaml.
+        secrets = [one["name"] for one in values[name]["envSecrets"]]
+        assert secrets == [*(one["name"] for one in _at(name)["envSecrets"]), "fair-broker"]
 
 
 def _launcher() -> K8sRunLauncher:

@@ -10,7 +10,7 @@ from fair_dagster.net.processes import Process
 
 CHILD = """
 import time
-from fair_dagster.processes import end_with_parent
+from fair_dagster.net.processes import end_with_parent
 end_with_parent()
 print("ready", flush=True)
 time.sleep(600)
@@ -46,3 +46,24 @@ def test_a_child_ends_with_a_parent_that_is_killed(inherited: list[str]) -> None
         parent.kill()
         subprocess.run(["kill", "-9", str(child.pid)], check=False, capture_output=True)
         parent.stdout.close()
+
+
+LEAVING = """
+import sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from fair_dagster.net.processes import leave
+pool = ThreadPoolExecutor()
+pool.submit(lambda: (time.sleep(0.5), print("done", flush=True)))
+if "hangs" in sys.argv:
+    threading.Thread(target=time.sleep, args=(600,)).start()
+leave(3, grace=2)
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["hangs"]])
+def test_a_process_ends_with_idle_pools_and_with_threads_that_never_end(arguments: list[str]) -> None:
+    """MLflow's client keeps a pool for uploads: a training that had copied its model never ended."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LEAVING, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (3, "done\n")

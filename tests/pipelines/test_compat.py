@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.pipelines.compat.data import count_chips, list_files, resolve_directory, resolve_path
 from fair_dagster.pipelines.contract import check_folder
+from fair_dagster.pipelines.metadata import TRACKING_VARIABLE
+from fair_dagster.pipelines.tracking.mlflow_runs import local_uri, training_environment
+from fair_dagster.pipelines.tracking.trainings import TrackedTraining, open_trainings
 from fair_dagster.pipelines.zenml.model_versions import ModelVersions
 from fair_dagster.pipelines.zenml.runs import Runs
 from tests.pipelines.conftest import DATA, Runner
@@ -49,6 +53,51 @@ def test_a_contributed_folder_trains_exports_and_predicts(
     assert drawn.code == 0, drawn.output
     features = json.loads(output.read_text())["features"]
     assert [feature["properties"]["mean"] for feature in features] == [2.5, 15.0, 30.0, 60.0]
+
+
+def test_what_a_contributed_folder_logs_by_mlflow_is_in_the_tracked_run(
+    runner: Runner, versions: ModelVersions, training_config: Callable[..., dict[str, Any]]
+) -> None:
+    """Autologging, a run of its own, one inside it, and what it logs after it has ended ZenML's run."""
+    version, settings = versions.create("contributed-mlflow"), runner.settings
+    config = training_config("contributed-mlflow", version.number, mlflow=True)
+    # A server's component that the settings name, on a stack of this machine: tracked locally all the same.
+    config["steps"]["train_model"]["experiment_tracker"] = "fair-mlflow"
+    training = TrackedTraining(
+        key="contributed-key",
+        experiment="contributed-model",
+        name=version.id,
+        version_uuid=version.uuid,
+        params={"epochs": "4"},
+        tags={"fair.model": "contributed-mlflow"},
+        begun=datetime.now(UTC).isoformat(),
+        result=str(runner.folder / "contributed-mlflow.json"),
+        elsewhere=False,
+    )
+    environment = training_environment(settings, training) | {TRACKING_VARIABLE: str(training.write(settings))}
+    entrypoint = f"{CONTRIBUTED}:training_pipeline"
+    ended = runner.run("train", config, "contributed-mlflow", entrypoint=entrypoint, **environment)
+    assert ended.code == 0, ended.output
+    assert ended.result is not None
+    assert ended.result["tracking"]["problem"] is None, ended.output
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(local_uri(settings))
+    run = client.get_run(ended.result["tracking"]["run_id"])
+    assert (run.info.status, run.info.run_name) == ("FINISHED", version.id)
+    assert {"zenml", "fair.zenml_run_id"} <= run.data.tags.keys(), "ZenML's component has begun it"
+    steps = [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, "grad_norm")]
+    assert steps == [(1, 2.0), (2, 1.0)]
+    assert "trial" not in run.data.metrics
+    assert (run.data.params["optimizer"], run.data.params["C"]) == ("AdamW", "0.5")
+    assert run.data.metrics["accuracy"] == 0.25
+    path = Path(run.info.artifact_uri.removeprefix("file://"))
+    assert path.is_relative_to(settings.tracking_path)
+    assert (path / "onnx_model" / "model.onnx").is_file()
+    written = {path.name for path in runner.folder.iterdir()}
+    assert not written & {"mlruns", "mlflow.db", "mlartifacts"}, "nothing is written outside of the home"
+    assert not list(open_trainings(settings))
 
 
 def test_a_contributed_pipeline_passes_the_static_check() -> None:

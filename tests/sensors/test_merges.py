@@ -510,15 +510,15 @@ def test_a_run_that_a_newer_commit_overtakes_ends_with_the_newer_one(
     services = FairResource(values=watched.fresh().plain()).services
     watched.scratch.write("models/alpha/README.md", "Better.")
     watched.scratch.commit("Improve alpha")
-    register = merges.base_models.register
+    register = merges.registration.register
 
     def slow(*arguments: Any, **options: Any) -> Any:
         done = register(*arguments, **options)
-        monkeypatch.setattr(merges.base_models, "register", register)
+        monkeypatch.setattr(merges.registration, "register", register)
         watched.tick()
         return done
 
-    monkeypatch.setattr(merges.base_models, "register", slow)
+    monkeypatch.setattr(merges.registration, "register", slow)
     merges.sync(services, "alpha")
     assert watched.published() == {"alpha": True, "alpha-v1": False}
 

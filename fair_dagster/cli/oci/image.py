@@ -1,16 +1,15 @@
 """``oci image``."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from fair_dagster.cli.oci.references import reference_of, registries_for, size_text
+from fair_dagster.cli.oci.references import oci_of, size_text
 from fair_dagster.cli.terminal.session import Session, reports
 from fair_dagster.cli.terminal.watching import transferring
 
 if TYPE_CHECKING:
-    from fair_dagster.oci.images.building import Built
-    from fair_dagster.oci.images.documents import Kind
+    from fair_dagster.fair import Built
 
 
 @click.command("image", short_help="Make an image of a model: for KServe, or for image volumes of Kubernetes.")
@@ -33,7 +32,7 @@ def image(  # noqa: PLR0917
     session: Session,
     reference: str,
     target: str | None,
-    kind: "Kind",
+    kind: Literal["modelcar", "data"],
     platforms: tuple[str, ...],
     base: str | None,
     user: str | None,
@@ -43,23 +42,16 @@ def image(  # noqa: PLR0917
     A modelcar is for KServe's oci:// storage; a data image holds nothing but the files, for image volumes. The same
     model and base give the same digest. Nothing is laid down here: files stream from registry to registry.
     """
-    from fair_dagster.flows.registries.images import make_image
-    from fair_dagster.oci.images.documents import USER, Platform
-
     if kind == "data" and (base or user):
         raise click.UsageError("a data image holds nothing that runs: --base and --user are for a modelcar")
-    source, aim = reference_of(reference), reference_of(target) if target else None
-    typed = [reference_of(base)] if base and not base.startswith(("/", ".")) else []
     with transferring(session.out, "Building") as progress:
-        done = make_image(
-            session.fair.services,
-            source,
-            aim,
+        done = oci_of(session).image(
+            reference,
+            target,
             kind=kind,
-            platforms=[Platform.parse(one) for one in platforms] or [Platform()],
+            platforms=platforms or ("linux/amd64",),
             base=base,
-            user=user or USER,
-            registries=registries_for(session, source, *([aim] if aim else []), *typed),
+            user=user,
             progress=progress,
         )
     _show(session, done)

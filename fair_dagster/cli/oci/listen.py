@@ -19,22 +19,13 @@ def listen(session: Session, host: str, port: int) -> None:
     """
     import signal
 
-    from fair_dagster.domain.errors import RefusedError
-    from fair_dagster.oci.notifications.inbox import Inbox
-    from fair_dagster.oci.notifications.listener import PATH, Listener
-
-    settings = session.fair.settings
-    secret = settings.oci_listen_secret.get_secret_value() if settings.oci_listen_secret else ""
-    if not secret:
-        problem = "set FAIR_OCI_LISTEN_SECRET here, and the header Authorization: Bearer … in the registry"
-        raise RefusedError("listening for notifications", [problem])
     ended = threading.Event()
-    with Listener(host, port, secret, Inbox(settings.oci_inbox_path)) as listener:
+    with session.fair.oci.listener(host, port) as listener:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
         thread = threading.Thread(target=listener.serve_forever, daemon=True)
         thread.start()
-        session.output().line(f"listening on http://{host}:{listener.server_address[1]}{PATH}")
+        session.output().line(f"listening on {listener.url}")
         ended.wait()
         listener.shutdown()
         thread.join()

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli.oci.references import annotations_option, reference_of, registries_for, size_text
+from fair_dagster.cli.oci.references import annotations_option, oci_of, size_text
 from fair_dagster.cli.terminal.output import Column
 from fair_dagster.cli.terminal.session import Session, reports
 
 if TYPE_CHECKING:
-    from fair_dagster.oci.artifacts.listing import Artifact
+    from fair_dagster.fair import Artifact
 
 _FILES = (Column("file"), Column("media type"), Column("size", right=True), Column("digest", whole=True))
 _TAGS = (Column("tag", whole=True), Column("type"), Column("name"), Column("size", right=True), Column("digest"))
@@ -23,16 +23,11 @@ _SHORT = 19
 @reports
 def show(session: Session, reference: str) -> None:
     """What the artifact REFERENCE holds. An index shows what it points at."""
-    from fair_dagster.oci.artifacts.listing import look
-
-    source = reference_of(reference)
-    found = look(registries_for(session, source), source)
+    found = oci_of(session).show(reference)
     session.out.show(found.document(), lambda: _print(session, found))
 
 
 def _print(session: Session, found: "Artifact") -> None:
-    from fair_dagster.oci.artifacts.listing import file_title
-
     manifest, out = found.manifest, session.out
     out.pairs(
         [
@@ -48,7 +43,7 @@ def _print(session: Session, found: "Artifact") -> None:
         out.pairs([(name, value) for name, value in found.metadata.document().items() if value not in (None, {})])
     if manifest.layers:
         out.line()
-        rows = [(file_title(one), one.media_type, size_text(one.size), one.digest) for one in manifest.layers]
+        rows = [(title, one.media_type, size_text(one.size), one.digest) for title, one in found.files]
         out.table(_FILES, rows)
     if manifest.manifests:
         out.line()
@@ -78,16 +73,7 @@ def list_(
     if "/" not in where:
         _list_repositories(session, where)
         return
-    from fair_dagster.oci.artifacts.listing import list_artifacts
-
-    repository = reference_of(where)
-    found = list_artifacts(
-        registries_for(session, repository),
-        repository,
-        artifact_type=artifact_type,
-        annotations=annotations,
-        hidden=hidden,
-    )
+    found = oci_of(session).list(where, artifact_type=artifact_type, annotations=annotations, hidden=hidden)
     rows = []
     for one in found.artifacts:
         manifest, named = one.manifest, one.manifest.annotations.get("name")
@@ -97,7 +83,7 @@ def list_(
     def text() -> None:
         session.out.table(_TAGS, rows)
         if not rows:
-            session.out.line(f"no artifacts in {repository.registry}/{repository.repository}")
+            session.out.line(f"no artifacts in {where}")
 
     session.out.show({"artifacts": [one.document() for one in found.artifacts], "problems": dict(found.problems)}, text)
     for tag, problem in found.problems.items():
@@ -107,10 +93,7 @@ def list_(
 
 
 def _list_repositories(session: Session, registry: str) -> None:
-    anywhere = reference_of(f"{registry}/any")
-    if anywhere.registry != registry:
-        raise click.UsageError(f"{registry} names no registry, like registry.example.org, and no repository of one")
-    names = list(registries_for(session, anywhere).repositories(registry))
+    names = list(oci_of(session).repositories(registry))
 
     def text() -> None:
         for name in names:
@@ -126,16 +109,14 @@ def _list_repositories(session: Session, registry: str) -> None:
 @reports
 def referrers(session: Session, reference: str, artifact_type: str | None, annotations: dict[str, str | None]) -> None:
     """What refers to the artifact REFERENCE. The artifacts of a repository are listed by `fair-dagster oci list`."""
-    from fair_dagster.oci.artifacts.listing import matches
-
-    source = reference_of(reference)
-    everything = registries_for(session, source).referrers(source)
-    found = [one for one in everything if matches(one, artifact_type, annotations)]
+    oci = oci_of(session)
+    found = oci.referrers(reference, artifact_type=artifact_type, annotations=annotations)
 
     def text() -> None:
         rows = [(one.digest, one.artifact_type or one.media_type, dict(one.annotations)) for one in found]
         session.out.table(_REFERRERS, rows)
         if not rows:
-            session.out.line(f"nothing refers to {source}" if not everything else "none of them matches")
+            is_any = (artifact_type or annotations) and oci.referrers(reference)
+            session.out.line("none of them matches" if is_any else f"nothing refers to {reference}")
 
     session.out.show({"referrers": [one.document() for one in found]}, text)

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from fair_dagster.cli.oci.references import reference_of, registries_for, trusted
+from fair_dagster.cli.oci.references import oci_of
 from fair_dagster.cli.terminal.session import Session, reports
 
 
@@ -16,16 +16,13 @@ from fair_dagster.cli.terminal.session import Session, reports
 @reports
 def delete(session: Session, reference: str, referrers: bool, all_tags: bool, yes: bool) -> None:
     """Delete the artifact REFERENCE; only its tag, where the registry can and a tag was named."""
-    from fair_dagster.oci.artifacts.deleting import delete as delete_artifact
-
-    source = reference_of(reference)
-    registries = registries_for(session, source)
+    oci = oci_of(session)
     if not yes:
         if not session.interactive:
             raise click.UsageError("nobody can be asked here; add --yes to delete it")
-        digest = registries.digest_of(source)
-        click.confirm(f"Delete {source} ({digest})? This cannot be undone.", abort=True, err=True)
-    done = delete_artifact(registries, source, referrers=referrers, all_tags=all_tags)
+        digest = oci.digest(reference)
+        click.confirm(f"Delete {reference} ({digest})? This cannot be undone.", abort=True, err=True)
+    done = oci.delete(reference, referrers=referrers, all_tags=all_tags)
 
     def text() -> None:
         for tag in done.tags:
@@ -43,8 +40,6 @@ def delete(session: Session, reference: str, referrers: bool, all_tags: bool, ye
 @reports
 def login(session: Session, registry: str, username: str | None, password_stdin: bool) -> None:
     """Check a user's password at REGISTRY and leave it where Docker and Podman look for it."""
-    from fair_dagster.oci.registry.login import login as log_in
-
     registry = registry.removeprefix("https://").removeprefix("http://").rstrip("/")
     if not session.interactive and (username is None or not password_stdin):
         raise click.UsageError("nobody can be asked here; give --username and --password-stdin")
@@ -53,6 +48,6 @@ def login(session: Session, registry: str, username: str | None, password_stdin:
         password = sys.stdin.read().rstrip("\r\n")
     else:
         password = click.prompt("Password", hide_input=True, err=True)
-    place = log_in(registry, user, password, trusted=trusted(session, reference_of(f"{registry}/any").api_host))
+    place = oci_of(session).login(registry, user, password)
     document = {"registry": registry, "user": user, "stored": place}
     session.out.show(document, lambda: session.out.line(f"{user} is logged in to {registry}; kept by {place}"))

@@ -1,19 +1,17 @@
 """``oci push``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from fair_dagster.cli.oci.references import annotations_option, reference_of, registries_for, size_text
+from fair_dagster.cli.oci.references import annotations_option, oci_of, size_text
 from fair_dagster.cli.terminal.session import Session, reports
 from fair_dagster.cli.terminal.values import set_option
 from fair_dagster.cli.terminal.watching import transferring
 
 if TYPE_CHECKING:
-    from fair_dagster.oci.artifacts.forms import Form
-    from fair_dagster.oci.metadata import ModelMetadata
-    from fair_dagster.oci.pushing import Pushed
+    from fair_dagster.fair import ModelMetadata, Pushed
 
 _TEXTS = ("name", "description", "author", "uri", "model_format_name", "model_format_version")
 
@@ -45,7 +43,7 @@ def push(  # noqa: PLR0917
     metadata: Any,
     overrides: dict[str, Any],
     annotations: dict[str, str],
-    form: "Form | None",
+    form: Literal["omlmd", "fair", "modelpack"] | None,
     artifact_type: str | None,
     media_type: str | None,
     subject: str | None,
@@ -55,35 +53,28 @@ def push(  # noqa: PLR0917
 
     A single file with metadata is what `omlmd push` makes of it, to the byte. What the registry has is not sent again.
     """
-    from fair_dagster.oci.artifacts.forms import MODEL_TYPE
-    from fair_dagster.oci.pushing import parts_of
-    from fair_dagster.oci.pushing import push as push_parts
-
-    target = reference_of(reference)
-    registries = registries_for(session, target)
-    options: dict[str, Any] = {
-        "form": form,
-        "artifact_type": artifact_type,
-        "annotations": annotations,
-        "subject": reference_of(subject) if subject else None,
-    }
     given = _metadata(metadata, texts, overrides)
+    if item is not None and (paths or given is not None):
+        raise click.UsageError("--item takes files and metadata from the catalog: give neither")
     with transferring(session.out, "Pushing") as progress:
-        if item is not None:
-            if paths or given is not None:
-                raise click.UsageError("--item takes files and metadata from the catalog: give neither")
-            from fair_dagster.flows.registries.artifacts import push_item
-
-            done = push_item(session.fair.services, item, target, registries=registries, progress=progress, **options)
-        else:
-            parts = parts_of(paths, media_type or MODEL_TYPE)
-            done = push_parts(registries, target, parts, given, progress=progress, **options)
+        done = oci_of(session).push(
+            reference,
+            paths,
+            item=item,
+            metadata=given,
+            form=form,
+            artifact_type=artifact_type,
+            media_type=media_type,
+            annotations=annotations,
+            subject=subject,
+            progress=progress,
+        )
     _show(session, done)
 
 
 def _metadata(stream: Any, texts: dict[str, str | None], overrides: dict[str, Any]) -> "ModelMetadata | None":
     """What was given of metadata; None for nothing, so that a metadata file among the files counts."""
-    from fair_dagster.oci.metadata import ModelMetadata
+    from fair_dagster.fair import ModelMetadata
 
     given = {name: value for name, value in texts.items() if value is not None}
     if stream is None and not given and not overrides:

@@ -1,4 +1,4 @@
-"""What the commands of ``oci`` share: references that people type, the registries they trust by it, sizes."""
+"""What the commands of ``oci`` share: registries as people type them, annotations, sizes."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -8,33 +8,12 @@ import click
 from fair_dagster.cli.terminal.session import Session
 
 if TYPE_CHECKING:
-    from fair_dagster.oci.references import Reference
-    from fair_dagster.oci.registry.registries import Registries
+    from fair_dagster.fair import Oci
 
 
-def reference_of(text: str) -> "Reference":
-    """A reference as somebody typed it.
-
-    Raises:
-        RefusedError: it is none.
-    """
-    from fair_dagster.oci.references import Reference
-
-    return Reference.parse(text)
-
-
-def trusted(session: Session, *hosts: str) -> tuple[str, ...]:
-    """The registries of the settings, and those that somebody has typed: these may be at private addresses, too."""
-    # What the settings say of a host comes last, and counts.
-    return (*hosts, *session.fair.settings.registries)
-
-
-def registries_for(session: Session, *references: "Reference") -> "Registries":
-    """The client for what was typed."""
-    from fair_dagster.oci.registry.registries import Registries
-
-    hosts = [reference.api_host for reference in references]
-    return Registries(trusted(session, *hosts), locks=session.fair.settings.cache_path / "locks")
+def oci_of(session: Session) -> "Oci":
+    """``Fair.oci`` for what somebody has typed: the registries of typed references may be at private addresses, too."""
+    return session.fair.oci.trusting_references()
 
 
 def annotations_option(help_text: str, *, valueless: bool = False) -> Callable[[Any], Any]:

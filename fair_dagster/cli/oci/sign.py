@@ -1,16 +1,16 @@
 """``oci sign`` and ``oci attest``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fair_dagster.cli.oci.references import reference_of, registries_for
+from fair_dagster.cli.oci.references import oci_of
 from fair_dagster.cli.terminal.session import Session, reports
 
 if TYPE_CHECKING:
-    from fair_dagster.oci.trust.keys import SigningKey
+    from fair_dagster.fair import Signed, SignedFiles, SigningKey
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -33,15 +33,8 @@ def signing_key(session: Session, path: Path, certificates: tuple[Path, ...]) ->
     Raises:
         RefusedError: it cannot be used.
     """
-    from fair_dagster.oci.trust.keys import load_signing_key
-
-    kept = session.fair.settings.key_password
-    ask: Callable[[], str] | None = None
-    if kept is not None:
-        ask = kept.get_secret_value
-    elif session.interactive:
-        ask = _ask
-    return load_signing_key(path, ask, certificates)
+    ask = _ask if session.interactive else None
+    return session.fair.oci.signing_key(path, certificates=certificates, password=ask)
 
 
 def _ask() -> str:
@@ -72,48 +65,27 @@ def sign(
     if sum((reference is not None, version_id is not None, bool(paths))) != 1:
         raise click.UsageError("name one: a REFERENCE, --version, or --file")
     key = signing_key(session, key_file, certificates)
+    oci = oci_of(session)
     if reference is not None:
-        document = _sign_artifact(session, reference, key)
+        signed = oci.sign(reference, key)
+        _show(session, signed, str(signed.pinned), {"signature": str(signed.referrer)})
     elif version_id is not None:
-        from fair_dagster.flows.trust.acceptance import sign_version
-
-        document = _document(version_id, sign_version(session.fair.services, version_id, key), key)
+        kept = oci.sign_version(version_id, key)
+        _show(session, kept, kept.subject, {})
     else:
-        document = _sign_paths(session, paths, key)
+        kept = oci.sign_files(paths, key)
+        _show(session, kept, kept.subject, {"signatures": list(kept.places)})
+
+
+def _show(session: Session, done: "Signed | SignedFiles", subject: str, places: dict[str, Any]) -> None:
+    document = {"subject": subject, "files": dict(done.files), "fingerprint": done.fingerprint, **places}
 
     def text() -> None:
-        for name, digest in sorted(document["files"].items()):
+        for name, digest in sorted(done.files.items()):
             session.out.line(f"  sha256:{digest}  {name}")
-        session.out.line(f"signed {document['subject']} by {key.fingerprint[:12]}")
+        session.out.line(f"signed {subject} by {done.fingerprint[:12]}")
 
     session.out.show(document, text)
-
-
-def _sign_artifact(session: Session, text: str, key: "SigningKey") -> dict[str, Any]:
-    from fair_dagster.oci.trust.signing import sign as sign_artifact
-
-    source = reference_of(text)
-    done = sign_artifact(registries_for(session, source), source, key)
-    return _document(str(done.pinned), done.files, key) | {"signature": str(done.referrer)}
-
-
-def _sign_paths(session: Session, paths: tuple[Path, ...], key: "SigningKey") -> dict[str, Any]:
-    from fair_dagster.flows.trust.acceptance import sign_files
-    from fair_dagster.oci.pushing import parts_of
-    from fair_dagster.oci.registry.blobs import file_digest
-
-    parts = parts_of(paths)
-    files = {
-        part.title: file_digest(part.source)[0].removeprefix("sha256:")
-        for part in parts
-        if isinstance(part.source, Path)
-    }
-    name = paths[0].name if len(paths) == 1 else f"{len(files)} files"
-    return _document(name, files, key) | {"signatures": sign_files(session.fair.services.artifacts, name, files, key)}
-
-
-def _document(subject: str, files: Mapping[str, str], key: "SigningKey") -> dict[str, Any]:
-    return {"subject": subject, "files": dict(files), "fingerprint": key.fingerprint}
 
 
 @click.command("attest", short_help="Sign where a model comes from, beside its artifact.")
@@ -126,24 +98,17 @@ def attest(session: Session, reference: str, model: str | None, key_file: Path, 
 
     What it says comes from the catalog and from ZenML. `fair-dagster oci verify --provenance` shows it.
     """
-    from fair_dagster.flows.trust.provenance import statement_of
-    from fair_dagster.oci.trust.provenance import summary
-    from fair_dagster.oci.trust.signing import attest as attest_artifact
-
     key = signing_key(session, key_file, certificates)
-    source = reference_of(reference)
-    registries = registries_for(session, source)
-    statement = statement_of(session.fair.services, registries, source, model)
-    done = attest_artifact(registries, source, key, statement)
+    done = oci_of(session).attest(reference, key, model)
     document = {
         "reference": str(done.pinned),
         "attestation": str(done.referrer),
-        "fingerprint": key.fingerprint,
-        "statement": statement,
+        "fingerprint": done.fingerprint,
+        "statement": done.statement,
     }
 
     def text() -> None:
-        session.out.pairs(summary(statement))
+        session.out.pairs(done.summary())
         session.out.line(f"attested {done.pinned} by {key.fingerprint[:12]}")
 
     session.out.show(document, text)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fair_dagster.cli.oci.references import reference_of, registries_for, size_text
+from fair_dagster.cli.oci.references import oci_of, size_text
 from fair_dagster.cli.terminal.session import Session, reports
 from fair_dagster.cli.terminal.watching import transferring
 
@@ -25,18 +25,9 @@ def pull(  # noqa: PLR0917
 
     Files that are there already are not fetched again. A pull that was cut off is simply repeated: it goes on.
     """
-    from fair_dagster.oci.pulling import pull as pull_files
-
-    source = reference_of(reference)
     with transferring(session.out, "Pulling") as progress:
-        done = pull_files(
-            registries_for(session, source),
-            source,
-            folder,
-            media_types=media_types,
-            overwrite=overwrite,
-            unpack=unpack,
-            progress=progress,
+        done = oci_of(session).pull(
+            reference, folder, media_types=media_types, overwrite=overwrite, unpack=unpack, progress=progress
         )
     document = {
         "reference": reference,
@@ -48,7 +39,7 @@ def pull(  # noqa: PLR0917
     def text() -> None:
         for path in done.files:
             session.out.line(f"{path}{' (was there)' if path in done.kept else ''}")
-        session.out.line(f"pulled {source.at(done.digest)}")
+        session.out.line(f"pulled {done.artifact.pinned}")
 
     session.out.show(document, text)
 
@@ -60,15 +51,11 @@ def pull(  # noqa: PLR0917
 @reports
 def copy(session: Session, source: str, target: str, referrers: bool) -> None:
     """Copy the artifact, image or index SOURCE to TARGET. Its digest stays, and nothing is laid down here."""
-    from fair_dagster.oci.artifacts.copying import copy as copy_artifact
-
-    first, second = reference_of(source), reference_of(target)
     with transferring(session.out, "Copying") as progress:
-        registries = registries_for(session, first, second)
-        done = copy_artifact(registries, first, second, referrers=referrers, progress=progress)
+        done = oci_of(session).copy(source, target, referrers=referrers, progress=progress)
     document = {
-        "source": str(first),
-        "target": str(second),
+        "source": str(done.source),
+        "target": str(done.target),
         "digest": done.digest,
         "manifests": done.manifests,
         "uploaded": done.uploaded,
@@ -76,7 +63,7 @@ def copy(session: Session, source: str, target: str, referrers: bool) -> None:
     }
 
     def text() -> None:
-        session.out.line(f"copied {first} to {second}")
+        session.out.line(f"copied {done.source} to {done.target}")
         session.out.pairs(
             [
                 ("digest", done.digest),

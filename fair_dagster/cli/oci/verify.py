@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fair_dagster.cli.oci.references import reference_of, registries_for
+from fair_dagster.cli.oci.references import oci_of
 from fair_dagster.cli.terminal.output import Column
 from fair_dagster.cli.terminal.session import Session, reports
 from fair_dagster.cli.terminal.watching import transferring
 
 if TYPE_CHECKING:
-    from fair_dagster.oci.trust.verifying import Verification
+    from fair_dagster.fair import Verification
 
 _SIGNATURES = (Column("says"), Column("key"), Column("fingerprint"), Column("in", whole=True))
 
@@ -45,31 +45,21 @@ def verify(
     The manifest and the digests of the files are checked; the files themselves are when they are pulled, or with
     --content or --folder.
     """
-    from fair_dagster.flows.trust.acceptance import trusted_keys
-    from fair_dagster.oci.trust import verifying
-
-    source = reference_of(reference)
-    registries = registries_for(session, source)
-    found = verifying.verify(registries, source, trusted_keys(session.fair.services.settings, key_files))
-    found.require(provenance=provenance)
-    if content:
-        with transferring(session.out, "Reading") as progress:
-            verifying.check_content(registries, found, progress)
-    if folder is not None:
-        verifying.check_folder(found, folder)
+    with transferring(session.out, "Reading") as progress:
+        found = oci_of(session).verify(
+            reference, keys=key_files, provenance=provenance, content=content, folder=folder, progress=progress
+        )
     session.out.show(found.document(), lambda: _print(session, found, provenance))
 
 
 def _print(session: Session, found: "Verification", provenance: bool) -> None:
-    from fair_dagster.oci.trust.provenance import summary
-
     told = [("signature", one) for one in found.signatures] + [("provenance", one) for one in found.provenance]
     rows = [(says, one.key.name, one.key.fingerprint[:12], one.referrer) for says, one in told]
     session.out.table(_SIGNATURES, rows)
     if provenance:
         for one in found.provenance:
             session.out.line()
-            session.out.pairs(summary(one.statement))
+            session.out.pairs(one.summary())
     for problem in found.ignored:
         session.out.remark(f"does not count: {problem}")
     session.out.line(f"verified {found.pinned}")

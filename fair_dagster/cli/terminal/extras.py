@@ -30,6 +30,7 @@ _PACKAGES = {
         "s3fs",
     ),
     "wandb": ("wandb",),
+    "geo": ("geopandas",),
 }
 EXTRAS = {package: extra for extra, packages in _PACKAGES.items() for package in packages}
 

@@ -12,8 +12,7 @@ from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord
 
 if TYPE_CHECKING:
-    from fair_dagster.flows.base_models.merges import Followed
-    from fair_dagster.orchestration.runs.records import Run
+    from fair_dagster.fair import Followed, Run
 
 Document = dict[str, Any]
 Pairs = list[tuple[str, Any]]

@@ -7,8 +7,7 @@ from fair_dagster.cli.terminal.signals import sigterm_stops
 from fair_dagster.cli.terminal.views import progress_text
 
 if TYPE_CHECKING:
-    from fair_dagster.flows.finetunes.run_files import Progress as Position
-    from fair_dagster.orchestration.runs.started import Started
+    from fair_dagster.fair import Started
 
 
 def wait(started: "Started", out: Output, title: str) -> str:
@@ -36,7 +35,7 @@ def _wait_with_bar(started: "Started", out: Output, title: str) -> str:
     with Progress(*columns, console=out.stderr_console, transient=True) as bar:
         task = bar.add_task(title, total=None, position="")
 
-        def show(position: "Position | None") -> None:
+        def show(position: tuple[int, int, str] | None) -> None:
             if position is not None:
                 done, total, _ = position
                 bar.update(task, completed=done, total=total, position=progress_text(position))
@@ -47,7 +46,7 @@ def _wait_with_bar(started: "Started", out: Output, title: str) -> str:
 def _wait_with_lines(started: "Started", out: Output, title: str) -> str:
     told: list[str] = []
 
-    def show(position: "Position | None") -> None:
+    def show(position: tuple[int, int, str] | None) -> None:
         text = progress_text(position)
         if text and text not in told[-1:]:
             told.append(text)

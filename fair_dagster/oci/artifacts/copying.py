@@ -19,16 +19,22 @@ _DEEPEST = 4
 """Indexes of indexes, and referrers of referrers."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Copied:
-    """What was copied. ``uploaded`` and ``reused`` are the bytes that were sent, and that were there already."""
+    """What was copied.
+
+    Attributes:
+        digest: of the artifact, the same in both places.
+        manifests: their digests; what an index points at stands before it, what refers to a manifest after it.
+        uploaded, reused: bytes that were sent, and that were there already.
+    """
 
     source: Reference
     target: Reference
-    digest: str = ""
-    manifests: list[str] = field(default_factory=list)
-    uploaded: int = 0
-    reused: int = 0
+    digest: str
+    manifests: tuple[str, ...]
+    uploaded: int
+    reused: int
 
 
 def copy(
@@ -53,30 +59,32 @@ def copy(
     digest = registries.digest_of(source)
     if target.digest not in {None, digest}:
         raise RefusedError(f"copy to {target}", [f"{source} has the digest {digest}"])
-    copied = Copied(source, target, digest)
-    work = _ArtifactCopy(registries, copied, referrers, progress)
+    work = _ArtifactCopy(registries, source, referrers, progress)
     work.run(source.at(digest), target if target.digest is None else target.at(digest), 0)
-    return copied
+    return Copied(source, target, digest, tuple(work.manifests), work.uploaded, work.reused)
 
 
 @dataclass
 class _ArtifactCopy:
     registries: Registries
-    copied: Copied
+    source: Reference
     referrers: bool
     progress: Progress | None
+    manifests: list[str] = field(default_factory=list)
+    uploaded: int = 0
+    reused: int = 0
 
     def run(self, source: Reference, target: Reference, depth: int) -> None:
-        if source.digest in self.copied.manifests:
+        if source.digest in self.manifests:
             return
         if depth > _DEEPEST:
-            raise RefusedError(f"copy of {self.copied.source}", [f"{source} lies more than {_DEEPEST} levels deep"])
+            raise RefusedError(f"copy of {self.source}", [f"{source} lies more than {_DEEPEST} levels deep"])
         manifest = self.registries.manifest(source)
         for entry in manifest.manifests:
             self.run(source.at(entry.digest), target.at(entry.digest), depth + 1)
         self._blobs(source, target, manifest)
         self.registries.put_manifest(target, manifest)
-        self.copied.manifests.append(manifest.digest)
+        self.manifests.append(manifest.digest)
         if self.referrers:
             for one in self.registries.referrers(source):
                 self.run(source.at(one.digest), target.at(one.digest), depth + 1)
@@ -88,9 +96,9 @@ class _ArtifactCopy:
         )
         for blob, is_sent in zip(blobs, sent, strict=True):
             if is_sent:
-                self.copied.uploaded += blob.size
+                self.uploaded += blob.size
             else:
-                self.copied.reused += blob.size
+                self.reused += blob.size
 
     def _sending(self, source: Reference, target: Reference, blob: Descriptor) -> Callable[[Progress], bool]:
         mount_from = source.repository if source.registry == target.registry else None

@@ -38,6 +38,11 @@ class Artifact:
         """Bytes of its blobs."""
         return sum(blob.size for blob in self.manifest.blobs)
 
+    @property
+    def files(self) -> tuple[tuple[str, Descriptor], ...]:
+        """Its files with the names under which they are pulled."""
+        return tuple((file_title(layer), layer) for layer in self.manifest.layers)
+
     def document(self) -> dict[str, Any]:
         """For machines."""
         manifest = self.manifest
@@ -50,8 +55,8 @@ class Artifact:
             "annotations": dict(manifest.annotations),
             "subject": manifest.subject.digest if manifest.subject else None,
             "files": [
-                {"title": file_title(layer), "media_type": layer.media_type, "digest": layer.digest, "size": layer.size}
-                for layer in manifest.layers
+                {"title": title, "media_type": layer.media_type, "digest": layer.digest, "size": layer.size}
+                for title, layer in self.files
             ],
             "manifests": [entry.document() for entry in manifest.manifests],
             "metadata": self.metadata.document() if self.metadata else None,

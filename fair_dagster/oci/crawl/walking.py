@@ -80,6 +80,12 @@ class FoundArtifact:
         """What queries ask for: the document, and the metadata's own names at its first level."""
         return {**(self.document["metadata"] or {}), **self.document}
 
+    def field(self, name: str) -> Any:
+        """The value of a field as queries name it, like ``customProperties.accuracy``; None where it has none."""
+        from fair_dagster.oci.crawl.query_values import find
+
+        return find(self.fields, name)
+
 
 @dataclass(frozen=True)
 class WalkFailure:

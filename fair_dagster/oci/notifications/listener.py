@@ -33,10 +33,16 @@ class Listener(ThreadingHTTPServer):
     def __init__(self, host: str, port: int, secret: str, inbox: Inbox) -> None:
         self.secret = secret
         self.inbox = inbox
+        self._host = host
         try:
             super().__init__((host, port), _Handler)
         except OSError as error:
             raise StorageError(f"{host}:{port} cannot be listened on: {error.strerror or error}") from error
+
+    @property
+    def url(self) -> str:
+        """Where registries post to."""
+        return f"http://{self._host}:{self.server_address[1]}{PATH}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away in the middle concerns nobody."""

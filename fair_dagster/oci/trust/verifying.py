@@ -18,7 +18,7 @@ from fair_dagster.oci.registry.registries import Registries
 from fair_dagster.oci.registry.transfers import in_parallel
 from fair_dagster.oci.trust.bundles import BUNDLE_TYPE, Bundle, Statement
 from fair_dagster.oci.trust.keys import TrustedKey
-from fair_dagster.oci.trust.provenance import PROVENANCE_TYPE, provenance_problems
+from fair_dagster.oci.trust.provenance import PROVENANCE_TYPE, provenance_problems, summary
 from fair_dagster.oci.trust.statements import SIGNATURE_TYPE, SignedModel, files_of
 
 _MOST_BUNDLES = 200
@@ -33,6 +33,10 @@ class FoundSignature:
     key: TrustedKey
     referrer: str
     statement: Statement
+
+    def summary(self) -> list[tuple[str, Any]]:
+        """What a statement of provenance says, for people: names and values."""
+        return summary(self.statement)
 
 
 @dataclass(frozen=True)

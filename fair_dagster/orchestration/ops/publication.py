@@ -1,7 +1,7 @@
 """The ops that publish finetuned models: from partitions, or a name, to items in the catalog.
 
-Three steps that an operator sees, or one where steps are executed on other machines: between those no value can be
-handed on but by way of a store, and starting a step costs more than the view is worth. What they do stands in
+Three steps that an operator sees, or one where runs are executed on other machines: pods hand on no values but by way
+of a store, and a worker that takes up a run where a lost one left it has none of its values. What they do stands in
 ``flows.publication.batches``.
 """
 

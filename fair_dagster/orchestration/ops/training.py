@@ -13,15 +13,14 @@ from dagster._core.definitions.data_version import CODE_VERSION_TAG
 from dagster._core.errors import DagsterPipesExecutionError  # Dagster raises it, and exports it nowhere.
 
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import PipelineError, ProblemsError, UnexplainedError
+from fair_dagster.domain.errors import PipelineError, ProblemsError, ServiceError, UnexplainedError
 from fair_dagster.domain.publication.changes import ItemKey
-from fair_dagster.flows import predictions, tracking
+from fair_dagster.flows import predictions
 from fair_dagster.flows.base_models import merges
-from fair_dagster.flows.finetunes import allocations, parcels, training
+from fair_dagster.flows.finetunes import allocations, parcels, tracking, training
 from fair_dagster.flows.finetunes.run_files import progress_file, read_result
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.metadata import (
-    Metadata,
     changes_metadata,
     item_metadata,
     load_plotting,
@@ -65,7 +64,7 @@ def finetune_partition(context: dg.OpExecutionContext | dg.AssetExecutionContext
     return partition
 
 
-@dg.op(ins=START, tags={"dagster/kind": "zenml", keys.TAG_QUEUE: keys.TRAINING_QUEUE}, pool=keys.TRAINING_POOL)
+@dg.op(ins=START, tags={"dagster/kind": "zenml"}, pool=keys.TRAINING_POOL)
 def run_training(
     context: dg.OpExecutionContext, fair: FairResource, pipes: dg.PipesSubprocessClient
 ) -> dg.Output[None]:
@@ -98,15 +97,31 @@ def run_training(
         parcels.leave_training(services.artifacts, services.settings, partition, owner.uuid)
     plotting.join()
     metadata = training_metadata(result, result_path.parent, owner.request)
-    return dg.Output(None, metadata=metadata | _tell_tracked(context, tracked))
+    found = result.get("tracking") or {}
+    if problem := tracked.problem or found.get("problem"):
+        # A tracker that is away fails nothing.
+        context.log.warning(f"experiment tracking: not sent yet: {problem}")
+    return dg.Output(None, metadata=metadata | tracking_metadata({"problem": tracked.problem, **found}))
 
 
-def _tell_tracked(context: dg.OpExecutionContext, tracked: tracking.Tracked) -> Metadata:
-    """Where the training is tracked; a tracker that is away is told of once, and fails nothing."""
-    note = tracked.wait()
-    if tracked.problem:
-        context.log.warning(f"experiment tracking: {tracked.problem}")
-    return tracking_metadata(note, tracked.problem)
+@dg.op(
+    tags={"dagster/kind": "mlflow"},
+    retry_policy=dg.RetryPolicy(max_retries=4, delay=30, backoff=dg.Backoff.EXPONENTIAL),
+)
+def deliver_tracked(context: dg.OpExecutionContext, fair: FairResource) -> None:
+    """Copy the tracked runs of trainings that have ended to the experiment tracker."""
+    delivery = tracking.deliver_waiting(fair.services)
+    for one in delivery.delivered:
+        context.log.info(f"{one.training.name} is tracked: {one.url}")
+        context.log_event(
+            dg.AssetObservation(
+                keys.finetuned_model(one.training.experiment),
+                partition=one.training.name,
+                metadata=tracking_metadata({"url": one.url, "run_id": one.run_id}),
+            )
+        )
+    if delivery.problem:
+        raise ServiceError(f"the experiment tracker: {delivery.problem}")
 
 
 def _run_process(

@@ -17,16 +17,14 @@ from fair_dagster.domain.errors import FairError, ProblemsError
 from fair_dagster.domain.failures import OVERLAP, FailureEvent, Queue, Telling, telling
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.urls import redacted, split_credentials
-from fair_dagster.flows import tracking
 from fair_dagster.flows.finetunes import allocations
 from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.alerts import Alert, send
+from fair_dagster.orchestration.runs.attempts import RETRIED_AS, WILL_RETRY
 from fair_dagster.orchestration.runs.causes import failed_step, failure_cause, log_tail
 
 _PARTITION = "dagster/partition"
-_WILL_RETRY = "dagster/will_retry"
-_RETRIED_AS = "dagster/auto_retry_run_id"
 _EVENTS = OVERLAP + 200
 _ENDINGS = 10
 _TELLING_SECONDS = 15.0
@@ -191,8 +189,8 @@ def _decide(record: dg.RunRecord | None, queue: Queue, location: str | None) -> 
     since = queue.retrying.get(run.run_id)
     return telling(
         # Dagster announces a retry of runs of the command line as well, and then cannot start it.
-        will_retry=run.tags.get(_WILL_RETRY) == "true" and origin is not None,
-        retried=_RETRIED_AS in run.tags,
+        will_retry=run.tags.get(WILL_RETRY) == "true" and origin is not None,
+        retried=RETRIED_AS in run.tags,
         known_since=datetime.fromisoformat(since) if since else None,
         now=datetime.now(UTC),
     )
@@ -227,7 +225,6 @@ def _end_run(services: Services, instance: dg.DagsterInstance, run_id: str) -> N
         services.zenml_runs.hurry()
         version = run.tags.get(keys.TAG_ZENML_VERSION)
         allocations.end_runs(services, partition, version, "the Dagster run that trained it failed")
-        tracking.close(services, partition, version)
 
 
 def _moment(timestamp: float | None) -> datetime | None:

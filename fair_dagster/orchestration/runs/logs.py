@@ -10,7 +10,8 @@ from fair_dagster.flows.finetunes import allocations
 from fair_dagster.flows.services import Services
 from fair_dagster.orchestration.instance import open_instance
 from fair_dagster.orchestration.runs.causes import failure_cause, output_of
-from fair_dagster.orchestration.runs.records import Run, show_run
+from fair_dagster.orchestration.runs.records import show_run
+from fair_dagster.orchestration.runs.run import Run
 from fair_dagster.pipelines.zenml.run_records import LogLine, select_lines
 from fair_dagster.settings import Settings
 

@@ -9,7 +9,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,18 @@ from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.flows import tracking
 from fair_dagster.flows.finetunes import allocations
-from fair_dagster.flows.finetunes.run_files import STOPPED_FILE, Progress, launch_folder, progress_of
+from fair_dagster.flows.finetunes.run_files import STOPPED_FILE, launch_folder, progress_of
 from fair_dagster.flows.services import Services
 from fair_dagster.net.processes import Process
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.instance import open_instance
 from fair_dagster.orchestration.runs import causes
+from fair_dagster.orchestration.runs.attempts import last_attempt
 from fair_dagster.orchestration.runs.execution import LAUNCH_FILE, PROCESS_FILE
 from fair_dagster.orchestration.runs.lost import serves_its_machine_only
 from fair_dagster.orchestration.runs.process_tags import machine_of, process_of
+from fair_dagster.orchestration.runs.run import Run
 from fair_dagster.settings import Settings
 
 _STOP_SECONDS = 30.0
@@ -43,40 +43,6 @@ _OPEN = (
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 )
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run.
-
-    Attributes:
-        progress: (done, total, what) of the training, while there is one.
-        version_uuid: ZenML's UUID of the version it was started for; None for other runs and those of the UI.
-    """
-
-    id: str
-    job: str
-    status: str
-    partition: str | None
-    model: str | None
-    started: datetime | None
-    ended: datetime | None
-    pid: int | None = None
-    progress: Progress | None = None
-    version_uuid: str | None = None
-
-    @property
-    def activity(self) -> str:
-        """What its job does, for people."""
-        return keys.activity_of_job(self.job)
-
-    @property
-    def is_finetune(self) -> bool:
-        return keys.is_finetune_job(self.job)
-
-    @property
-    def finished(self) -> bool:
-        return self.status in {"SUCCESS", "FAILURE", "CANCELED"}
 
 
 def list_runs(services: Services, limit: int = 20) -> list[Run]:
@@ -138,6 +104,7 @@ def going(services: Services, partition: str) -> list[str]:
 def failure_cause(services: Services, run_id: str) -> str:
     """Why a run did not succeed; one whose process is gone counts as failed from now on."""
     with open_instance(services.settings) as instance:
+        run_id = last_attempt(instance, run_id)
         run = instance.get_run_by_id(run_id)
         if run is not None:
             _settle(services, instance, run)
@@ -147,11 +114,16 @@ def failure_cause(services: Services, run_id: str) -> str:
 def stop_run(services: Services, run_id: str) -> Run:
     """End a run that goes on, with the process that trains; ZenML and Dagster are told.
 
+    Where Dagster launched another run in the place of a lost one, it is that which ends.
+
     Raises:
         NotFoundError: no such run.
         RefusedError: it has ended already, cannot be reached from here, or is inside a process that does more than it.
     """
     run = show_run(services, run_id)
+    with open_instance(services.settings) as instance:
+        latest = last_attempt(instance, run.id)
+    run = run if run.id == latest else show_run(services, latest)
     if run.finished:
         raise RefusedError(f"stopping run {run.id}", [f"it has ended already: {run.status}"])
     folder = launch_folder(services.settings, run.id)
@@ -275,7 +247,6 @@ def _settle(services: Services, instance: dg.DagsterInstance, run: dg.DagsterRun
     if partition and keys.is_finetune_job(run.job_name):
         version = run.tags.get(keys.TAG_ZENML_VERSION)
         allocations.end_runs(services, partition, version, "its process was killed")
-        tracking.close(services, partition, version)
     return True
 
 

@@ -1,5 +1,5 @@
-"""Executing steps of Dagster runs on other machines: which executor, the broker, and what a Celery worker does.
+"""Runs on other machines: the run launcher that ``dagster.yaml`` names, and what a Celery worker does with a run.
 
-What a step does stands in ``ops`` and ``assets``; which runs there are is Dagster's business. Celery, Redis and
+What a run does stands in ``ops`` and ``assets``; which runs there are is Dagster's business. Celery, Redis and
 Kubernetes are imported when they are chosen, and not before.
 """

@@ -1,23 +1,23 @@
 """The Celery application of the workers: what ``celery -A fair_dagster.orchestration.workers.app`` runs.
 
-``app`` is made when it is asked for, from the settings of that moment. Which step a worker executes is told by
-messages; what stands in Dagster's database decides whether it still has to.
+It is that of the instance's run launcher, so that both agree on queues and settings, and so that no password is written
+into a file, as ``dagster-celery worker start`` does. It is made when it is asked for.
 """
 
 from functools import cache
 from typing import TYPE_CHECKING
 
-from fair_dagster.orchestration.workers.broker import LEASE_SECONDS, require_broker
+from fair_dagster.domain.errors import RefusedError
+from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.orchestration.workers.broker import require_broker
 from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from celery import Celery
 
-DEFAULT_QUEUE = "dagster"
-TRAINING_QUEUE = "training"
-QUEUES = (DEFAULT_QUEUE, TRAINING_QUEUE)
-HIGHEST_PRIORITY = 9
-_REDELIVERED_AFTER = 15 * 60
+    from fair_dagster.orchestration.workers.launcher import WorkerRunLauncher
+
+_LINES = "run_launcher: {module: fair_dagster.orchestration.workers.launcher, class: WorkerRunLauncher}"
 
 
 def __getattr__(name: str) -> "Celery":
@@ -29,46 +29,32 @@ def __getattr__(name: str) -> "Celery":
 
 @cache
 def worker_app() -> "Celery":
-    """The application with the task that executes steps."""
-    from dagster_celery.tasks import create_task
+    """The application with the task that executes runs.
 
-    from fair_dagster.orchestration.workers.tasks import StepTask
+    Raises:
+        RefusedError: the instance hands its runs to nobody.
+    """
+    from dagster_celery.tasks import create_execute_job_task
 
-    app = celery_app(require_broker(Settings()))
-    create_task(app, base=StepTask)
+    from fair_dagster.orchestration.workers.task import RunTask
+
+    app = require_launcher(Settings()).celery
+    create_execute_job_task(app, base=RunTask)  # type: ignore[arg-type]  # It says that options are mappings.
     return app
 
 
-def celery_app(url: str) -> "Celery":
-    """An application that speaks to the broker at ``url``, as executors and workers both need it."""
-    from celery import Celery
+def require_launcher(settings: Settings) -> "WorkerRunLauncher":
+    """The launcher of the instance.
 
-    app = Celery("fair-dagster", broker=url, set_as_current=False)
-    app.conf.update(
-        task_default_queue=DEFAULT_QUEUE,
-        # A message stays with the broker until its step has ended, so that none is lost with a worker that has only
-        # just received it. It comes again when that takes long; the step's note then says that it is worked on.
-        task_acks_late=True,
-        worker_prefetch_multiplier=1,
-        broker_transport_options={
-            "visibility_timeout": _REDELIVERED_AFTER,
-            "unacked_mutex_expire": LEASE_SECONDS,
-            "socket_timeout": 30,
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-            # Of a single attempt to send; the executor tries again for minutes.
-            "max_retries": 1,
-            "interval_start": 0,
-            "interval_max": 0.2,
-        },
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,
-        # A step that goes on is worth more than the connection that was lost meanwhile.
-        worker_cancel_long_running_tasks_on_connection_loss=False,
-        # Results are in Dagster's event log.
-        task_ignore_result=True,
-        # Dagster captures what a step prints.
-        worker_redirect_stdouts=False,
-        worker_hijack_root_logger=False,
-    )
-    return app
+    Raises:
+        RefusedError: ``dagster.yaml`` names another, or no broker is set.
+    """
+    from fair_dagster.orchestration.workers.launcher import WorkerRunLauncher
+
+    require_broker(settings)
+    with open_instance(settings) as instance:
+        launcher = instance.run_launcher
+        if isinstance(launcher, WorkerRunLauncher):
+            return launcher
+        reason = f"{instance.root_directory}/dagster.yaml does not hand runs to workers; add to it there, and wherever"
+    raise RefusedError("FAIR_EXECUTOR=celery", [f"{reason} else Dagster runs: {_LINES}"])

@@ -1,68 +1,15 @@
-"""Redis as executor and workers see it: its address, and a note for each step of how far it is.
+"""Redis, which hands runs to the workers: its address, and how Celery uses it. Results are in Dagster's database."""
 
-Messages are Celery's business. The notes tell what Celery does not: whether somebody is still at work on a step. A
-note that has vanished means that its worker died or that Redis lost its memory, and both are mended alike.
-"""
-
-from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
-from fair_dagster.domain.errors import RefusedError
+from fair_dagster.domain.errors import RefusedError, ServiceError
 from fair_dagster.settings import Settings
 
-if TYPE_CHECKING:
-    from redis import Redis
-
-LEASE_SECONDS = 30
-"""How long a step counts as being worked on after its worker was last heard of."""
-RENEW_SECONDS = 5
-_KEPT_SECONDS = 7 * 24 * 3600
+DEFAULT_QUEUE = "dagster"
 _SCHEMES = ("redis", "rediss")
-_TIMEOUT_SECONDS = 5.0
-_RUNNING = "running:"
-_FAILED = "failed:"
-
-# Whoever works on the step keeps the note; one who finds it taken has lost it to another.
-_TAKE = """
-local note = redis.call('GET', KEYS[1])
-if note and note ~= 'queued' and note ~= ARGV[1] then return note end
-if note ~= ARGV[1] then
-  redis.call('INCR', KEYS[1] .. ':claims')
-  redis.call('EXPIRE', KEYS[1] .. ':claims', ARGV[3])
-end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-return ARGV[1]
-"""
-
-
-class State(Enum):
-    """How far a step is."""
-
-    GONE = "gone"
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Note:
-    """What Redis says of a step; ``detail`` is why it could not be executed at all."""
-
-    state: State
-    detail: str = ""
-
-    @classmethod
-    def parse(cls, text: str | None) -> "Note":
-        if text is None:
-            return cls(State.GONE)
-        if text.startswith(_RUNNING):
-            return cls(State.RUNNING)
-        if text.startswith(_FAILED):
-            return cls(State.FAILED, text.removeprefix(_FAILED))
-        return cls(State(text))
 
 
 def require_broker(settings: Settings) -> str:
@@ -87,50 +34,67 @@ def address(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
 
 
-class StepNotes:
-    """The notes of steps in Redis. Every method raises ``redis.RedisError`` while it does not answer."""
+def is_refusal(error: BaseException | None) -> bool:
+    """Whether the broker answers and refuses the user or password; it will not change its mind."""
+    import redis
 
-    def __init__(self, url: str) -> None:
-        import redis
-
-        self._redis: Redis = redis.Redis.from_url(
-            url, decode_responses=True, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS
-        )
-        self._take: Any = self._redis.register_script(_TAKE)
-
-    def queued(self, step: str) -> None:
-        """Note that the step was handed to Celery, unless a worker has been faster."""
-        self._redis.set(step, State.QUEUED.value, nx=True, ex=_KEPT_SECONDS)
-
-    def read(self, step: str) -> Note:
-        found = self._redis.get(step)
-        return Note.parse(found if found is None else str(found))
-
-    def take(self, step: str, worker: str) -> Note:
-        """Claim the step for ``worker``, or renew its claim. The answer is RUNNING when it is the worker's."""
-        mine = f"{_RUNNING}{worker}"
-        found = str(self._take(keys=[step], args=[mine, LEASE_SECONDS, _KEPT_SECONDS]))
-        return Note(State.RUNNING, worker) if found == mine else Note.parse(found)
-
-    def claims(self, step: str) -> int:
-        """How often the step was claimed, as far as Redis remembers."""
-        return int(str(self._redis.get(f"{step}:claims") or 0))
-
-    def done(self, step: str) -> None:
-        self._redis.set(step, State.DONE.value, ex=_KEPT_SECONDS)
-
-    def failed(self, step: str, why: str) -> None:
-        """Note that the step could not be executed at all; Dagster's log says nothing of it."""
-        self._redis.set(step, f"{_FAILED}{why}", ex=_KEPT_SECONDS)
-
-    def stop(self, step: str) -> None:
-        """Ask whoever works on the step to end."""
-        self._redis.set(f"{step}:stop", "1", ex=_KEPT_SECONDS)
-
-    def is_stopped(self, step: str) -> bool:
-        return bool(self._redis.exists(f"{step}:stop"))
+    while error is not None and not isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
+        error = error.__cause__
+    return error is not None
 
 
-def step_name(run_id: str, step_key: str, attempt: int) -> str:
-    """The key of a step's note; a retry by Dagster's rules is another attempt."""
-    return f"fair-dagster:{run_id}:{step_key}:{attempt}"
+@contextmanager
+def broker_errors(url: str) -> Iterator[None]:
+    """Let a broker that cannot be used be named, without its password.
+
+    Raises:
+        ServiceError: it refuses the password, or does not answer.
+    """
+    import redis
+    from kombu.exceptions import OperationalError
+
+    try:
+        yield
+    except (redis.RedisError, OperationalError, OSError) as error:
+        if is_refusal(error):
+            refused = f"the broker {address(url)} refuses the user or password of FAIR_BROKER_URL"
+            raise ServiceError(refused) from error
+        reason = f"the broker {address(url)} does not answer ({type(error).__name__}): start Redis"
+        raise ServiceError(reason) from error
+
+
+def celery_settings(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Celery's settings for whole runs as tasks; ``own`` wins over each.
+
+    https://docs.celeryq.dev/en/stable/userguide/configuration.html
+    """
+    return {
+        # A worker acknowledges a run when it begins it, so that no run is delivered twice however long it takes. A run
+        # that dies with its worker is launched again by Dagster, not by Redis.
+        "task_acks_late": False,
+        # A worker takes only what it can begin. One that holds a second run would take it along when it dies.
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        # Each run gets a process of its own, as everywhere in Dagster.
+        "worker_max_tasks_per_child": 1,
+        # A run that goes on is worth more than the connection that was lost meanwhile.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            "socket_timeout": 30,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            # Of a single attempt to connect; the launcher tries again for minutes, and health is asked again.
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_max": 0.2,
+        },
+        "task_default_queue": DEFAULT_QUEUE,
+        # Dagster's database says how a run ended.
+        "task_ignore_result": True,
+        # Dagster captures what a step prints.
+        "worker_redirect_stdouts": False,
+        "worker_hijack_root_logger": False,
+        **own,
+    }

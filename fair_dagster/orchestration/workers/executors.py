@@ -1,7 +1,4 @@
-"""Which executor the definitions get, by ``FAIR_EXECUTOR``.
-
-See docs/decisions/0029.
-"""
+"""Which executor the definitions get, by ``FAIR_EXECUTOR``."""
 
 import importlib
 from collections.abc import Mapping
@@ -10,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from fair_dagster.domain.errors import RefusedError
+from fair_dagster.orchestration.workers.broker import require_broker
 from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 _POD_TAG = "dagster-k8s/config"
-_MODULES = {
-    "celery": ("fair_dagster.orchestration.workers.executor", "celery_steps"),
-    "kubernetes": ("dagster_k8s", "k8s_job_executor"),
-}
+_PACKAGES = {"celery": "dagster_celery", "kubernetes": "dagster_k8s"}
 
 
 def executor_of(settings: Settings) -> dg.ExecutorDefinition:
@@ -28,16 +23,15 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
     Raises:
         RefusedError: what the setting asks for is not installed, or the broker is not named.
     """
-    if settings.executor == "local":
-        # One run is one process: training has a child process of its own, and the rest takes milliseconds.
-        return dg.in_process_executor
-    module, name = _MODULES[settings.executor]
-    executor: dg.ExecutorDefinition = getattr(_imported(module, settings.executor), name)
-    if settings.executor == "celery":
-        from fair_dagster.orchestration.workers.broker import require_broker
-
+    if settings.executor != "local":
+        package = _imported(_PACKAGES[settings.executor], settings.executor)
+        if settings.executor == "kubernetes":
+            executor: dg.ExecutorDefinition = package.k8s_job_executor
+            return executor
         require_broker(settings)
-    return executor
+    # One run is one process, on a worker as well: training has a child process of its own, and the rest takes
+    # milliseconds.
+    return dg.in_process_executor
 
 
 def training_tags(settings: Settings) -> Mapping[str, Any]:

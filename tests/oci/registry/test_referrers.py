@@ -161,7 +161,7 @@ def test_a_copy_takes_referrers_along_when_asked_for(registries: Registries, pla
     made = sign(registries, place, "one")
     nested = sign(registries, made.pinned, "of the signature")
     target = Reference.parse(f"{place.registry}/{place.repository}-copy:v1")
-    assert copy(registries, place, target).manifests == [subject.digest]
+    assert copy(registries, place, target).manifests == (subject.digest,)
     assert registries.referrers(target) == []
     done = copy(registries, place, target, referrers=True)
     assert set(done.manifests) == {subject.digest, made.digest, nested.digest}

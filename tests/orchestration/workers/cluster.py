@@ -4,6 +4,7 @@ They share what a team shares: Dagster's database, the catalog and the artifacts
 """
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ from typing import Any
 import dagster as dg
 import redis
 
+from fair_dagster.orchestration.runs.process_tags import process_of
 from fair_dagster.settings import Settings
 
 PASSWORD = "s3cret-of-the-broker"
@@ -33,9 +35,16 @@ storage:
       username: {env: DAGSTER_PG_USER}
       password: {env: DAGSTER_PG_PASSWORD}
       db_name: {env: DAGSTER_PG_DB}
-run_queue: {max_concurrent_runs: 3, dequeue_interval_seconds: 1}
-run_monitoring: {enabled: true, poll_interval_seconds: 5}
+run_launcher:
+  module: fair_dagster.orchestration.workers.launcher
+  class: WorkerRunLauncher
+  config: {config_source: %s}
+run_queue: {max_concurrent_runs: 8, dequeue_interval_seconds: 1}
+run_monitoring: {enabled: true, poll_interval_seconds: 5, start_timeout_seconds: 86400, cancel_timeout_seconds: 60}
 run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
+"""
+_WORKSPACE = """
+load_from: [{python_module: {module_name: %s, location_name: fair-dagster}}]
 """
 
 
@@ -56,6 +65,22 @@ def until(reached: Callable[[], Any], what: str, patience: float = PATIENCE) -> 
         if time.monotonic() > deadline:
             raise TimeoutError(what)
         time.sleep(0.2)
+
+
+def group_of(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started, as Linux tells."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(child) for child in path.read_text().split()]
+    return found
 
 
 @dataclass
@@ -139,6 +164,8 @@ class Team:
     pgstac_dsn: str | None = None
     members: list[Member] = field(default_factory=list)
     extra: dict[str, str] = field(default_factory=dict)
+    celery: dict[str, Any] = field(default_factory=dict)
+    code: str = "fair_dagster.definitions"
 
     @property
     def models(self) -> Path:
@@ -158,7 +185,7 @@ class Team:
     def environment(self, name: str) -> dict[str, str]:
         dagster = self.folder / name / "dagster"
         dagster.mkdir(parents=True, exist_ok=True)
-        (dagster / "dagster.yaml").write_text(_DAGSTER)
+        (dagster / "dagster.yaml").write_text(_DAGSTER % json.dumps(self.celery))
         scaled = {"FAIR_EXECUTOR": "celery", "FAIR_BROKER_URL": self.redis.url, "FAIR_SENSOR_INTERVAL": "3600"}
         if self.pgstac_dsn:
             scaled["FAIR_PGSTAC_DSN"] = self.pgstac_dsn
@@ -176,14 +203,28 @@ class Team:
         return self.member(name, str(script), "worker", "start", "--name", name, *options)
 
     def daemon(self) -> Member:
-        return self.member("daemon", sys.executable, "-m", "dagster._daemon", "run", "-m", "fair_dagster.definitions")
+        workspace = self.folder / "workspace.yaml"
+        workspace.write_text(_WORKSPACE % self.code)
+        return self.member("daemon", sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace))
+
+    def run_of(self, worker: Member, instance: dg.DagsterInstance) -> str:
+        """The id of a run whose step the worker executes; empty when there is none."""
+        for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+            if self.has(worker, run) and instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_START):
+                return run.run_id
+        return ""
+
+    def has(self, worker: Member, run: dg.DagsterRun) -> bool:
+        """Whether the worker executes the run."""
+        process = process_of(run)
+        return process is not None and worker.process is not None and group_of(process.pid) == worker.process.pid
 
     @contextlib.contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
         """Dagster's database as the members see it; the environment has to name it."""
         home = self.folder / "observer"
         home.mkdir(exist_ok=True)
-        (home / "dagster.yaml").write_text(_DAGSTER)
+        (home / "dagster.yaml").write_text(_DAGSTER % json.dumps(self.celery))
         with dg.DagsterInstance.from_config(str(home)) as instance:
             yield instance
 

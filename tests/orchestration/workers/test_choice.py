@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from fair_dagster.cli.root import root
-from fair_dagster.cli.worker import worker_command
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain.errors import RefusedError
+from fair_dagster.fair import Fair
 from fair_dagster.orchestration.workers.broker import address
 from fair_dagster.orchestration.workers.executors import executor_of, training_tags
 from fair_dagster.settings import Settings
@@ -73,11 +73,13 @@ def test_a_brokers_address_is_told_without_its_password() -> None:
     assert address(URL) == "redis://broker.example:7000/1"
 
 
-def test_a_worker_takes_from_both_queues_unless_told_and_shows_no_password() -> None:
+def test_a_worker_takes_from_both_queues_unless_told_and_shows_no_password(settings: Callable[..., Settings]) -> None:
     pytest.importorskip("celery", reason="the extra `team` is not installed")
-    command = worker_command((), None, None)
+    workers = Fair(settings(broker_url=URL)).workers
+    command = workers.command()
     assert command[command.index("--queues") + 1] == "dagster,training"
-    named = worker_command(("training",), 2, "trainer")
+    assert "s3cret" not in " ".join(command)
+    named = workers.command(("training",), concurrency=2, name="trainer")
     assert named[named.index("--queues") + 1] == "training"
     assert named[named.index("--hostname") + 1].startswith("trainer@")
     assert named[named.index("--concurrency") + 1] == "2"

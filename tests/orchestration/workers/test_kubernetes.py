@@ -87,7 +87,7 @@ def asked_for(instance: dg.DagsterInstance, cluster: Cluster, asset: dg.AssetKey
     """The pod of the asset's step, as a Kubernetes job."""
     instance.add_dynamic_partitions(keys.finetunes_name(MODEL), [partition])
     name = keys.finetune_job(MODEL)
-    job = dg.build_reconstructable_job("fair_dagster.orchestration.runs.elsewhere", "job_of", (name,), {})
+    job = dg.build_reconstructable_job("fair_dagster.definitions", "job_of", (name,), {})
     subset = job.get_subset(asset_selection={asset})
     run = instance.create_run_for_job(
         subset.get_definition(),

@@ -41,7 +41,7 @@ def heard() -> None:
 
 
 def stacks(settings: Settings) -> None:
-    """Apply the three stack files as a user would, twice, and use the local one; then others that are refused."""
+    """Apply the shipped stack files as a user would, twice, and use the local one; then others that are refused."""
 
     def run(*arguments: str) -> dict[str, Any]:
         result = CliRunner().invoke(root, ["stack", *arguments, "--json"])
@@ -50,7 +50,7 @@ def stacks(settings: Settings) -> None:
     before = Stacks(settings).of_one_machine()
     applied = {
         name: [run("apply", str(STACKS / f"{name}.yaml")) for _ in range(2)]
-        for name in ("docker", "kubernetes", "local")
+        for name in ("docker", "docker-wandb", "kubernetes", "kubernetes-wandb", "local")
     }
     used = run("use", "fair-local")
     missing = run("use", "nothing")

@@ -64,6 +64,7 @@ def team(zenml_session: ZenMlServer, s3_session: S3Server, settings: Settings) -
         "FAIR_ZENML_BUCKET": "zenml-artifacts",
         "MLFLOW_TRACKING_USERNAME": "any",
         "MLFLOW_TRACKING_PASSWORD": "mlflow-s3cret",
+        "WANDB_API_KEY": "wandb-s3cret",
         "AWS_ACCESS_KEY_ID": s3_server.access_key,
         "AWS_SECRET_ACCESS_KEY": s3_server.secret_key,
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -92,7 +93,7 @@ def test_the_shipped_stacks_are_registered_once_and_used(team: Team, stacked: di
     assert stacked["of_one_machine"] == ["default", ""]
     assert stacked["validated"] == "kubernetes ghcr.io/hotosm mlflow"
     secret = team.variables["AWS_SECRET_ACCESS_KEY"]
-    assert not any(word in team.texts() for word in (secret, "mlflow-s3cret", team.zenml.api_key))
+    assert not any(word in team.texts() for word in (secret, "mlflow-s3cret", "wandb-s3cret", team.zenml.api_key))
 
 
 def test_a_stack_that_zenml_would_not_take_changes_nothing(
@@ -101,13 +102,13 @@ def test_a_stack_that_zenml_would_not_take_changes_nothing(
     tmp_path: Path,
 ) -> None:
     assert stacked["used"]["code"] == 0
-    text = (PROJECT_ROOT / "deploy" / "zenml" / "local.yaml").read_text().replace("fair-", "odd-")
+    text = (PROJECT_ROOT / "deploy" / "zenml" / "docker.yaml").read_text().replace("fair-", "odd-")
     changes = {
         "flavor": ("flavor: s3", "flavor: s4"),
         "unknown-setting": ("      path: s3", "      colour: red\n      path: s3"),
         "scheme": ("path: s3://", "path: gs://"),
         "plain-secret": ('"{{odd-s3.aws_access_key_id}}"', "AKIA-PLAIN"),
-        "half-way": ("odd-local", "odd-local"),
+        "half-way": ("odd-docker", "odd-docker"),
         "no-secret": ("odd-mlflow.password", "odd-mlflow.passwort"),
     }
     for name, (old, new) in changes.items():

@@ -51,7 +51,23 @@ def train_model(  # noqa: PLR0917 - the contract's signature
     with mlflow_training_context(hyperparameters, model_name, base_model_id, dataset_id):
         scale = 1 / hyperparameters["epochs"]
         log_loss_history([1.0, scale], [1.0, 1.0])
+        if hyperparameters.get("mlflow"):
+            _log_by_mlflow()
     return json.dumps({"scale": scale}).encode()
+
+
+def _log_by_mlflow() -> None:
+    import mlflow
+    from sklearn.linear_model import LogisticRegression
+
+    LogisticRegression(C=0.5).fit([[0.0], [1.0]], [0, 1])  # Autologged.
+    with mlflow.start_run():
+        mlflow.log_param("optimizer", "AdamW")
+        mlflow.log_metric("grad_norm", 2.0, step=1)
+        with mlflow.start_run(nested=True):
+            mlflow.log_metric("trial", 9.0)
+    mlflow.end_run()
+    mlflow.log_metric("grad_norm", 1.0, step=2)
 
 
 @step
