@@ -32,7 +32,7 @@ def base_model_asset(folder: Path) -> dg.AssetsDefinition:
         for change in changes.changes:
             context.log.info(f"{change.action} {change.key}: {change.reason}")
         item = fair.services.catalog.get(ItemKey(items.BASE_MODELS, slug))
-        metadata = changes_metadata(changes) | (item_metadata(fair.services, item) if item else {})
+        metadata = changes_metadata(changes) | (item_metadata(fair.services.catalog, item) if item else {})
         return dg.MaterializeResult(metadata=metadata)
 
     return base_model

@@ -28,7 +28,9 @@ def _valid_check(collection_id: str) -> dg.AssetChecksDefinition:
         description="Every item follows its schemas and the rules of its kind.",
     )
     def valid(fair: FairResource) -> dg.AssetCheckResult:
-        findings = catalog.validate_collection(fair.services, collection_id, links=False)
+        findings = catalog.validate_collection(
+            fair.services.catalog, fair.services.validator, collection_id, links=False
+        )
         rows = [
             dg.TableRecord({"item": finding.item, "problem": problem})
             for finding in findings

@@ -9,10 +9,10 @@ from typing import Any
 import dagster as dg
 
 from assets.checks import drift_check, drift_result
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.publication.findings import Finding
 from fair_dagster.flows.catalog import named_nowhere_else
-from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.reconciliation import drift, reconcile
 from fair_dagster.orchestration.resources import FairResource
@@ -56,7 +56,7 @@ def _collection_asset(collection_id: str, deps: Sequence[dg.AssetDep]) -> dg.Ass
         if repaired:
             findings = drift(fair.services, context.instance, collections=[collection_id])
         findings = [finding for finding in findings if finding.collection == collection_id]
-        document = _document(context, fair.services, collection_id, findings)
+        document = _document(context, fair.services.catalog, collection_id, findings)
         metadata = {
             "items": len(fair.services.catalog.ids(collection_id)),
             "extent": dg.MetadataValue.json(document["extent"]),
@@ -70,13 +70,13 @@ def _collection_asset(collection_id: str, deps: Sequence[dg.AssetDep]) -> dg.Ass
 
 
 def _document(
-    context: dg.AssetExecutionContext, services: Services, collection_id: str, findings: Sequence[Finding]
+    context: dg.AssetExecutionContext, catalog: CatalogStore, collection_id: str, findings: Sequence[Finding]
 ) -> dict[str, Any]:
     """The document, written anew unless it alone names what is lost."""
-    if reason := named_nowhere_else(services, collection_id, findings):
+    if reason := named_nowhere_else(catalog, collection_id, findings):
         context.log.warning(reason)
-        return services.catalog.collection(collection_id)
-    return services.catalog.refresh(collection_id)
+        return catalog.collection(collection_id)
+    return catalog.refresh(collection_id)
 
 
 def _repaired(

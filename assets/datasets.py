@@ -53,7 +53,7 @@ def datasets(
     for slug, changes in outcome.changes.items():
         # A dataset that was retired has no active item.
         item = services.catalog.get(ItemKey(items.DATASETS, slug))
-        told[slug] = changes_metadata(changes) | (item_metadata(services, item) if item else {})
+        told[slug] = changes_metadata(changes) | (item_metadata(services.catalog, item) if item else {})
     yield from tell_partitions(context, told, failed=bool(outcome.failures))
     outcome.require_whole()
     yield dg.MaterializeResult()

@@ -17,7 +17,7 @@ _SHOWN = 200
 )
 def stale(fair: FairResource) -> dg.AssetCheckResult:
     """A warning: the models work as they did, and only people know whether training again is worth it."""
-    found = lineage.stale(fair.services)
+    found = lineage.stale(fair.services.catalog)
     rows = [
         dg.TableRecord(
             {

@@ -29,7 +29,7 @@ def training_config_asset(slug: str) -> dg.AssetsDefinition:
     )
     def training_config(context: dg.AssetExecutionContext, fair: FairResource) -> dg.MaterializeResult[None]:
         partition, owner = finetune_partition(context), context.run.tags.get(keys.TAG_ZENML_VERSION)
-        request = allocations.require_owner(fair.services, partition, owner).request
+        request = allocations.require_owner(fair.services.versions, fair.services.settings, partition, owner).request
         path, config = training.write_config(fair.services, partition)
         text = yaml.safe_dump(config, sort_keys=False)
         return dg.MaterializeResult(

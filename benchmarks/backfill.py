@@ -33,7 +33,7 @@ from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import datasets
 from fair_dagster.flows.base_models import registration
-from fair_dagster.flows.publication import families as local_models
+from fair_dagster.flows.publication.artifacts import folder_of_version
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.synthesize import synthesize
 from fair_dagster.orchestration import keys
@@ -146,7 +146,7 @@ def as_former(item: Item) -> Item:
 
 def _files(services: Services, version: VersionRecord) -> dict[str, PublishedArtifact]:
     names = {MODEL_ASSET: ONNX_FILENAME, CHECKPOINT_ASSET: CHECKPOINT_FILENAME}
-    prefix = local_models.prefix_of(version)
+    prefix = folder_of_version(version)
     return {key: services.artifacts.write(version.uuid.encode(), f"{prefix}/{name}") for key, name in names.items()}
 
 

@@ -45,7 +45,7 @@ def merge_sensors(
         if not now.models_repo:
             return dg.SkipReason("FAIR_MODELS_REPO is not set: base models are registered by hand")
         cursor = MergesCursor.from_json(context.cursor)
-        found = merges.look(fair.services, Repository(now), cursor, lambda key: _ended(context.instance, key))
+        found = merges.look(fair.services.catalog, Repository(now), cursor, lambda key: _ended(context.instance, key))
         for remark in found.remarks:
             context.log.warning(remark)
         requests = _requests(found)

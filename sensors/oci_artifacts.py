@@ -44,7 +44,9 @@ def artifact_sensors(
         # A push that failed is tried again in the next hour: its registry was away, or somebody has to look.
         hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")
         asked = _asked(context.cursor, hour)
-        lacking = [entry for entry in unpushed(fair.services) if entry.base_model in slugs]
+        lacking = [
+            entry for entry in unpushed(fair.services.catalog, fair.services.settings) if entry.base_model in slugs
+        ]
         due = [entry for entry in lacking if entry.uid not in asked][:_MOST]
         added = defaultdict(list)
         for entry in due:

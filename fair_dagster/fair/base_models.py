@@ -52,7 +52,7 @@ class BaseModels(Part):
         """
         from fair_dagster.flows.base_models.merges import look_at_all
 
-        return [self._sync(merge) for merge in look_at_all(self.services).merges]
+        return [self._sync(merge) for merge in look_at_all(self.services.catalog, self.services.settings).merges]
 
     def base_models(self, *, all_versions: bool = False) -> list[Item]:
         """The registered base models: the active version of each, or all."""
@@ -64,7 +64,7 @@ class BaseModels(Part):
         Raises:
             NotFoundError: no such base model.
         """
-        return item_flow.find(self.services, name, (items.BASE_MODELS,))
+        return item_flow.find(self.services.catalog, name, (items.BASE_MODELS,))
 
     def _sync(self, merge: "Merge") -> "Followed":
         """Bring one folder in step, in a run of its own: its refusal stops no other."""
@@ -76,4 +76,4 @@ class BaseModels(Part):
             self._execute(keys.SYNC_JOB, config=run_config.configure_sync(merge.folder), tags=tags)
         except ProblemsError as error:
             return Followed(merge, "refused", error.problems)
-        return Followed(merge, standing(self.services, merge.slug))
+        return Followed(merge, standing(self.services.catalog, merge.slug))

@@ -35,7 +35,7 @@ class Datasets(Part):
         Raises:
             RefusedError: the item, its chips or its labels cannot be used; every reason is named.
         """
-        slug = dataset_flow.check(self.services, item_path).slug
+        slug = dataset_flow.check(self.services.validator, self.services.knowledge, item_path).slug
         from fair_dagster.orchestration import keys, run_config
         from fair_dagster.orchestration.instance import add_partition, delete_partition
 
@@ -61,7 +61,7 @@ class Datasets(Part):
         Raises:
             NotFoundError: no such dataset.
         """
-        return item_flow.find(self.services, name, (items.DATASETS,))
+        return item_flow.find(self.services.catalog, name, (items.DATASETS,))
 
     def synthetic_town(self, folder: Path | None = None, *, chips: int = 24) -> "SyntheticDataset":
         """Draw a town that does not exist, to try things on; the same arguments give the same town.

@@ -19,7 +19,7 @@ class Items(Part):
         Raises:
             NotFoundError: nothing has that name; similar names are in the message.
         """
-        return item_flow.find(self.services, name)
+        return item_flow.find(self.services.catalog, name)
 
     def local_models(self, *, all_versions: bool = False) -> list[Item]:
         """The published finetuned models: the promoted version of each, or all that ever were promoted."""

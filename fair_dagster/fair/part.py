@@ -75,4 +75,4 @@ class Part:
 
     def _items(self, collection: str, all_versions: bool) -> list[Item]:
         """The active items of a collection, or all; what cannot be read is left out, and a remark says so."""
-        return catalog_flow.listing(self.services, collection, self._tell, all_versions=all_versions)
+        return catalog_flow.listing(self.services.catalog, collection, self._tell, all_versions=all_versions)

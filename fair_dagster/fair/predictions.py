@@ -45,7 +45,7 @@ class Predictions(Part):
         prepared = predictions.prepare(self.services, model, images, overrides or {}, output, registries=registries)
         config = {"model": prepared.model, "output": str(prepared.output)}
         if self.settings.executor == "celery":
-            config["parcel"] = parcels.pack(self.services, prepared)
+            config["parcel"] = parcels.pack(self.services.artifacts, prepared)
         else:
             config |= {"config_path": str(prepared.config_path), "result_path": str(prepared.result_path)}
         tags = {keys.TAG_MODEL: prepared.model}
@@ -54,7 +54,7 @@ class Predictions(Part):
             return self._start(launch, str(prepared.output))
         except BaseException:
             if "parcel" in config:
-                parcels.discard(self.services, config["parcel"])
+                parcels.discard(self.services.artifacts, config["parcel"])
             raise
 
     def predict_here(

@@ -54,7 +54,7 @@ class Versions(Part):
             NotFoundError: no such version.
             RefusedError: it cannot be published; nothing has changed.
         """
-        return item_flow.find(self.services, self._change_stage(version_id, "production").id)
+        return item_flow.find(self.services.catalog, self._change_stage(version_id, "production").id)
 
     def archive(self, version_id: str) -> VersionRecord:
         """Take a version out of use; its item, when it has one, is deprecated.
@@ -80,7 +80,7 @@ class Versions(Part):
 
         name, number = named_version(version_id)
         version = self.services.versions.get(name, number)
-        allocations.require_at_rest(self.services, version, going(self.services, version.id))
+        allocations.require_at_rest(self.services.zenml_runs, version, going(self.services, version.id))
         self._recompute(name, without=version.uuid)
         try:
             self.services.versions.delete(name, number)
@@ -90,8 +90,8 @@ class Versions(Part):
         if request := FinetuneRequest.of(version):
             delete_partition(self.settings, keys.finetunes_name(request.base_model), version.id)
             tracking.forget(self.services, version.uuid)
-            allocations.forget(self.services, version.id, version.uuid)
-        allocations.delete_empty_model(self.services, name)
+            allocations.forget(self.services.artifacts, self.services.settings, version.id, version.uuid)
+        allocations.delete_empty_model(self.services.versions, name)
 
     def _change_stage(self, version_id: str, stage: Stage) -> VersionRecord:
         """Change a stage in ZenML and let the catalog follow; when it cannot, ZenML is set back."""

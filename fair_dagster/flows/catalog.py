@@ -2,14 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from fair_dagster.catalog.store import CatalogStore
+from fair_dagster.catalog.validation.validator import KINDS
 from fair_dagster.domain import items
 from fair_dagster.domain.items.damage import REPAIR
 from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.publication.findings import Done, Finding, broken_links
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.flows.reconciliation.unused import unsettled
-from fair_dagster.flows.services import KINDS, Services
+from fair_dagster.flows.services import Services
+
+if TYPE_CHECKING:
+    from fair_dagster.catalog.validation.validator import Validator
 
 
 @dataclass(frozen=True)
@@ -22,17 +28,17 @@ class CheckedItem:
 
 
 def listing(
-    services: Services, collection: str, tell: Callable[[str], None], *, all_versions: bool = False
+    catalog: CatalogStore, collection: str, tell: Callable[[str], None], *, all_versions: bool = False
 ) -> list[Item]:
     """The items of ``collection``, active or all. Those that cannot be read are told and left out."""
-    scan = services.catalog.scan(collection)
+    scan = catalog.scan(collection)
     for damaged in scan.damaged:
         tell(f"{damaged.key} cannot be read and is left out: {damaged.problem}. {REPAIR}")
     return [item for item in scan.items if all_versions or items.is_active(item)]
 
 
 def named_nowhere_else(
-    services: Services, collection: str, findings: Sequence[Finding], done: Sequence[Done] = ()
+    catalog: CatalogStore, collection: str, findings: Sequence[Finding], done: Sequence[Done] = ()
 ) -> str:
     """Why the document of ``collection`` must stay: it alone still names an item that is lost. Empty where it need not.
 
@@ -40,34 +46,37 @@ def named_nowhere_else(
         findings: what the drift report says of the collection.
         done: what a repair has done about it.
     """
-    for item_id in sorted({*services.catalog.listed(collection)} - {*services.catalog.ids(collection)}):
-        if reason := unsettled(services, collection, split_version_id(item_id)[0], findings, done):
+    for item_id in sorted({*catalog.listed(collection)} - {*catalog.ids(collection)}):
+        if reason := unsettled(catalog, collection, split_version_id(item_id)[0], findings, done):
             return f"collection.json is kept as it is, because it still names {item_id}: {reason}"
     return ""
 
 
 def validate_catalog(services: Services, *, strict: bool = False) -> dict[str, list[CheckedItem]]:
     """``validate_collection`` of each, by name."""
-    return {name: validate_collection(services, name, strict=strict) for name in items.COLLECTIONS}
+    return {
+        name: validate_collection(services.catalog, services.validator, name, strict=strict)
+        for name in items.COLLECTIONS
+    }
 
 
 def validate_collection(
-    services: Services, collection: str, *, strict: bool = False, links: bool = True
+    catalog: CatalogStore, validator: "Validator", collection: str, *, strict: bool = False, links: bool = True
 ) -> list[CheckedItem]:
     """Validate every item of ``collection``: schemas, rules and links to other items.
 
     Args:
         links: look where links between items lead; the drift report does so as well.
     """
-    scan = services.catalog.scan(collection)
+    scan = catalog.scan(collection)
     broken: dict[str, list[str]] = {}
     if links:
-        known = {name: frozenset(services.catalog.ids(name)) for name in items.COLLECTIONS}
+        known = {name: frozenset(catalog.ids(name)) for name in items.COLLECTIONS}
         for finding in broken_links(scan.items, known):
             broken.setdefault(finding.item, []).append(finding.detail)
     checked = [CheckedItem(one.key.id, (f"its file cannot be read: {one.problem}",), ()) for one in scan.damaged]
     for item in scan.items:
-        report = services.validator.validate(item, kind=KINDS[collection], strict=strict)
+        report = validator.validate(item, kind=KINDS[collection], strict=strict)
         problems = (*report.problems, *broken.get(item["id"], ()))
         checked.append(CheckedItem(item["id"], problems, report.not_checked))
     return checked

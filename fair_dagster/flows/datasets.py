@@ -5,8 +5,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -14,17 +15,21 @@ from fair_dagster.catalog.validation.schemas import vocabulary
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.artifacts import PublishedArtifact
-from fair_dagster.domain.items.coverage import DERIVED
+from fair_dagster.domain.items.coverage import DERIVED, Knowledge
 from fair_dagster.domain.items.migrations import current, declared_as
 from fair_dagster.domain.items.vocabulary import label_task
 from fair_dagster.domain.publication.changes import ChangeSet, Item
 from fair_dagster.domain.slugs import slug_problems
 from fair_dagster.flows.base_models.registration import read_item
-from fair_dagster.flows.publication.releases import Incoming, publish, release_folder
+from fair_dagster.flows.publication.releases import Incoming, publish
 from fair_dagster.flows.services import Services
 from fair_dagster.imagery.chips import ChipsSummary, inspect_chips
 from fair_dagster.imagery.labels import check_labels, find_labels, read_labels
 from fair_dagster.storage.local import describe
+from fair_dagster.storage.store import ArtifactStore
+
+if TYPE_CHECKING:
+    from fair_dagster.catalog.validation.validator import Validator
 
 CHIPS, LABELS = "chips", "labels"
 
@@ -53,7 +58,7 @@ def create(services: Services, spec: DatasetSpec) -> Item:
     data = inspect(spec.chips, spec.labels, spec.keywords)
     problems = [*slug_problems(spec.slug), *data.problems]
     problems += [f"keywords {problem}" for problem in vocabulary().keyword_problems(spec.keywords)]
-    item = declared(services, _item(spec, data), items.SCHEMA_VERSION)
+    item = declared(services.knowledge, _item(spec, data), items.SCHEMA_VERSION)
     if not problems:
         problems += services.validator.validate(item, kind="dataset").problems
     if problems:
@@ -114,14 +119,14 @@ class CheckedDataset:
         return str(self.item["id"])
 
 
-def check(services: Services, item_path: Path) -> CheckedDataset:
+def check(validator: "Validator", knowledge: Knowledge, item_path: Path) -> CheckedDataset:
     """Read and check the ``stac-item.json`` of a dataset; hrefs are relative to the file. Nothing is written.
 
     Raises:
         RefusedError: the item is not valid, or its chips or labels cannot be used; every reason is named.
     """
-    item = declared(services, read_item(item_path))
-    report = services.validator.validate(item, kind="dataset")
+    item = declared(knowledge, read_item(item_path))
+    report = validator.validate(item, kind="dataset")
     sources = {key: _source(item, key, item_path.parent) for key in (CHIPS, LABELS)}
     problems = [*report.problems, *slug_problems(str(item.get("id", "")), "dataset id")]
     problems += inspect(sources[CHIPS], sources[LABELS], item["properties"].get("keywords", [])).problems
@@ -136,7 +141,7 @@ def register(services: Services, item_path: Path, expected: str | None = None) -
     Raises:
         RefusedError: as ``check``, or the item is not the dataset ``expected``.
     """
-    checked = check(services, item_path)
+    checked = check(services.validator, services.knowledge, item_path)
     item, sources = checked.item, checked.sources
     if expected is not None and checked.slug != expected:
         raise RefusedError(str(item_path), [f"it describes dataset {checked.slug!r}, not {expected!r}"])
@@ -145,19 +150,19 @@ def register(services: Services, item_path: Path, expected: str | None = None) -
     incoming = Incoming(
         uid=uid,
         declared=items.number_of(item),
-        content=lambda number: _content(services, item, sources, release_folder(number, uid)),
+        content=partial(_content, services.artifacts, services.knowledge, item, sources),
     )
     return publish(services, items.DATASETS, str(item["id"]), incoming)
 
 
-def declared(services: Services, item: Item, version: str | None = None) -> Item:
+def declared(knowledge: Knowledge, item: Item, version: str | None = None) -> Item:
     """A dataset's item with our extension declared and the links left to the catalog.
 
     Args:
         version: of our schema; what the item itself declares when left out.
     """
     links = [link for link in item.get("links", []) if link.get("rel") in {"source", "about", "license", "via"}]
-    told = declared_as(item, "dataset", services.knowledge, version)
+    told = declared_as(item, "dataset", knowledge, version)
     return told | {"links": links, "collection": items.DATASETS}
 
 
@@ -186,14 +191,15 @@ def _digest(item: Item, described: dict[str, PublishedArtifact]) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _content(services: Services, item: Item, sources: Mapping[str, Path | None], release: str) -> Item:
+def _content(
+    artifacts: ArtifactStore, knowledge: Knowledge, item: Item, sources: Mapping[str, Path | None], folder: str
+) -> Item:
     assets = {key: dict(asset) for key, asset in item["assets"].items()}
     for key, source in sources.items():
         if source is not None:
             name = source.name if source.is_file() else key
-            target = f"{items.DATASETS}/{item['id']}/{release}/{name}"
-            assets[key] |= services.artifacts.publish(source, target).fields()
-    return current(item | {"assets": assets}, services.knowledge)
+            assets[key] |= artifacts.publish(source, f"{folder}/{name}").fields()
+    return current(item | {"assets": assets}, knowledge)
 
 
 def _item(spec: DatasetSpec, data: Inspection) -> Item:

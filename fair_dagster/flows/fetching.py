@@ -17,6 +17,7 @@ from fair_dagster.domain.urls import has_credentials, redacted
 from fair_dagster.flows.registries import files
 from fair_dagster.flows.services import Services
 from fair_dagster.net.files import write_bytes
+from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from fair_dagster.storage.store import ArtifactStore
@@ -49,15 +50,15 @@ def href_problems(services: Services, href: str, what: str, *, folder: bool = Fa
             f"{what} is a folder behind {scheme}:// ({href}), which cannot be listed: register a copy of the files, or "
             "name them by s3://"
         ]
-    return _foreign_absence(services, href, what) if scheme == "s3" else []
+    return _foreign_absence(services.settings, href, what) if scheme == "s3" else []
 
 
-def _foreign_absence(services: Services, href: str, what: str) -> list[str]:
+def _foreign_absence(settings: Settings, href: str, what: str) -> list[str]:
     from fair_dagster.storage.opening import open_foreign_bucket
     from fair_dagster.storage.store import split_s3
 
     bucket, key = split_s3(href)
-    return _absence(open_foreign_bucket(services.settings, bucket), key, href, what)
+    return _absence(open_foreign_bucket(settings, bucket), key, href, what)
 
 
 def _absence(store: "ArtifactStore", key: str, href: str, what: str) -> list[str]:

@@ -4,28 +4,30 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError
 from fair_dagster.domain.items import patches
 from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
 from fair_dagster.domain.publication.drift import edited
+from fair_dagster.flows.publication import road
 from fair_dagster.flows.services import Services
 
 
-def find(services: Services, name: str, collections: Sequence[str] = items.COLLECTIONS) -> Item:
+def find(catalog: CatalogStore, name: str, collections: Sequence[str] = items.COLLECTIONS) -> Item:
     """The item with id ``name``, or the active version of the finetuned model ``name``.
 
     Raises:
         NotFoundError: nothing has that name; similar names are in the message.
     """
     for collection in collections:
-        if item := services.catalog.get(ItemKey(collection, name)):
+        if item := catalog.get(ItemKey(collection, name)):
             return item
     if items.LOCAL_MODELS in collections:
-        family = services.catalog.family(items.LOCAL_MODELS, name)
+        family = catalog.family(items.LOCAL_MODELS, name)
         if active := [item for item in family if items.is_active(item)]:
             return active[0]
-    known = [item_id for collection in collections for item_id in services.catalog.ids(collection)]
+    known = [item_id for collection in collections for item_id in catalog.ids(collection)]
     raise NotFoundError(repr(name), [_advice(name, known, collections)])
 
 
@@ -38,9 +40,9 @@ def _advice(name: str, known: Sequence[str], collections: Sequence[str]) -> str:
     return f"no item {name!r} in {where}; {hint}"
 
 
-def at_version(services: Services, collection: str, slug: str, number: int) -> Item | None:
+def at_version(catalog: CatalogStore, collection: str, slug: str, number: int) -> Item | None:
     """The item of version ``number`` of ``slug``, whatever its id is now."""
-    family = services.catalog.family(collection, slug)
+    family = catalog.family(collection, slug)
     return next((item for item in family if items.number_of(item) == number), None)
 
 
@@ -53,10 +55,10 @@ def patch(services: Services, name: str, change: Mapping[str, Any]) -> Item:
     """
 
     def decide() -> ChangeSet:
-        before = find(services, name)
+        before = find(services.catalog, name)
         after = patches.patched(before, change)
-        services.require_valid(after)
+        services.validator.require(after)
         return edited(before, after)
 
-    services.apply(decide)
-    return find(services, name)
+    road.apply(services.catalog, decide)
+    return find(services.catalog, name)

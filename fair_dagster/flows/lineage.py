@@ -9,10 +9,11 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import CatalogError, NotFoundError, RefusedError
 from fair_dagster.domain.items.entries import Entry
@@ -26,6 +27,10 @@ from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.predictions import CONFIG_FILE, RESULT_FILE
 from fair_dagster.flows.services import Services
+from fair_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from fair_dagster.pipelines.zenml.model_versions import ModelVersions
 
 _PREDICTION_SUFFIXES = (".geojson", ".json", ".yaml")
 
@@ -58,7 +63,7 @@ def lineage(services: Services, name: str, *, published_only: bool = False) -> F
         NotFoundError: nothing has that name.
         ServiceError: ZenML cannot be asked.
     """
-    predictions, unread = read_predictions(services)
+    predictions, unread = read_predictions(services.settings)
     scans = [services.catalog.scan(collection) for collection in items.COLLECTIONS]
     published = [item for scan in scans for item in scan.items]
     damaged = [one.key for scan in scans for one in scan.damaged]
@@ -66,26 +71,26 @@ def lineage(services: Services, name: str, *, published_only: bool = False) -> F
         if key.id == name:
             services.catalog.get(key)  # It raises, and says what is wrong with the item.
     if name.endswith(_PREDICTION_SUFFIXES) or "/" in name:
-        output = _output(predictions, services, name)
+        output = _output(predictions, services.settings, name)
         graph = graphs.lineage(published, (), predictions)
         roots = [f"{graphs.PREDICTIONS}/{output}"]
     else:
         start = _item(published, name)
-        versions = [] if published_only else _versions(services, name, start)
+        versions = [] if published_only else _versions(services.versions, name, start)
         graph = graphs.lineage(published, versions, predictions)
         roots = [str(ItemKey(start["collection"], start["id"]))] if start else _family(graph, name)
     if not roots:
-        _refuse(services, name, published_only)
+        _refuse(services.catalog, name, published_only)
     others = [] if len(roots) > 1 else _siblings(graph, roots[0])
     return FoundLineage(graph.around(roots), tuple(roots), tuple(others), unread, tuple(map(str, damaged)))
 
 
-def stale(services: Services) -> list[Stale]:
+def stale(catalog: CatalogStore) -> list[Stale]:
     """The active finetuned models of the catalog with a superseded parent."""
-    return stale_models(item for collection in items.COLLECTIONS for item in services.catalog.scan(collection).items)
+    return stale_models(item for collection in items.COLLECTIONS for item in catalog.scan(collection).items)
 
 
-def item_markdown(services: Services, item: Item) -> str:
+def item_markdown(catalog: CatalogStore, item: Item) -> str:
     """The lineage of an item for a materialization: parents, and how many items were made from it. Without ZenML.
 
     Items that cannot be read are the business of the collection's checks: a damaged child is not counted, and a damaged
@@ -93,18 +98,18 @@ def item_markdown(services: Services, item: Item) -> str:
     """
     key = str(ItemKey(item["collection"], item["id"]))
     try:
-        return views.markdown(graphs.lineage(_near(services, item)), key)
+        return views.markdown(graphs.lineage(_near(catalog, item)), key)
     except CatalogError as error:
         return f"{views.markdown(graphs.lineage([item]), key)}\n- relatives are not told: {error}"
 
 
-def _near(services: Services, item: Item) -> list[Item]:
+def _near(catalog: CatalogStore, item: Item) -> list[Item]:
     """``item`` with its parents, the other versions of its family, and the models made from it."""
-    near = [item, *(parent for key in parents_of(item) for parent in services.catalog.family(*key))]
+    near = [item, *(parent for key in parents_of(item) for parent in catalog.family(*key))]
     if item["collection"] != items.LOCAL_MODELS:
         family = (item["collection"], split_version_id(item["id"])[0])
-        near += [other for other in services.catalog.family(*family) if other["id"] != item["id"]]
-        children = (_in_short(entry) for entry in services.catalog.entries(items.LOCAL_MODELS))
+        near += [other for other in catalog.family(*family) if other["id"] != item["id"]]
+        children = (_in_short(entry) for entry in catalog.entries(items.LOCAL_MODELS))
         near += [child for child in children if family in parents_of(child)]
     return near
 
@@ -122,10 +127,10 @@ def _in_short(entry: Entry) -> Item:
     return {"id": entry.id, "collection": items.LOCAL_MODELS, "properties": said}
 
 
-def read_predictions(services: Services) -> tuple[list[PredictionNode], tuple[str, ...]]:
+def read_predictions(settings: Settings) -> tuple[list[PredictionNode], tuple[str, ...]]:
     """What was predicted here, oldest first, and the files that cannot be read."""
     found, unread = [], []
-    paths = services.settings.runs_path.glob(f"predict-*/{CONFIG_FILE}")
+    paths = settings.runs_path.glob(f"predict-*/{CONFIG_FILE}")
     for _, path in sorted((path.stat().st_mtime, path) for path in paths):
         try:
             found.append(_prediction(path))
@@ -157,14 +162,14 @@ def _outcome(result: Path, output: Path) -> str:
     return "gone" if status == "completed" and not output.is_file() else status
 
 
-def _output(predictions: Iterable[PredictionNode], services: Services, name: str) -> str:
+def _output(predictions: Iterable[PredictionNode], settings: Settings, name: str) -> str:
     """The prediction that wrote, or was told by, the file ``name``."""
     path = Path(name).expanduser().resolve()
     if path.name == CONFIG_FILE and path.is_file():
         return _prediction(path).output
     if any(prediction.output == str(path) for prediction in predictions):
         return str(path)
-    problem = f"no prediction of this installation wrote {path}; {services.settings.runs_path} holds what it has run"
+    problem = f"no prediction of this installation wrote {path}; {settings.runs_path} holds what it has run"
     raise NotFoundError(f"prediction {name!r}", [problem])
 
 
@@ -180,17 +185,17 @@ def _item(published: Iterable[Item], name: str) -> Item | None:
     return active
 
 
-def _versions(services: Services, name: str, start: Item | None) -> Sequence[VersionRecord]:
+def _versions(versions: "ModelVersions", name: str, start: Item | None) -> Sequence[VersionRecord]:
     """The versions in ZenML that belong into the graph: of a published one everything stands in the catalog."""
     if start is None:
         slug = split_version_id(name)[0]
         try:
-            return () if slug_problems(slug) else services.versions.list(slug)
+            return () if slug_problems(slug) else versions.list(slug)
         except NotFoundError:
             return ()
     if start["collection"] == items.LOCAL_MODELS:
         return ()
-    return services.versions.requested_with(split_version_id(start["id"])[0])
+    return versions.requested_with(split_version_id(start["id"])[0])
 
 
 def _family(graph: Lineage, name: str) -> list[str]:
@@ -221,10 +226,10 @@ def _counted(graph: Lineage, node: Node) -> str:
     return f"{node.collection}/{node.id} (version {node.version}, {node.state}, used by {users})"
 
 
-def _refuse(services: Services, name: str, published_only: bool) -> None:
+def _refuse(catalog: CatalogStore, name: str, published_only: bool) -> None:
     """Say that nothing has that name, with names that are like it."""
     try:
-        item_flow.find(services, name)
+        item_flow.find(catalog, name)
     except NotFoundError as error:
         beyond = "ZenML was not asked" if published_only else "nor is there such a model or version in ZenML"
         raise NotFoundError(error.subject, [*error.problems, beyond]) from error

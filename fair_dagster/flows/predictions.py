@@ -31,6 +31,7 @@ from fair_dagster.flows.trust.acceptance import require_trusted
 from fair_dagster.imagery.chips import inspect_chips
 from fair_dagster.net.files import write_bytes
 from fair_dagster.oci.references import Reference
+from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from fair_dagster.oci.registry.registries import Registries
@@ -57,10 +58,10 @@ class Prediction:
         ]
 
 
-def default_output(services: Services, model: str) -> Path:
+def default_output(settings: Settings, model: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     name = Reference.parse(model).repository.rpartition("/")[2] if models.is_artifact(model) else model
-    return services.settings.predictions_path / f"{name}-{stamp}-{uuid.uuid4().hex[:6]}.geojson"
+    return settings.predictions_path / f"{name}-{stamp}-{uuid.uuid4().hex[:6]}.geojson"
 
 
 def check(
@@ -112,7 +113,7 @@ def check(
 def _model(services: Services, name: str, registries: "Registries | None") -> Item:
     if models.is_artifact(name):
         return models.open_model(services, Reference.parse(name), registries).item
-    return item_flow.find(services, name, (items.LOCAL_MODELS, items.BASE_MODELS))
+    return item_flow.find(services.catalog, name, (items.LOCAL_MODELS, items.BASE_MODELS))
 
 
 def _used(item: Item) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def prepare(
     registries: "Registries | None" = None,
 ) -> Prediction:
     """Check a prediction and write its configuration; refusals as in ``check``."""
-    target = output or default_output(services, model)
+    target = output or default_output(services.settings, model)
     config = check(services, model, images, overrides, target, registries=registries)
     if models.is_artifact(model):
         # Whoever runs it on this machine finds it in the cache, and needs not trust the registry that was typed.

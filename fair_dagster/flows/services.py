@@ -1,36 +1,23 @@
 """The clients that flows act through, opened on first use so that a flow pays only for what it needs."""
 
-import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fair_dagster.catalog.opening import open_store
 from fair_dagster.catalog.store import CatalogStore
-from fair_dagster.domain import items
-from fair_dagster.domain.errors import ConflictError, RefusedError
 from fair_dagster.domain.items.coverage import Knowledge
-from fair_dagster.domain.publication.changes import ChangeSet, Item
 from fair_dagster.settings import Settings
 from fair_dagster.storage.opening import open_artifacts
 from fair_dagster.storage.store import ArtifactStore
 
 if TYPE_CHECKING:
-    from fair_dagster.catalog.validation.schemas import Kind
     from fair_dagster.catalog.validation.validator import Validator
     from fair_dagster.oci.registry.registries import Registries
     from fair_dagster.pipelines.zenml.model_versions import ModelVersions
     from fair_dagster.pipelines.zenml.runs import Runs
     from fair_dagster.pipelines.zenml.stacks import Stacks
     from fair_dagster.pipelines.zenml.stages import Stages
-
-KINDS: dict[str, "Kind"] = {
-    items.BASE_MODELS: "base-model",
-    items.LOCAL_MODELS: "local-model",
-    items.DATASETS: "dataset",
-}
-_ATTEMPTS = 8
 
 
 @dataclass(frozen=True)
@@ -90,35 +77,3 @@ class Services:
         from fair_dagster.oci.registry.registries import Registries
 
         return Registries(self.settings.trusted_registries, locks=self.settings.cache_path / "locks")
-
-    def require_valid(self, item: Item) -> None:
-        """Make sure that an item may be written.
-
-        Raises:
-            RefusedError: it breaks its schemas or our rules; every problem is named.
-        """
-        report = self.validator.validate(item, kind=KINDS[item["collection"]])
-        if report.problems:
-            raise RefusedError(f"item {item['id']!r}", report.problems)
-
-    def apply(self, decide: Callable[[], ChangeSet]) -> ChangeSet:
-        """Apply what ``decide`` says; decide again when another writer was faster.
-
-        Raises:
-            ConflictError: other writers kept being faster.
-        """
-
-        def once() -> ChangeSet:
-            changes = decide()
-            if changes:
-                self.catalog.apply(changes)
-            return changes
-
-        return self.retried(once)
-
-    def retried(self, act: Callable[[], ChangeSet]) -> ChangeSet:
-        """Call ``act``, again when it lost against another writer; it reads anew each time."""
-        for _ in range(_ATTEMPTS - 1):
-            with contextlib.suppress(ConflictError):
-                return act()
-        return act()

@@ -7,18 +7,18 @@ from typing import Any
 
 import dagster as dg
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.lineage.views import made_from
 from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.flows import lineage
-from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.filenames import PREVIEW_FILE
 
 Metadata = dict[str, Any]
 
 
-def item_metadata(services: Services, item: Item) -> Metadata:
+def item_metadata(catalog: CatalogStore, item: Item) -> Metadata:
     """An item's place, version, lineage and files."""
     key = ItemKey(item["collection"], item["id"])
     properties = item["properties"]
@@ -28,10 +28,10 @@ def item_metadata(services: Services, item: Item) -> Metadata:
         if "file:size" in asset
     ]
     metadata: Metadata = {
-        "item": dg.MetadataValue.path(services.catalog.href(key)),
+        "item": dg.MetadataValue.path(catalog.href(key)),
         "version": str(properties.get("version")),
         "deprecated": bool(properties.get("deprecated", False)),
-        "lineage": dg.MetadataValue.md(lineage.item_markdown(services, item)),
+        "lineage": dg.MetadataValue.md(lineage.item_markdown(catalog, item)),
     }
     if files:
         metadata["files"] = dg.MetadataValue.table(files)

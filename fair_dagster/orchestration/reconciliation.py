@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.publication.findings import Done, Finding, Partitions, without_mass_deletion
 from fair_dagster.domain.slugs import split_version_id
@@ -15,13 +16,14 @@ from fair_dagster.flows.reconciliation.repair import repair
 from fair_dagster.flows.reconciliation.report import DriftRequest, Progress, no_progress, report
 from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import keys
+from fair_dagster.settings import Settings
 
 _PARTITION_KINDS = frozenset({"partition without item", "item without partition"})
 
 
-def partitions_of(services: Services, instance: dg.DagsterInstance) -> Partitions:
+def partitions_of(settings: Settings, instance: dg.DagsterInstance) -> Partitions:
     """The keys of all partition sets of the base models that have assets here."""
-    slugs = [slug_of_folder(folder) for folder in usable_folders(services.settings.models)]
+    slugs = [slug_of_folder(folder) for folder in usable_folders(settings.models)]
     return Partitions(
         datasets=frozenset(instance.get_dynamic_partitions(keys.DATASETS_PARTITIONS_NAME)),
         finetunes={slug: frozenset(instance.get_dynamic_partitions(keys.finetunes_name(slug))) for slug in slugs},
@@ -38,7 +40,7 @@ def drift(
 ) -> list[Finding]:
     """The report with partitions."""
     # Keys are read first: a version that is allocated meanwhile is then in ZenML and not yet among the keys.
-    ask = DriftRequest(collections, checksums, partitions_of(services, instance))
+    ask = DriftRequest(collections, checksums, partitions_of(services.settings, instance))
     return report(services, ask, progress)
 
 
@@ -61,18 +63,18 @@ def reconcile(
     done = repair(services, findings, progress)
     for finding in findings:
         if finding.kind in _PARTITION_KINDS:
-            done += _partition(services, instance, finding)
+            done += _partition(services.catalog, instance, finding)
     return done + ([Done(items.LOCAL_MODELS, "", "not repaired", refusal, failed=True)] if refusal else [])
 
 
-def _partition(services: Services, instance: dg.DagsterInstance, finding: Finding) -> list[Done]:
+def _partition(catalog: CatalogStore, instance: dg.DagsterInstance, finding: Finding) -> list[Done]:
     is_dataset = finding.collection == items.DATASETS
     name = keys.DATASETS_PARTITIONS_NAME if is_dataset else keys.finetunes_name(finding.target)
     if finding.kind == "item without partition":
         instance.add_dynamic_partitions(name, [finding.item])
         return [Done(finding.collection, finding.item, "partition added", finding.detail)]
     # The item that was to go may still be there, and the one that was missing may be back.
-    present = services.catalog.ids(finding.collection)
+    present = catalog.ids(finding.collection)
     if finding.item in present or (is_dataset and finding.item in {split_version_id(one)[0] for one in present}):
         return []
     instance.delete_dynamic_partition(name, finding.item)

@@ -93,7 +93,7 @@ def test_a_zenml_that_is_down_is_not_a_model_without_finetunes(installation: Ins
 def test_a_prediction_says_how_it_ended_and_a_damaged_one_is_named(installation: Installation) -> None:
     output = predict(installation, MODEL)
     output.unlink()
-    (prediction,), _ = lineage.read_predictions(installation.services)
+    (prediction,), _ = lineage.read_predictions(installation.services.settings)
     assert prediction.state == "gone"
     path = next(installation.services.settings.runs_path.glob("predict-*/prediction.yaml"))
     path.write_text("model: [")
@@ -102,9 +102,9 @@ def test_a_prediction_says_how_it_ended_and_a_damaged_one_is_named(installation:
 
 def test_a_materialization_tells_parents_and_children(installation: Installation) -> None:
     installation.promote(installation.trained())
-    text = item_metadata(installation.services, installation.active(items.BASE_MODELS, MODEL))["lineage"].value
+    text = item_metadata(installation.services.catalog, installation.active(items.BASE_MODELS, MODEL))["lineage"].value
     assert f"used by 1 finetune: {NAME}-v1" in text
-    text = item_metadata(installation.services, installation.active(items.LOCAL_MODELS, NAME))["lineage"].value
+    text = item_metadata(installation.services.catalog, installation.active(items.LOCAL_MODELS, NAME))["lineage"].value
     assert f"`datasets` **{DATASET}** (version 1, active)" in text
 
 
@@ -116,9 +116,11 @@ def test_an_item_that_cannot_be_read_does_not_fail_what_was_published(installati
         path.write_text('{"type": "Fea')
     assert (
         "used by"
-        not in item_metadata(installation.services, installation.active(items.DATASETS, DATASET))["lineage"].value
+        not in item_metadata(installation.services.catalog, installation.active(items.DATASETS, DATASET))[
+            "lineage"
+        ].value
     )
-    assert "relatives are not told" in item_metadata(installation.services, model)["lineage"].value
+    assert "relatives are not told" in item_metadata(installation.services.catalog, model)["lineage"].value
 
 
 def test_a_newer_base_model_makes_the_check_warn_until_a_version_made_from_it_is_promoted(

@@ -47,7 +47,7 @@ def test_a_finetune_whose_partition_was_deleted_while_it_was_queued_trains_nothi
         f"training of '{version.id}' was refused:\n  - its partition was deleted after the run had been queued; "
         "nothing was trained; start the finetune again"
     ]
-    assert not finetunes.config_path(installation.services, version.id, version.uuid).exists()
+    assert not finetunes.config_path(installation.services.settings, version.id, version.uuid).exists()
 
 
 def test_a_partition_deleted_between_configuration_and_training_trains_nothing(

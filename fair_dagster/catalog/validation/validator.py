@@ -23,6 +23,7 @@ from fair_dagster.catalog.validation.problems import lines_of
 from fair_dagster.catalog.validation.schema_cache import STAC_HOST, MissingSchemaError, SchemaCache
 from fair_dagster.catalog.validation.schemas import Kind, is_own, own_schemas, vocabulary
 from fair_dagster.domain import items
+from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items import rules as item_rules
 from fair_dagster.domain.items.migrations import schema_version
 from fair_dagster.domain.items.vocabulary import Vocabulary
@@ -53,12 +54,29 @@ class ValidationReport:
         return not self.problems
 
 
+KINDS: dict[str, Kind] = {
+    items.BASE_MODELS: "base-model",
+    items.LOCAL_MODELS: "local-model",
+    items.DATASETS: "dataset",
+}
+"""What the items of each collection are."""
+
+
 class Validator:
     """Validates items. Keeps compiled schemas, so make one and use it often."""
 
     def __init__(self, settings: Settings, *, cache: SchemaCache | None = None) -> None:
         self._cache = cache or SchemaCache(settings.schema_cache_path, offline=settings.offline)
         self._compiled: dict[str, CompiledSchema | MissingSchemaError] = {}
+
+    def require(self, item: Item) -> None:
+        """Make sure that an item may be written.
+
+        Raises:
+            RefusedError: it breaks its schemas or our rules; every problem is named.
+        """
+        if problems := self.validate(item, kind=KINDS[item["collection"]]).problems:
+            raise RefusedError(f"item {item['id']!r}", problems)
 
     def validate(self, item: Item, *, kind: Kind, strict: bool = False) -> ValidationReport:
         """Validate ``item``, which may be a contributor's file or an item from a store.

@@ -31,8 +31,8 @@ class Arrivals(RegistryPart):
         pinned = source.at(self.services.registries.digest_of(source))
         tags = {keys.TAG_ARTIFACT: str(pinned), keys.TAG_CAUSE: f"asked for as {source}"}
         self._execute(keys.PUSHED_JOB, config=run_config.configure_pushed(str(pinned)), tags=tags)
-        item_id = models.is_known(self.services, pinned)
-        return item_flow.find(self.services, item_id) if item_id else None
+        item_id = models.is_known(self.services.catalog, pinned)
+        return item_flow.find(self.services.catalog, item_id) if item_id else None
 
     def listener(self, host: str = "127.0.0.1", port: int = 8085) -> "Listener":
         """A server that keeps the notifications of registries for the sensor ``oci_pushes``; bound, not yet serving.

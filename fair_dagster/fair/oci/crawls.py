@@ -132,7 +132,7 @@ class Crawls(RegistryPart):
         if problems:
             raise RefusedError("a crawl", problems)
         if from_index:
-            return Crawl(question, kept_of(self.services, aims), progress)
+            return Crawl(question, kept_of(self.services.settings, aims), progress)
         registries = self.client(*(f"{aim.registry}/any" for aim in aims))
         options: dict[str, Any] = {"registries": registries, "keep": keep, "hidden": hidden}
         return Crawl(question, artifacts_of(self.services, aims, **options), progress)

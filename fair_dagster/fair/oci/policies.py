@@ -61,7 +61,7 @@ class Policies(RegistryPart):
         from fair_dagster.oci.trust.policy import Policy
         from fair_dagster.oci.trust.verifying import verify
 
-        trusted = trusted_keys(self.services, keys)
+        trusted = trusted_keys(self.services.settings, keys)
         allowed = (*allowed, *self.settings.allowed_registries)
         options: dict[str, Any] = {"policies": [Policy.read(path) for path in policies], "data": data}
         judgement = Judgement()

@@ -116,7 +116,7 @@ class Signatures(RegistryPart):
             if isinstance(part.source, Path)
         }
         name = paths[0].name if len(paths) == 1 else f"{len(files)} files"
-        return SignedFiles(name, files, key.fingerprint, tuple(sign_files(self.services, name, files, key)))
+        return SignedFiles(name, files, key.fingerprint, tuple(sign_files(self.services.artifacts, name, files, key)))
 
     def attest(self, reference: "Reference | str", key: "SigningKey", model: str | None = None) -> Attested:
         """Sign where a model comes from, as SLSA provenance that refers to its artifact.
@@ -168,7 +168,9 @@ class Signatures(RegistryPart):
 
         source = to_reference(reference)
         registries = self.client(source)
-        found = verifying.verify(registries, source, trusted_keys(self.services, keys)).require(provenance=provenance)
+        found = verifying.verify(registries, source, trusted_keys(self.services.settings, keys)).require(
+            provenance=provenance
+        )
         if content:
             verifying.check_content(registries, found, progress)
         if folder is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items, merges
 from fair_dagster.domain.errors import CatalogError, RefusedError, ServiceError
 from fair_dagster.domain.merges import MergesCursor, OpenedRun, Outcome
@@ -21,6 +22,7 @@ from fair_dagster.flows.base_models.branch import MODELS, Commit, Repository, cu
 from fair_dagster.flows.publication.releases import retire
 from fair_dagster.flows.services import Services
 from fair_dagster.pipelines.contract import folder_digest
+from fair_dagster.settings import Settings
 
 MOST_RUNS = 50
 """A tick asks for no more runs than these; the others wait for the next."""
@@ -88,7 +90,7 @@ class _Standing:
 
 
 def look(
-    services: Services, repository: Repository, cursor: MergesCursor, ended: Ended, *, limit: int = MOST_RUNS
+    catalog: CatalogStore, repository: Repository, cursor: MergesCursor, ended: Ended, *, limit: int = MOST_RUNS
 ) -> MergesLook:
     """Fetch the branch, make its head current, and find the folders that are not in step with it.
 
@@ -98,12 +100,12 @@ def look(
     head = repository.fetch()
     models = repository.checkout(head) / MODELS
     at_head = frozenset(folder.name for folder in registration.folders(models))
-    touched, schemas, remarks = _touched(services, repository, cursor, head, at_head)
+    touched, schemas, remarks = _touched(catalog, repository, cursor, head, at_head)
     attempts, still_open = _open_runs(cursor, ended)
     candidates = {merges.stands_for(folder, at_head) for folder in {*touched, *cursor.waiting, *attempts}}
     unnamed = {folder for folder in candidates if not is_utf8(folder)}
     remarks += [f"models/{folder!a} is left out: its name is not UTF-8" for folder in sorted(unnamed)]
-    standings = {folder: _standing(services, folder_slug(folder)) for folder in sorted(candidates - unnamed)}
+    standings = {folder: _standing(catalog, folder_slug(folder)) for folder in sorted(candidates - unnamed)}
     behind = [name for name, held in standings.items() if not _in_step(models, name, name in at_head, held)]
     due, waiting = behind[:limit], behind[limit:]
     places = {f"{MODELS}/{folder}" for folder in due} | ({_SCHEMAS} if schemas else set())
@@ -125,15 +127,15 @@ def look(
     )
 
 
-def look_at_all(services: Services) -> MergesLook:
+def look_at_all(catalog: CatalogStore, settings: Settings) -> MergesLook:
     """Compare every folder of the branch's head with the catalog; there is time for a first, long fetch.
 
     Raises:
         RefusedError: ``FAIR_MODELS_REPO`` names no repository.
         ServiceError: the repository cannot be read.
     """
-    repository = Repository(services.settings, timeout=_PATIENCE)
-    return look(services, repository, MergesCursor(), lambda _: ("unknown", None), limit=sys.maxsize)
+    repository = Repository(settings, timeout=_PATIENCE)
+    return look(catalog, repository, MergesCursor(), lambda _: ("unknown", None), limit=sys.maxsize)
 
 
 def _open_runs(cursor: MergesCursor, ended: Ended) -> tuple[dict[str, int], dict[str, OpenedRun]]:
@@ -153,7 +155,7 @@ def _open_runs(cursor: MergesCursor, ended: Ended) -> tuple[dict[str, int], dict
 
 
 def _touched(
-    services: Services, repository: Repository, cursor: MergesCursor, head: str, at_head: frozenset[str]
+    catalog: CatalogStore, repository: Repository, cursor: MergesCursor, head: str, at_head: frozenset[str]
 ) -> tuple[frozenset[str], bool, list[str]]:
     """The folders to compare with the catalog, whether to check the items anew, and remarks.
 
@@ -165,7 +167,7 @@ def _touched(
         return merges.touched_folders(changed), merges.touches_schemas(changed), []
     schemas = merges.touches_schemas(repository.paths(head))
     slugs = {folder_slug(folder) for folder in at_head}
-    active = {name for name in services.catalog.ids(items.BASE_MODELS) if split_version_id(name)[1] is None} - slugs
+    active = {name for name in catalog.ids(items.BASE_MODELS) if split_version_id(name)[1] is None} - slugs
     if not active:
         return at_head, schemas, []
     known = {folder_slug(folder): folder for folder in merges.touched_folders(repository.ever(head))}
@@ -174,11 +176,11 @@ def _touched(
     return at_head | {known[slug] for slug in active & known.keys()}, schemas, remarks
 
 
-def _standing(services: Services, slug: str) -> _Standing:
+def _standing(catalog: CatalogStore, slug: str) -> _Standing:
     if slug_problems(slug):
         return _Standing(None, "none")
     try:
-        family = services.catalog.family(items.BASE_MODELS, slug)
+        family = catalog.family(items.BASE_MODELS, slug)
     except CatalogError:
         # The run says what is wrong with the item; the other folders are not held up by it.
         return _Standing("unreadable", "unreadable")
@@ -204,7 +206,7 @@ def sync(services: Services, folder: str) -> Synced:
     """
     done: list[Change] = []
     for _ in range(_ROUNDS):
-        checkout = _require_checkout(services)
+        checkout = _require_checkout(services.settings)
         settings = services.settings.model_copy(update={"models": checkout / MODELS})
         synced = _sync_once(replace(services, settings=settings), folder)
         done += synced.changes.changes
@@ -213,19 +215,18 @@ def sync(services: Services, folder: str) -> Synced:
     return replace(synced, changes=ChangeSet(tuple(done)))
 
 
-def _require_checkout(services: Services) -> Path:
-    checkout = current_checkout(services.settings.repository_path)
+def _require_checkout(settings: Settings) -> Path:
+    checkout = current_checkout(settings.repository_path)
     if checkout is None:
         raise ServiceError(
-            f"there is no checkout of the branch in {services.settings.repository_path}; "
-            "fair-dagster base-model sync makes one"
+            f"there is no checkout of the branch in {settings.repository_path}; fair-dagster base-model sync makes one"
         )
     return checkout
 
 
-def standing(services: Services, slug: str) -> str:
+def standing(catalog: CatalogStore, slug: str) -> str:
     """What the catalog holds of a base model, in words."""
-    family = services.catalog.family(items.BASE_MODELS, slug)
+    family = catalog.family(items.BASE_MODELS, slug)
     active = [items.number_of(item) for item in family if items.is_active(item)]
     return f"version {active[0]} is active" if active else "retired"
 

@@ -5,22 +5,26 @@ See docs/decisions/0007.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError, RefusedError
+from fair_dagster.domain.items.coverage import Knowledge
 from fair_dagster.domain.items.images import pinned_images, runtime_images, with_pins
 from fair_dagster.domain.items.migrations import current, declared_as
 from fair_dagster.domain.publication.changes import ChangeSet, Item
 from fair_dagster.domain.slugs import folder_slug, slug_problems
 from fair_dagster.flows.base_models.images import find_pins, pin, reference_problems
-from fair_dagster.flows.publication.releases import Incoming, publish, release_folder
+from fair_dagster.flows.publication.releases import Incoming, publish
 from fair_dagster.flows.services import Services
 from fair_dagster.flows.trust.acceptance import require_folder
 from fair_dagster.pipelines.contract import check_folder, folder_digest, shipped_files
+from fair_dagster.storage.store import ArtifactStore
 
 ITEM_FILE = "stac-item.json"
 
@@ -142,7 +146,7 @@ def validate(services: Services, folder: Path, *, strict: bool = False) -> Valid
         if not any(problem.file == ITEM_FILE for problem in contract.problems):
             problems += [f"{ITEM_FILE} {problem}" for problem in error.problems]
     else:
-        report = services.validator.validate(declared(services, item), kind="base-model", strict=strict)
+        report = services.validator.validate(declared(services.knowledge, item), kind="base-model", strict=strict)
         problems += report.problems
         warnings += report.warnings
         not_checked = report.not_checked
@@ -175,8 +179,8 @@ def register(
     item = read_item(folder / ITEM_FILE)
     require_folder(services, folder, item)
     slug, uid = slug_of_folder(folder), folder_digest(folder)
-    released = _released_pins(services, slug, uid)
-    asked = find_pins(services, set(runtime_images(item).values()) - set(released or {}))
+    released = _released_pins(services.catalog, slug, uid)
+    asked = find_pins(services.registries, services.settings, set(runtime_images(item).values()) - set(released or {}))
     if strict and asked.problems:
         raise RefusedError(str(folder), asked.told)
     for problem in asked.told:
@@ -185,16 +189,16 @@ def register(
     incoming = Incoming(
         uid=uid,
         declared=items.number_of(item),
-        content=lambda number: _content(services, folder, content, release_folder(number, uid)),
+        content=partial(_content, services.artifacts, services.knowledge, folder, content),
     )
     changes = publish(services, items.BASE_MODELS, slug, incoming)
-    late = pin(services, slug, asked) if released is not None else ChangeSet()
+    late = pin(services.catalog, services.artifacts, slug, asked) if released is not None else ChangeSet()
     return changes if not late else late if not changes else replace(changes, changes=changes.changes + late.changes)
 
 
-def _released_pins(services: Services, slug: str, uid: str) -> dict[str, str] | None:
+def _released_pins(catalog: CatalogStore, slug: str, uid: str) -> dict[str, str] | None:
     """The pinned images of a release, by the reference asked for; None when it has not been released."""
-    published = services.catalog.family(items.BASE_MODELS, slug)
+    published = catalog.family(items.BASE_MODELS, slug)
     return next((pinned_images(item) for item in published if item["properties"].get(items.UID) == uid), None)
 
 
@@ -210,10 +214,10 @@ def require(services: Services, folder: Path, *, strict: bool = False) -> None:
         raise RefusedError(found.subject, problems)
 
 
-def declared(services: Services, item: Item) -> Item:
+def declared(knowledge: Knowledge, item: Item) -> Item:
     """A contributor's item with our extension declared and the links left to the catalog."""
     own = [link for link in item.get("links", []) if link.get("rel") in {"about", "cite-as", "license", "via"}]
-    told = declared_as(item, "base-model", services.knowledge)
+    told = declared_as(item, "base-model", knowledge)
     return told | {"links": own, "collection": items.BASE_MODELS}
 
 
@@ -242,9 +246,8 @@ def _href_problems(folder: Path, item: Item) -> list[str]:
     return problems
 
 
-def _content(services: Services, folder: Path, item: Item, release: str) -> Item:
-    """The item with its files published in the folder of its release."""
-    slug = slug_of_folder(folder)
+def _content(artifacts: ArtifactStore, knowledge: Knowledge, folder: Path, item: Item, target: str) -> Item:
+    """The item with its files published under ``target``."""
     assets = {}
     for key, asset in item["assets"].items():
         assets[key] = dict(asset)
@@ -252,7 +255,6 @@ def _content(services: Services, folder: Path, item: Item, release: str) -> Item
         if _is_relative(href) and _is_file(asset):
             # "." is the folder itself: the code, with all that it imports from beside it.
             name = "folder" if Path(href) == Path() else Path(href).as_posix()
-            target = f"{items.BASE_MODELS}/{slug}/{release}/{name}"
             files = shipped_files(folder) if Path(href) == Path() else None
-            assets[key] |= services.artifacts.publish(folder / href, target, files).fields()
-    return current(declared(services, item) | {"assets": assets}, services.knowledge)
+            assets[key] |= artifacts.publish(folder / href, f"{target}/{name}", files).fields()
+    return current(declared(knowledge, item) | {"assets": assets}, knowledge)

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fair_dagster.domain.errors import FairError, NotFoundError, ProblemsError, RefusedError, StorageError
 from fair_dagster.domain.requests import FinetuneRequest
@@ -17,6 +18,12 @@ from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.services import Services
 from fair_dagster.net.files import write_json
 from fair_dagster.pipelines.zenml.run_records import RunRecord
+from fair_dagster.settings import Settings
+from fair_dagster.storage.store import ArtifactStore
+
+if TYPE_CHECKING:
+    from fair_dagster.pipelines.zenml.model_versions import ModelVersions
+    from fair_dagster.pipelines.zenml.runs import Runs
 
 CONFIG_FILE = "training.yaml"
 RESULT_FILE = "result.json"
@@ -46,7 +53,7 @@ def allocate(services: Services, request: FinetuneRequest) -> VersionRecord:
     version = services.versions.create(request.model_name, tags=["fair-dagster"])
     try:
         services.versions.log(version.uuid, request.to_metadata())
-        write_json(_note_path(services, version.id), asdict(Allocation(version.id, version.uuid, request)))
+        write_json(_note_path(services.settings, version.id), asdict(Allocation(version.id, version.uuid, request)))
     except Exception:
         withdraw(services, version)
         raise
@@ -58,18 +65,18 @@ def withdraw(services: Services, version: VersionRecord) -> None:
     # The error that led here is the one to be told: a disk that is full may refuse this as well.
     with contextlib.suppress(FairError, OSError):
         services.versions.delete(version.name, version.number)
-        forget(services, version.id, version.uuid)
-        delete_empty_model(services, version.name)
+        forget(services.artifacts, services.settings, version.id, version.uuid)
+        delete_empty_model(services.versions, version.name)
 
 
-def delete_empty_model(services: Services, name: str) -> None:
+def delete_empty_model(versions: "ModelVersions", name: str) -> None:
     """Delete a model of which no version is left; nothing happens when there is one."""
     with contextlib.suppress(NotFoundError):
-        if not services.versions.list(name):
-            services.versions.delete_model(name)
+        if not versions.list(name):
+            versions.delete_model(name)
 
 
-def allocation_of(services: Services, partition: str) -> Allocation:
+def allocation_of(versions: "ModelVersions", settings: Settings, partition: str) -> Allocation:
     """What a partition key was allocated for: from the note left here, which costs no import of ZenML, or from ZenML.
 
     Raises:
@@ -80,17 +87,17 @@ def allocation_of(services: Services, partition: str) -> Allocation:
     if number is None:
         raise RefusedError(f"partition {partition!r}", ["it must look like <model name>-v<number>"])
     try:
-        note = json.loads(_note_path(services, partition).read_text())
+        note = json.loads(_note_path(settings, partition).read_text())
         return Allocation(note["partition"], note["uuid"], FinetuneRequest(**note["request"]))
     except FileNotFoundError:
-        version = services.versions.get(name, number)
+        version = versions.get(name, number)
     request = FinetuneRequest.of(version)
     if request is None:
         raise RefusedError(f"partition {partition!r}", ["its ZenML version holds no finetune request"])
     return Allocation(partition, version.uuid, request)
 
 
-def require_owner(services: Services, partition: str, uuid: str | None) -> Allocation:
+def require_owner(versions: "ModelVersions", settings: Settings, partition: str, uuid: str | None) -> Allocation:
     """The allocation of a partition, for a run that was started for the version ``uuid``.
 
     ZenML gives the number of a deleted version to the next one, and so a partition to another request. A run without
@@ -100,7 +107,7 @@ def require_owner(services: Services, partition: str, uuid: str | None) -> Alloc
         NotFoundError: the version is gone, and nothing has its number.
         RefusedError: the partition belongs to another version by now.
     """
-    allocation = allocation_of(services, partition)
+    allocation = allocation_of(versions, settings, partition)
     if uuid is not None and allocation.uuid != uuid:
         reason = (
             f"the version it was started for ({uuid}) was deleted, and ZenML gave its number to another one "
@@ -110,16 +117,16 @@ def require_owner(services: Services, partition: str, uuid: str | None) -> Alloc
     return allocation
 
 
-def run_folder(services: Services, partition: str, uuid: str) -> Path:
+def run_folder(settings: Settings, partition: str, uuid: str) -> Path:
     """Where the files of one training are kept: configuration, progress, result.
 
     The UUID keeps apart two versions that ZenML gave the same number.
     """
-    return services.settings.runs_path / f"{partition}-{uuid[:8]}"
+    return settings.runs_path / f"{partition}-{uuid[:8]}"
 
 
-def config_path(services: Services, partition: str, uuid: str) -> Path:
-    return run_folder(services, partition, uuid) / CONFIG_FILE
+def config_path(settings: Settings, partition: str, uuid: str) -> Path:
+    return run_folder(settings, partition, uuid) / CONFIG_FILE
 
 
 def zenml_runs(services: Services, partition: str, uuid: str | None, limit: int = 50) -> list[RunRecord]:
@@ -128,7 +135,9 @@ def zenml_runs(services: Services, partition: str, uuid: str | None, limit: int 
     Empty when there is no such version any more.
     """
     try:
-        return services.zenml_runs.list(version_uuid=uuid or allocation_of(services, partition).uuid, limit=limit)
+        return services.zenml_runs.list(
+            version_uuid=uuid or allocation_of(services.versions, services.settings, partition).uuid, limit=limit
+        )
     except ProblemsError:
         return []
 
@@ -140,7 +149,7 @@ def end_runs(services: Services, partition: str, uuid: str | None, reason: str) 
             services.zenml_runs.mark_stopped(run.id, reason)
 
 
-def require_at_rest(services: Services, version: VersionRecord, dagster_runs: Sequence[str]) -> None:
+def require_at_rest(zenml_runs: "Runs", version: VersionRecord, dagster_runs: Sequence[str]) -> None:
     """Make sure that nothing is training the version.
 
     Args:
@@ -151,22 +160,22 @@ def require_at_rest(services: Services, version: VersionRecord, dagster_runs: Se
     """
     going = [f"the Dagster run {run_id}" for run_id in dagster_runs]
     if not going:
-        going = [run.name for run in services.zenml_runs.list(version_uuid=version.uuid) if not run.finished]
+        going = [run.name for run in zenml_runs.list(version_uuid=version.uuid) if not run.finished]
     if going:
         raise RefusedError(f"deletion of {version.id!r}", [f"it is being trained by {going[0]}; stop that run first"])
 
 
-def forget(services: Services, partition: str, uuid: str) -> None:
+def forget(artifacts: ArtifactStore, settings: Settings, partition: str, uuid: str) -> None:
     """Remove what was kept of a version's training; for a version that was deleted."""
-    folder = run_folder(services, partition, uuid)
+    folder = run_folder(settings, partition, uuid)
     shutil.rmtree(folder, ignore_errors=True)
     # The version is gone by now: what a store that is away still holds of it is found by reconciliation.
     with contextlib.suppress(StorageError):
-        services.artifacts.remove(f"{TRAININGS}/{folder.name}")
-    path = _note_path(services, partition)
+        artifacts.remove(f"{TRAININGS}/{folder.name}")
+    path = _note_path(settings, partition)
     if path.is_file() and json.loads(path.read_text())["uuid"] == uuid:
         path.unlink()
 
 
-def _note_path(services: Services, partition: str) -> Path:
-    return services.settings.runs_path / "allocated" / f"{partition}.json"
+def _note_path(settings: Settings, partition: str) -> Path:
+    return settings.runs_path / "allocated" / f"{partition}.json"

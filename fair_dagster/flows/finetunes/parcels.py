@@ -1,7 +1,7 @@
 """Files on their way between machines, by the artifact store: those of a prediction, and those that a training leaves.
 
 Only where steps are executed on other machines; on one machine everybody reads the same folder. What a prediction is
-stands in ``predictions``, what becomes of a training's files in ``local_artifacts``.
+stands in ``predictions``, what becomes of a training's files in ``publication.artifacts``.
 """
 
 import contextlib
@@ -16,10 +16,11 @@ from fair_dagster.flows.finetunes.allocations import CONFIG_FILE, RESULT_FILE, T
 from fair_dagster.flows.predictions import CONFIG_FILE as PREDICTION_FILE
 from fair_dagster.flows.predictions import RESULT_FILE as PREDICTED_FILE
 from fair_dagster.flows.predictions import Prediction
-from fair_dagster.flows.services import Services
 from fair_dagster.net.files import write_bytes
 from fair_dagster.pipelines.filenames import PREVIEW_FILE
+from fair_dagster.settings import Settings
 from fair_dagster.storage.local import look_at
+from fair_dagster.storage.store import ArtifactStore
 
 PREDICTIONS = "predictions"
 """Where in the artifact store parcels of predictions lie."""
@@ -27,7 +28,7 @@ _OUTPUT = "output.geojson"
 _LEFT = (CONFIG_FILE, RESULT_FILE, PREVIEW_FILE)
 
 
-def pack(services: Services, prediction: Prediction) -> str:
+def pack(artifacts: ArtifactStore, prediction: Prediction) -> str:
     """Lay a prediction's configuration and images where a worker finds them; returns the name of the parcel.
 
     Raises:
@@ -36,43 +37,43 @@ def pack(services: Services, prediction: Prediction) -> str:
     parcel = uuid.uuid4().hex
     content = prediction.config_path.read_bytes()
     try:
-        services.artifacts.publish(Path(str(yaml.safe_load(content)["input_images"])), f"{_at(parcel)}/images")
-        services.artifacts.write(content, f"{_at(parcel)}/{PREDICTION_FILE}")
+        artifacts.publish(Path(str(yaml.safe_load(content)["input_images"])), f"{_at(parcel)}/images")
+        artifacts.write(content, f"{_at(parcel)}/{PREDICTION_FILE}")
     except BaseException:
-        discard(services, parcel)
+        discard(artifacts, parcel)
         raise
     return parcel
 
 
-def unpack(services: Services, parcel: str, model: str) -> Prediction:
+def unpack(artifacts: ArtifactStore, settings: Settings, parcel: str, model: str) -> Prediction:
     """The prediction of a parcel on this machine, with files of its own. A second time begins anew.
 
     Raises:
         StorageError: the parcel is gone, or cannot be read.
     """
-    content = services.artifacts.read(f"{_at(parcel)}/{PREDICTION_FILE}")
+    content = artifacts.read(f"{_at(parcel)}/{PREDICTION_FILE}")
     if content is None:
         raise StorageError(f"the files of a prediction ({_at(parcel)}) are gone: start it again")
-    folder = services.settings.runs_path / f"predict-{parcel}"
+    folder = settings.runs_path / f"predict-{parcel}"
     shutil.rmtree(folder, ignore_errors=True)
     config = yaml.safe_load(content)
     # Chips may say by their name where they are: a single file keeps its own.
     images = folder / "images" / Path(str(config["input_images"])).name
     images.parent.mkdir(parents=True)
-    services.artifacts.fetch(f"{_at(parcel)}/images", images)
+    artifacts.fetch(f"{_at(parcel)}/images", images)
     output = folder / _OUTPUT
     own = {**config, "input_images": str(images), "output": str(output)}
     write_bytes(folder / PREDICTION_FILE, yaml.safe_dump(own, sort_keys=False).encode())
     return Prediction(model, folder / PREDICTION_FILE, output, folder / PREDICTED_FILE)
 
 
-def send_back(services: Services, parcel: str, prediction: Prediction) -> None:
+def send_back(artifacts: ArtifactStore, settings: Settings, parcel: str, prediction: Prediction) -> None:
     """Lay what was predicted beside what it was predicted from, and forget it here."""
-    services.artifacts.restore(prediction.output, f"{_at(parcel)}/{_OUTPUT}")
-    shutil.rmtree(services.settings.runs_path / f"predict-{parcel}", ignore_errors=True)
+    artifacts.restore(prediction.output, f"{_at(parcel)}/{_OUTPUT}")
+    shutil.rmtree(settings.runs_path / f"predict-{parcel}", ignore_errors=True)
 
 
-def collect(services: Services, parcel: str, output: Path) -> None:
+def collect(artifacts: ArtifactStore, parcel: str, output: Path) -> None:
     """Copy what was predicted to ``output``, in one step.
 
     Raises:
@@ -80,7 +81,7 @@ def collect(services: Services, parcel: str, output: Path) -> None:
     """
     part = output.with_name(f".{output.name}.{parcel}")
     try:
-        services.artifacts.fetch(f"{_at(parcel)}/{_OUTPUT}", part)
+        artifacts.fetch(f"{_at(parcel)}/{_OUTPUT}", part)
         part.replace(output)
     except OSError as error:
         raise StorageError(f"{output} cannot be written: {error.strerror or error}") from error
@@ -88,47 +89,47 @@ def collect(services: Services, parcel: str, output: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def discard(services: Services, parcel: str) -> None:
+def discard(artifacts: ArtifactStore, parcel: str) -> None:
     """Remove a parcel; what cannot be removed is left, and harms nobody."""
     with contextlib.suppress(StorageError):
-        services.artifacts.remove(_at(parcel))
+        artifacts.remove(_at(parcel))
 
 
-def leave_training(services: Services, partition: str, version: str) -> None:
+def leave_training(artifacts: ArtifactStore, settings: Settings, partition: str, version: str) -> None:
     """Keep what a training on this machine has left, for the machine that publishes it.
 
     Args:
         version: ZenML's UUID.
     """
-    folder = run_folder(services, partition, version)
+    folder = run_folder(settings, partition, version)
     for name in _LEFT:
         if (folder / name).is_file():
-            services.artifacts.restore(folder / name, f"{TRAININGS}/{folder.name}/{name}")
+            artifacts.restore(folder / name, f"{TRAININGS}/{folder.name}/{name}")
 
 
-def fetch_training(services: Services, partition: str, version: str) -> None:
+def fetch_training(artifacts: ArtifactStore, settings: Settings, partition: str, version: str) -> None:
     """Have here what the last training has left, on whichever machine; what nobody has left stays as it is here.
 
     Raises:
         StorageError: the artifact store cannot be read.
     """
-    if services.settings.executor == "local" and "://" not in services.settings.artifacts:
+    if settings.executor == "local" and "://" not in settings.artifacts:
         return  # Nobody else trains for these artifacts.
-    folder = run_folder(services, partition, version)
+    folder = run_folder(settings, partition, version)
     for name in _LEFT:
         key = f"{TRAININGS}/{folder.name}/{name}"
-        left = services.artifacts.look(key)
+        left = artifacts.look(key)
         # A first attempt may have begun here, and another machine have trained it.
         if left is not None and left != look_at(folder / name):
             folder.mkdir(parents=True, exist_ok=True)
             part = folder / f".{name}.{uuid.uuid4().hex}"
-            services.artifacts.fetch(key, part)
+            artifacts.fetch(key, part)
             part.replace(folder / name)
 
 
-def left_config(services: Services, partition: str, version: str) -> bytes | None:
+def left_config(artifacts: ArtifactStore, settings: Settings, partition: str, version: str) -> bytes | None:
     """The configuration that a training on another machine has left; None when there is none."""
-    return services.artifacts.read(f"{TRAININGS}/{run_folder(services, partition, version).name}/{CONFIG_FILE}")
+    return artifacts.read(f"{TRAININGS}/{run_folder(settings, partition, version).name}/{CONFIG_FILE}")
 
 
 def _at(parcel: str) -> str:

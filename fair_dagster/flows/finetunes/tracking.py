@@ -119,7 +119,7 @@ def _begin(services: Services, owner: Allocation, dagster_run: str, result: Path
 
 def _training(services: Services, owner: Allocation, dagster_run: str, result: Path) -> TrackedTraining:
     request, settings = owner.request, services.settings
-    config = yaml.safe_load((run_folder(services, owner.partition, owner.uuid) / CONFIG_FILE).read_text())
+    config = yaml.safe_load((run_folder(services.settings, owner.partition, owner.uuid) / CONFIG_FILE).read_text())
     begun = datetime.now(UTC)
     return TrackedTraining(
         key=f"{owner.partition}-{owner.uuid[:8]}-{dagster_run[:8]}-{begun:%H%M%S}",

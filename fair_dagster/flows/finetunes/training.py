@@ -4,10 +4,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.catalog.validation.schemas import vocabulary
 from fair_dagster.domain import items
 from fair_dagster.domain.compatibility import mismatches
@@ -28,6 +29,12 @@ from fair_dagster.flows.services import Services
 from fair_dagster.net.files import write_bytes
 from fair_dagster.pipelines.contract import check_folder
 from fair_dagster.pipelines.inputs import ADDRESSES
+from fair_dagster.settings import Settings
+from fair_dagster.storage.store import ArtifactStore
+
+if TYPE_CHECKING:
+    from fair_dagster.pipelines.zenml.model_versions import ModelVersions
+    from fair_dagster.pipelines.zenml.stacks import Stacks
 
 CHIPS, LABELS = "chips", "labels"
 
@@ -51,11 +58,11 @@ def check(services: Services, ask: Ask) -> FinetuneRequest:
     Raises:
         RefusedError: with every reason at once.
     """
-    problems = slug_problems(ask.model_name, "model name") + _stack_problems(services)
+    problems = slug_problems(ask.model_name, "model name") + _stack_problems(services.stacks, services.settings)
     found: dict[str, Item] = {}
     for collection, name in ((items.BASE_MODELS, ask.base_model), (items.DATASETS, ask.dataset)):
         try:
-            found[collection] = item_flow.find(services, name, (collection,))
+            found[collection] = item_flow.find(services.catalog, name, (collection,))
         except ProblemsError as error:  # not found, or a name that no item can have
             problems += error.problems
     base_model, dataset = found.get(items.BASE_MODELS), found.get(items.DATASETS)
@@ -63,7 +70,7 @@ def check(services: Services, ask: Ask) -> FinetuneRequest:
         problems += override_problems(base_model, ask.overrides, items.TRAINING)
         problems += _weights_problems(services, base_model) + code_problems(services.settings, base_model)
         problems += changed_since_registration(services.settings, base_model)
-        problems += _name_problems(services, ask.model_name, base_model)
+        problems += _name_problems(services.catalog, services.versions, ask.model_name, base_model)
         if dataset is not None:
             problems += mismatches(base_model, dataset, vocabulary())
     if dataset is not None:
@@ -83,9 +90,9 @@ def check(services: Services, ask: Ask) -> FinetuneRequest:
     )
 
 
-def _stack_problems(services: Services) -> list[str]:
+def _stack_problems(stacks: "Stacks", settings: Settings) -> list[str]:
     """Why nobody could publish what a worker trains."""
-    if services.settings.executor != "celery" or not (stack := services.stacks.of_one_machine()):
+    if settings.executor != "celery" or not (stack := stacks.of_one_machine()):
         return []
     return [
         f"FAIR_EXECUTOR=celery trains on workers, and ZenML's stack {stack!r} keeps a model in a folder of the machine "
@@ -117,21 +124,21 @@ def _data_problems(services: Services, dataset: Item) -> list[str]:
     return problems
 
 
-def _name_problems(services: Services, model_name: str, base_model: Item) -> list[str]:
+def _name_problems(catalog: CatalogStore, versions: "ModelVersions", model_name: str, base_model: Item) -> list[str]:
     """One finetuned model keeps to one base model: its versions are partitions of that base model's assets."""
     slug = split_version_id(base_model["id"])[0]
-    if services.catalog.family(items.BASE_MODELS, model_name):
+    if catalog.family(items.BASE_MODELS, model_name):
         return [f"model name {model_name!r} is taken by a base model"]
-    for version in _versions(services, model_name):
+    for version in _versions(versions, model_name):
         request = FinetuneRequest.of(version)
         if request is not None and request.base_model != slug:
             return [f"model name {model_name!r} is taken by a finetune of {request.base_model!r}; choose another name"]
     return []
 
 
-def _versions(services: Services, model_name: str) -> list[VersionRecord]:
+def _versions(versions: "ModelVersions", model_name: str) -> list[VersionRecord]:
     try:
-        return services.versions.list(model_name)
+        return versions.list(model_name)
     except NotFoundError:
         return []
 
@@ -147,33 +154,35 @@ def check_rerun(services: Services, model_name: str, number: int) -> FinetuneReq
     request = FinetuneRequest.of(version)
     if request is None or kept_config(services, version.id, version.uuid) is None:
         raise RefusedError(f"rerun of {version.id!r}", ["it has no training configuration that was made here"])
-    if problems := _code_changes(services, request) + _stack_problems(services):
+    if problems := _code_changes(services.catalog, services.settings, request) + _stack_problems(
+        services.stacks, services.settings
+    ):
         raise RefusedError(f"rerun of {version.id!r}", problems)
     return replace(request, rerun_of=version.id)
 
 
-def _code_changes(services: Services, request: FinetuneRequest) -> list[str]:
+def _code_changes(catalog: CatalogStore, settings: Settings, request: FinetuneRequest) -> list[str]:
     key = (items.BASE_MODELS, request.base_model, request.base_model_version)
-    base_model = item_flow.at_version(services, *key)
-    return changed_since_registration(services.settings, base_model) if base_model else []
+    base_model = item_flow.at_version(catalog, *key)
+    return changed_since_registration(settings, base_model) if base_model else []
 
 
 def kept_config(services: Services, version_id: str, uuid: str) -> bytes | None:
     """A version's training configuration: in its run folder, as it was published, or as another machine left it."""
-    path = config_path(services, version_id, uuid)
+    path = config_path(services.settings, version_id, uuid)
     if path.is_file():
         return path.read_bytes()
-    published = _published_config(services, version_id, uuid)
-    return published if published is not None else left_config(services, version_id, uuid)
+    published = _published_config(services.catalog, services.artifacts, version_id, uuid)
+    return published if published is not None else left_config(services.artifacts, services.settings, version_id, uuid)
 
 
-def _published_config(services: Services, version_id: str, uuid: str) -> bytes | None:
-    item = services.catalog.get(ItemKey(items.LOCAL_MODELS, version_id))
+def _published_config(catalog: CatalogStore, artifacts: ArtifactStore, version_id: str, uuid: str) -> bytes | None:
+    item = catalog.get(ItemKey(items.LOCAL_MODELS, version_id))
     if item is None or item["properties"].get(items.ZENML_UID) != uuid:
         return None
     href = str(item["assets"].get(CONFIG_ASSET, {}).get("href", ""))
-    if (key := services.artifacts.key_of(href)) is not None:
-        return services.artifacts.read(key)
+    if (key := artifacts.key_of(href)) is not None:
+        return artifacts.read(key)
     return Path(href).read_bytes() if Path(href).is_file() else None
 
 
@@ -184,12 +193,12 @@ def write_config(services: Services, partition: str) -> tuple[Path, Config]:
         RefusedError: a parent is gone, or the original configuration of a rerun is.
         StorageError: it cannot be written.
     """
-    allocation = allocation_of(services, partition)
+    allocation = allocation_of(services.versions, services.settings, partition)
     request = allocation.request
     if request.rerun_of:
         config = rerun_config(_config_of(services, request.rerun_of), allocation.number)
     else:
-        base_model, dataset = parents(services, request)
+        base_model, dataset = parents(services.catalog, request)
         config = training_config(
             request,
             allocation.number,
@@ -198,26 +207,26 @@ def write_config(services: Services, partition: str) -> tuple[Path, Config]:
             step_parameters=check_folder(code_folder(services.settings, base_model)).parameters,
             experiment_tracker=services.settings.experiment_tracker,
         )
-    path = config_path(services, partition, allocation.uuid)
+    path = config_path(services.settings, partition, allocation.uuid)
     write_bytes(path, yaml.safe_dump(config, sort_keys=False).encode())
     return path, config
 
 
 def _config_of(services: Services, version_id: str) -> Config:
-    kept = kept_config(services, version_id, allocation_of(services, version_id).uuid)
+    kept = kept_config(services, version_id, allocation_of(services.versions, services.settings, version_id).uuid)
     if kept is None:
         raise RefusedError(f"rerun of {version_id!r}", ["its training configuration is gone"])
     config: Config = yaml.safe_load(kept)
     return config
 
 
-def parents(services: Services, request: FinetuneRequest) -> tuple[Item, Item]:
+def parents(catalog: CatalogStore, request: FinetuneRequest) -> tuple[Item, Item]:
     """The base model item and the dataset item, at the exact versions of the request.
 
     Raises:
         RefusedError: one of them is not in the catalog any more.
     """
-    base_model, dataset = _parents(services, request)
+    base_model, dataset = _parents(catalog, request)
     if base_model is None or dataset is None:
         missing = [
             f"version {number} of {slug!r} is not in {collection}"
@@ -228,8 +237,8 @@ def parents(services: Services, request: FinetuneRequest) -> tuple[Item, Item]:
     return base_model, dataset
 
 
-def _parents(services: Services, request: FinetuneRequest) -> tuple[Item | None, Item | None]:
-    base_model, dataset = (item_flow.at_version(services, *key) for key in _parent_keys(request))
+def _parents(catalog: CatalogStore, request: FinetuneRequest) -> tuple[Item | None, Item | None]:
+    base_model, dataset = (item_flow.at_version(catalog, *key) for key in _parent_keys(request))
     return base_model, dataset
 
 
@@ -250,20 +259,22 @@ def training_command(services: Services, partition: str) -> tuple[list[str], Pat
         RefusedError: the version was published, and what others have pulled is not trained over; or the code of its
             base model is not what was registered; or this machine's stack of ZenML is its own.
     """
-    allocation = allocation_of(services, partition)
+    allocation = allocation_of(services.versions, services.settings, partition)
     uuid = allocation.uuid
     published = services.catalog.get(ItemKey(items.LOCAL_MODELS, partition))
     if published is not None and published["properties"].get(items.ZENML_UID) == uuid:
         advice = f"it was published and stays as it is; `fair-dagster rerun {partition}` trains a new version"
         raise RefusedError(f"training of {partition!r}", [advice])
-    if problems := _code_changes(services, allocation.request) + _stack_problems(services):
+    if problems := _code_changes(services.catalog, services.settings, allocation.request) + _stack_problems(
+        services.stacks, services.settings
+    ):
         raise RefusedError(f"training of {partition!r}", problems)
-    folder = run_folder(services, partition, uuid)
+    folder = run_folder(services.settings, partition, uuid)
     if not (folder / CONFIG_FILE).is_file():
         # Another machine has written it, which executed the step before.
         write_config(services, partition)
     config = yaml.safe_load((folder / CONFIG_FILE).read_text())
-    told = told_by(item for item in _parents(services, allocation.request) if item is not None)
+    told = told_by(item for item in _parents(services.catalog, allocation.request) if item is not None)
     path = local_config(services, folder / CONFIG_FILE, ("parameters",), ADDRESSES, told)
     command = [
         *(sys.executable, "-m", "fair_dagster.pipelines.runner", "train"),

@@ -1,19 +1,19 @@
 """Recomputing many families in one run: read together, written one by one.
 
-The three steps are those of ``local_models``, which holds what happens to one family of finetuned models; datasets take
-one step (``republish``). A family that fails does not stop the others; a service that is down stops them all.
+The three steps are those of ``families``, which holds what happens to one family of finetuned models; datasets take one
+step (``republish``). A family that fails does not stop the others; a service that is down stops them all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import ConflictError, NotFoundError, PartialError, ServiceError
 from fair_dagster.domain.publication.changes import ChangeSet
-from fair_dagster.flows.publication import families as local_models
-from fair_dagster.flows.publication import releases
-from fair_dagster.flows.publication.families import Artifacts, Gathered
+from fair_dagster.flows.publication import families, releases
+from fair_dagster.flows.publication.families import Gathered
 from fair_dagster.flows.services import Services
 
 Tell = Callable[[str], None]
@@ -30,12 +30,10 @@ class FamilyBatch:
 
     Attributes:
         gathered: those that nothing has gone wrong with yet, by slug.
-        artifacts: what they published, by ZenML UUID.
         failures: why the others are not among them, by slug.
     """
 
     gathered: Mapping[str, Gathered]
-    artifacts: Mapping[str, Artifacts] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -58,7 +56,7 @@ class BatchOutcome:
         """
         if self.failures:
             known = len(self.failures) + len(self.changes)
-            problems = [f"{slug}: {_line(why)}" for slug, why in sorted(self.failures.items())]
+            problems = [f"{slug}: {' '.join(why.split())}" for slug, why in sorted(self.failures.items())]
             raise PartialError(f"publication of {len(self.failures)} of {known} families", problems)
 
 
@@ -96,8 +94,7 @@ def gather(services: Services, slugs: Sequence[str], *, without: str = "", keep_
         ServiceError: ZenML did not answer. A failed read is not an empty one.
     """
     if len(slugs) == 1:
-        one = local_models.gather_family(services, slugs[0], without)
-        return FamilyBatch({one.slug: replace(one, keep_gone=keep_gone)})
+        return FamilyBatch({slugs[0]: families.gather(services, slugs[0], without, keep_gone=keep_gone)})
     named = {slug: slug for slug in slugs}
     published, failures = each(named, lambda slug: tuple(services.catalog.family(items.LOCAL_MODELS, slug)))
     versions = services.versions.list_many(list(published))
@@ -110,32 +107,28 @@ def gather(services: Services, slugs: Sequence[str], *, without: str = "", keep_
 
 def described(batch: FamilyBatch) -> str:
     """What was gathered, in a line: the stages of a single family, numbers of many."""
-    families = list(batch.gathered.values())
-    if len(families) != 1:
-        return f"{len(families)} families with {sum(len(one.published) for one in families)} published items"
-    (one,) = families
+    gathered = list(batch.gathered.values())
+    if len(gathered) != 1:
+        return f"{len(gathered)} families with {sum(len(one.published) for one in gathered)} published items"
+    (one,) = gathered
     stages = ", ".join(f"v{version.number} {version.stage}" for version in one.versions) or "no versions"
     return f"{one.slug}: {stages}; {len(one.published)} published items"
 
 
 def told(outcome: BatchOutcome) -> list[str]:
     """Every change with its reason, some families a text: each text becomes an event, which costs 30 ms to store."""
-    families = [changes.changes for changes in outcome.changes.values() if changes]
+    changed = [changes.changes for changes in outcome.changes.values() if changes]
     texts = []
-    for start in range(0, len(families), _TOLD_EVERY):
-        changes = [change for family in families[start : start + _TOLD_EVERY] for change in family]
+    for start in range(0, len(changed), _TOLD_EVERY):
+        changes = [change for family in changed[start : start + _TOLD_EVERY] for change in family]
         texts.append("\n".join(f"{change.action} {change.key}: {change.reason}" for change in changes))
     return texts
 
 
 def publish_artifacts(services: Services, batch: FamilyBatch) -> FamilyBatch:
     """Copy what promoted versions made and is not there yet."""
-    published, failures = each(
-        batch.gathered, lambda one: local_models.publish_artifacts(services, one), alone=batch.alone
-    )
-    artifacts = {uuid: files for family in published.values() for uuid, files in family.items()}
-    rest = {slug: batch.gathered[slug] for slug in published}
-    return FamilyBatch(rest, artifacts, {**batch.failures, **failures})
+    published, failures = each(batch.gathered, partial(families.publish_artifacts, services), alone=batch.alone)
+    return FamilyBatch(published, {**batch.failures, **failures})
 
 
 def apply(services: Services, batch: FamilyBatch, tell: Tell) -> BatchOutcome:
@@ -143,17 +136,13 @@ def apply(services: Services, batch: FamilyBatch, tell: Tell) -> BatchOutcome:
 
     def write(one: Gathered) -> ChangeSet:
         try:
-            return local_models.apply_publication(services, one, batch.artifacts)
+            return families.apply_publication(services, one)
         except ConflictError:
             tell(f"{one.slug}: another writer was faster; reading the family again")
-            return local_models.recompute(services, one.slug, one.without, keep_gone=one.keep_gone)
+            return families.recompute(services, one.slug, one.without, keep_gone=one.keep_gone)
 
     changes, failures = each(batch.gathered, write, tell, alone=batch.alone)
     return BatchOutcome(changes, {**batch.failures, **failures})
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def republish(services: Services, collection: str, slugs: Sequence[str], tell: Tell) -> BatchOutcome:

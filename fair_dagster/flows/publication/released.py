@@ -14,16 +14,19 @@ from typing import Any
 
 import orjson
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import StorageError
-from fair_dagster.domain.items.damage import DamagedItem, over_damaged
+from fair_dagster.domain.items.coverage import Knowledge
+from fair_dagster.domain.items.damage import DamagedItem
 from fair_dagster.domain.items.links import MANAGED_RELS, key_of
 from fair_dagster.domain.items.migrations import current
 from fair_dagster.domain.publication.changes import ChangeSet, Item
-from fair_dagster.domain.publication.desired import Family, Release, desired_items, published_releases
-from fair_dagster.domain.publication.drift import diff, overlay
+from fair_dagster.domain.publication.desired import Family, Release, published_releases
+from fair_dagster.domain.publication.drift import overlay
 from fair_dagster.domain.slugs import split_version_id
-from fair_dagster.flows.services import Services
+from fair_dagster.flows.publication.road import Plan
+from fair_dagster.storage.store import ArtifactStore
 
 RELEASE_FILE = ".release.json"
 
@@ -45,7 +48,7 @@ class Lost:
     unread: Mapping[str, str]
 
 
-def remember(services: Services, prefix: str, item: Item, uid: str, *, anew: bool = False) -> None:
+def remember(artifacts: ArtifactStore, prefix: str, item: Item, uid: str, *, anew: bool = False) -> None:
     """Keep ``item`` beside its artifacts under ``prefix``.
 
     Args:
@@ -54,49 +57,51 @@ def remember(services: Services, prefix: str, item: Item, uid: str, *, anew: boo
     Raises:
         StorageError: the disk refused.
     """
-    if anew or services.artifacts.size(f"{prefix}/{RELEASE_FILE}") is None:
-        relative = _with_hrefs(item, lambda href: _relative(services, href, prefix))
+    if anew or artifacts.size(f"{prefix}/{RELEASE_FILE}") is None:
+        relative = _with_hrefs(item, lambda href: _relative(artifacts, href, prefix))
         content = {"uid": uid, "number": items.number_of(item), "item": relative}
-        services.artifacts.write(orjson.dumps(content, option=orjson.OPT_INDENT_2), f"{prefix}/{RELEASE_FILE}")
+        artifacts.write(orjson.dumps(content, option=orjson.OPT_INDENT_2), f"{prefix}/{RELEASE_FILE}")
 
 
-def releases_of(services: Services, collection: str, slug: str) -> list[Released]:
+def releases_of(artifacts: ArtifactStore, collection: str, slug: str) -> list[Released]:
     """What is kept of all releases of ``slug``. One whose file is damaged is left out: nothing can be read from it.
 
     Raises:
         StorageError: a file cannot be read.
     """
     found = []
-    for prefix in services.artifacts.prefixes(f"{collection}/{slug}"):
-        kept = services.artifacts.read(f"{prefix}/{RELEASE_FILE}")
+    for prefix in artifacts.prefixes(f"{collection}/{slug}"):
+        kept = artifacts.read(f"{prefix}/{RELEASE_FILE}")
         # What is no JSON, or JSON of another form.
         with suppress(KeyError, TypeError, ValueError, AttributeError):
             content = orjson.loads(kept or b"")
-            item = _with_hrefs(content["item"], partial(_absolute, services, prefix))
+            item = _with_hrefs(content["item"], partial(_absolute, artifacts, prefix))
             found.append(Released(str(content["uid"]), int(content["number"]), item))
     return found
 
 
-def lost_releases(services: Services, collection: str, published: Sequence[Item], present: set[str]) -> Lost:
+def lost_releases(
+    catalog: CatalogStore, artifacts: ArtifactStore, collection: str, published: Sequence[Item], present: set[str]
+) -> Lost:
     """Items that there were, and that are gone: something still names them, or their release is kept.
 
     Args:
         present: ids of all items that have a file.
     """
     ids: dict[str, list[str]] = defaultdict(list)
-    named = {*services.catalog.listed(collection), *(one for item in published for one in _linked(item))}
+    named = {*catalog.listed(collection), *(one for item in published for one in _linked(item))}
     for item_id in sorted(named - present):
         ids[split_version_id(item_id)[0]].append(item_id)
     unread: dict[str, str] = {}
     families = {split_version_id(one)[0] for one in present}
     try:
-        prefixes = services.artifacts.prefixes(collection)
+        prefixes = artifacts.prefixes(collection)
     except StorageError as error:
         return Lost(dict(ids), {"": str(error)})
     for prefix in prefixes:
         slug = prefix.removeprefix(f"{collection}/")
         try:
-            if slug not in ids and slug not in families and releases_of(services, collection, slug):
+            if slug not in ids and slug not in families and releases_of(artifacts, collection, slug):
                 ids[slug].append(slug)
         except StorageError as error:
             unread[slug] = str(error)
@@ -118,17 +123,18 @@ def _with_hrefs(item: Item, spelled: Callable[[str], str]) -> Item:
     return moved
 
 
-def _relative(services: Services, href: str, prefix: str) -> str:
-    key = services.artifacts.key_of(href)
+def _relative(artifacts: ArtifactStore, href: str, prefix: str) -> str:
+    key = artifacts.key_of(href)
     return f"./{key.removeprefix(f'{prefix}/')}" if key is not None and key.startswith(f"{prefix}/") else href
 
 
-def _absolute(services: Services, prefix: str, href: str) -> str:
-    return services.artifacts.href(f"{prefix}/{href.removeprefix('./')}") if href.startswith("./") else href
+def _absolute(artifacts: ArtifactStore, prefix: str, href: str) -> str:
+    return artifacts.href(f"{prefix}/{href.removeprefix('./')}") if href.startswith("./") else href
 
 
 def restored(
-    services: Services,
+    artifacts: ArtifactStore,
+    knowledge: Knowledge,
     collection: str,
     slug: str,
     published: Sequence[Item],
@@ -141,10 +147,9 @@ def restored(
     Args:
         damaged, missing: items of the family that are known to be there and cannot be read, or are gone.
     """
-    kept = releases_of(services, collection, slug)
+    kept = releases_of(artifacts, collection, slug)
     releases = [
-        _corrected(release, kept, lambda item: current(item, services.knowledge))
-        for release in published_releases(published)
+        _corrected(release, kept, lambda item: current(item, knowledge)) for release in published_releases(published)
     ]
     # Where the collection document is gone as well, the versions that are left tell which ids there were.
     linked = (item_id for item in published for item_id in _linked(item))
@@ -159,9 +164,9 @@ def restored(
         elif not active:
             active = named not in lost and slug not in lost and not releases
         rank = max([one.number, *(release.rank + 1 for release in releases)]) if active else one.number
-        releases.append(Release(one.number, one.uid, active, rank, current(one.item, services.knowledge)))
+        releases.append(Release(one.number, one.uid, active, rank, current(one.item, knowledge)))
     # An item that cannot be read and was never kept stays as it is: the others are linked around it.
-    return over_damaged(diff(published, desired_items(Family(collection, slug, tuple(releases)))), damaged)
+    return Plan(Family(collection, slug, tuple(releases)), published, damaged).changes()
 
 
 def _corrected(release: Release, kept: Sequence[Released], renewed: Callable[[Item], Item]) -> Release:

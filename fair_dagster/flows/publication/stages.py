@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from fair_dagster.domain import items
@@ -30,6 +31,9 @@ from fair_dagster.domain.publication.stage_changes import (
 )
 from fair_dagster.domain.slugs import version_id
 from fair_dagster.flows.services import Services
+
+if TYPE_CHECKING:
+    from fair_dagster.pipelines.zenml.stages import Stages
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FULL = 4
@@ -107,16 +111,16 @@ def look(
     """
     index = _StageIndex.of(services.catalog.entries(items.LOCAL_MODELS))
     cursor = replace(cursor, tick=cursor.tick + 1, name=cursor.name or uuid4().hex[:8])
-    cursor = _watch_items(services, cursor, index, limits)
+    cursor = _watch_items(services.stages, cursor, index, limits)
     if cursor.waiting < limits.families * _FULL:
         # Otherwise the families noticed before come first: what the cursor holds stays bounded.
-        cursor = _watch_changes(services, cursor, index, limits)
-        cursor = _watch_production(services, cursor, index, limits)
-    cursor = _counted(services, cursor)
-    return _decide(services, cursor, index, running, _Rules(slugs, limits))
+        cursor = _watch_changes(services.stages, cursor, index, limits)
+        cursor = _watch_production(services.stages, cursor, index, limits)
+    cursor = _counted(services.stages, cursor)
+    return _decide(services.stages, cursor, index, running, _Rules(slugs, limits))
 
 
-def _watch_changes(services: Services, cursor: StagesCursor, index: _StageIndex, limits: StageLimits) -> StagesCursor:
+def _watch_changes(stages: "Stages", cursor: StagesCursor, index: _StageIndex, limits: StageLimits) -> StagesCursor:
     """Read on from the last change seen.
 
     A page goes on from the second of its last row, not by number: a row that changes meanwhile moves to the end of the
@@ -126,7 +130,7 @@ def _watch_changes(services: Services, cursor: StagesCursor, index: _StageIndex,
     rows: list[StageRow] = []
     resume = None
     for _ in range(limits.pages):
-        found = services.stages.changed(start, page, limits.rows)
+        found = stages.changed(start, page, limits.rows)
         rows += found.rows
         if found.last:
             resume = None
@@ -138,39 +142,37 @@ def _watch_changes(services: Services, cursor: StagesCursor, index: _StageIndex,
     latest = datetime.now(UTC) + OVERLAP
     moments = [min(row.updated, latest) for row in rows] + ([cursor.seen] if cursor.seen else [])
     cursor = replace(cursor, seen=max(moments, default=None), resume=resume)
-    return cursor.noticed(_noticed(services, cursor, rows, index))
+    return cursor.noticed(_noticed(stages, cursor, rows, index))
 
 
-def _watch_production(
-    services: Services, cursor: StagesCursor, index: _StageIndex, limits: StageLimits
-) -> StagesCursor:
+def _watch_production(stages: "Stages", cursor: StagesCursor, index: _StageIndex, limits: StageLimits) -> StagesCursor:
     """Look at the next slice of versions in production: whatever was missed is found in the end."""
-    found = services.stages.in_production(cursor.production_page, limits.slice)
+    found = stages.in_production(cursor.production_page, limits.slice)
     cursor = replace(cursor, production_page=1 if found.last else cursor.production_page + 1)
-    return cursor.noticed(_noticed(services, cursor, found.rows, index))
+    return cursor.noticed(_noticed(stages, cursor, found.rows, index))
 
 
-def _watch_items(services: Services, cursor: StagesCursor, index: _StageIndex, limits: StageLimits) -> StagesCursor:
+def _watch_items(stages: "Stages", cursor: StagesCursor, index: _StageIndex, limits: StageLimits) -> StagesCursor:
     """Look up the next slice of the items' versions; many more of them when ZenML has fewer versions than before."""
     sweep = cursor.sweep
-    if cursor.counted is not None and services.stages.count(cursor.counted[0]) < cursor.counted[1]:
+    if cursor.counted is not None and stages.count(cursor.counted[0]) < cursor.counted[1]:
         sweep = len(index.by_uid)
     uuids = sorted(index.by_uid)
     begin = bisect.bisect_right(uuids, cursor.checked)
     in_turn = (uuids[begin:] + uuids[:begin])[: max(min(sweep, limits.sweep), limits.slice)]
     whole, quick = in_turn[: limits.slice], in_turn[limits.slice :]
-    rows = services.stages.versions(whole) if whole else ()
+    rows = stages.versions(whole) if whole else ()
     gone = set(whole) - {row.uuid for row in rows}
-    gone |= services.stages.gone(quick) if quick else set()
+    gone |= stages.gone(quick) if quick else set()
     if gone and len(gone) == len(in_turn):
-        _require_known(services, uuids, limits.slice)
+        _require_known(stages, uuids, limits.slice)
     cursor = replace(cursor, checked=in_turn[-1] if in_turn else cursor.checked, sweep=max(sweep - len(in_turn), 0))
     # Which of a family's versions are gone is seen when it is compared whole.
     cursor = cursor.noticed({index.by_uid[uuid].family: None for uuid in gone})
-    return cursor.noticed(_noticed(services, cursor, rows, index))
+    return cursor.noticed(_noticed(stages, cursor, rows, index))
 
 
-def _require_known(services: Services, uuids: Sequence[str], slice_: int) -> None:
+def _require_known(stages: "Stages", uuids: Sequence[str], slice_: int) -> None:
     """Make sure that ZenML knows one at least of the versions that have items, unless these are few.
 
     Raises:
@@ -180,7 +182,7 @@ def _require_known(services: Services, uuids: Sequence[str], slice_: int) -> Non
         return
     for start in range(0, len(uuids), slice_):
         chosen = uuids[start : start + slice_]
-        if len(services.stages.gone(chosen)) < len(chosen):
+        if len(stages.gone(chosen)) < len(chosen):
             return
     raise ServiceError(
         f"ZenML has none of the {len(uuids)} versions that the catalog has items of: it is another ZenML or an empty "
@@ -189,15 +191,15 @@ def _require_known(services: Services, uuids: Sequence[str], slice_: int) -> Non
     )
 
 
-def _counted(services: Services, cursor: StagesCursor) -> StagesCursor:
+def _counted(stages: "Stages", cursor: StagesCursor) -> StagesCursor:
     """Remember how many versions there are, so that the next tick sees when some have gone."""
     if cursor.seen is None:
         return cursor
-    return replace(cursor, counted=(cursor.seen, services.stages.count(cursor.seen)))
+    return replace(cursor, counted=(cursor.seen, stages.count(cursor.seen)))
 
 
 def _noticed(
-    services: Services, cursor: StagesCursor, rows: Sequence[StageRow], index: _StageIndex
+    stages: "Stages", cursor: StagesCursor, rows: Sequence[StageRow], index: _StageIndex
 ) -> dict[str, datetime | None]:
     """The families of rows that disagree with their items, each with its newest change.
 
@@ -207,7 +209,7 @@ def _noticed(
     differing = [row for row in rows if not agrees(row, index.by_uid.get(row.uuid))]
     known = {row.name for row in differing if row.name in index.by_family or row.name in cursor.open}
     strange = [row.uuid for row in differing if row.name not in known]
-    ours = services.stages.base_models(strange) if strange else {}
+    ours = stages.base_models(strange) if strange else {}
     noticed: dict[str, datetime | None] = {}
     for row in differing:
         if row.name in known or row.uuid in ours:
@@ -222,7 +224,7 @@ class _Rules:
 
 
 def _decide(
-    services: Services,
+    stages: "Stages",
     cursor: StagesCursor,
     index: _StageIndex,
     running: Callable[[], Collection[str]],
@@ -233,10 +235,10 @@ def _decide(
     # Runs first, ZenML second: a run that ends in between is taken for one that goes on, never for one that failed.
     going = running() if due else ()
     entries = {name: index.by_family.get(name, ()) for name in due}
-    rows = {name: services.stages.family(name) for name in due}
+    rows = {name: stages.family(name) for name in due}
     found = {name: disagreements(rows[name], entries[name]) for name in due}
     uuids = [one.uuid for name in due for one in found[name] if one.state == "production"]
-    parents = services.stages.base_models(uuids) if uuids else {}
+    parents = stages.base_models(uuids) if uuids else {}
     opened, requests, partitions_gone = dict(cursor.open), [], []
     for name in due:
         known = opened.pop(name)

@@ -1,17 +1,19 @@
-"""Published artifacts against what items say of them, and whether a folder of artifacts is used by any item."""
+"""Published artifacts against what items say of them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import AwayError, StorageError, StoreRefusesError
 from fair_dagster.domain.items.artifacts import PublishedArtifact
-from fair_dagster.domain.publication.changes import Item, ItemKey
-from fair_dagster.domain.publication.desired import published_releases, slug_of
+from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.publication.desired import slug_of
 from fair_dagster.domain.publication.findings import Finding, Kind
-from fair_dagster.flows.publication.releases import release_folder
-from fair_dagster.flows.reconciliation.places import can_look, is_left_behind, is_renamed, look, release_prefix
+from fair_dagster.flows.publication.folders import find_folder, folder_of_item
+from fair_dagster.flows.publication.places import can_look, is_left_behind, is_renamed, look
 from fair_dagster.flows.services import Services
+from fair_dagster.settings import Settings
+from fair_dagster.storage.store import ArtifactStore
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Named:
     artifact: PublishedArtifact
 
 
-def named_by(services: Services, item: Item) -> list[Named]:
+def named_by(artifacts: ArtifactStore, item: Item) -> list[Named]:
     """The artifacts of ours that ``item`` says size and checksum of.
 
     Raises:
@@ -36,13 +38,14 @@ def named_by(services: Services, item: Item) -> list[Named]:
         if not is_told or not isinstance(href, str):
             continue
         artifact = PublishedArtifact(href, size, checksum)
-        if can_look(services, href) or is_renamed(services, artifact):
+        if can_look(artifacts, href) or is_renamed(artifacts, artifact):
             found.append(Named(item, name, artifact))
     return found
 
 
 def artifact_findings(
-    services: Services,
+    artifacts: ArtifactStore,
+    settings: Settings,
     scanned: Sequence[Item],
     collections: Sequence[str],
     *,
@@ -55,14 +58,14 @@ def artifact_findings(
     """
     findings: list[Finding] = []
     try:
-        wanted = _by_owner(services, scanned)
+        wanted = _by_owner(artifacts, scanned)
     except StorageError as error:
         return [Finding(collection, "", "not checked", str(error)) for collection in collections]
     own = [named for named in wanted if named.item["collection"] in collections]
     for done, named in enumerate(own):
         progress(done, len(own), "artifacts")
         try:
-            found = artifact_finding(services, named, checksums=checksums) or _misplaced(services, named)
+            found = artifact_finding(artifacts, named, checksums=checksums) or _misplaced(artifacts, settings, named)
         except (AwayError, StoreRefusesError) as error:
             left = {str(one.item["collection"]) for one in own[done:]}
             return findings + [Finding(collection, "", "not checked", str(error)) for collection in sorted(left)]
@@ -70,13 +73,13 @@ def artifact_findings(
     return findings
 
 
-def _by_owner(services: Services, scanned: Sequence[Item]) -> list[Named]:
+def _by_owner(artifacts: ArtifactStore, scanned: Sequence[Item]) -> list[Named]:
     """Each artifact once, as the item names it that it was published with."""
-    owners = {prefix_of_item(item): item for item in scanned}
+    owners = {folder_of_item(item): item for item in scanned}
     wanted: dict[str, Named] = {}
     for item in scanned:
-        for named in named_by(services, item):
-            owner = owners.get(release_prefix(services, named.artifact.href))
+        for named in named_by(artifacts, item):
+            owner = owners.get(find_folder(artifacts, named.artifact.href))
             if owner is None or owner is item:
                 wanted.setdefault(named.artifact.href, named)
     return list(wanted.values())
@@ -91,7 +94,7 @@ def store_problem(services: Services) -> str:
     return ""
 
 
-def artifact_finding(services: Services, named: Named, *, checksums: bool = True) -> Finding | None:
+def artifact_finding(artifacts: ArtifactStore, named: Named, *, checksums: bool = True) -> Finding | None:
     """What is wrong with one artifact.
 
     Raises:
@@ -100,7 +103,7 @@ def artifact_finding(services: Services, named: Named, *, checksums: bool = True
     item, href = named.item, named.artifact.href
     collection, slug = str(item["collection"]), slug_of(item)
     try:
-        found = _difference(services, named, checksums=checksums)
+        found = _difference(artifacts, named, checksums=checksums)
     except (AwayError, StoreRefusesError):
         raise
     except StorageError as error:
@@ -119,9 +122,9 @@ def artifact_finding(services: Services, named: Named, *, checksums: bool = True
     return Finding(collection, str(item["id"]), kind, detail, repairs[collection], slug, href)
 
 
-def _difference(services: Services, named: Named, *, checksums: bool) -> tuple[Kind, str] | None:
+def _difference(artifacts: ArtifactStore, named: Named, *, checksums: bool) -> tuple[Kind, str] | None:
     told = named.artifact
-    seen = look(services, told.href, read=checksums)
+    seen = look(artifacts, told.href, read=checksums)
     if seen is None:
         return "missing artifact", f"asset {named.asset!r}: {told.href} is gone"
     if seen.size != told.size:
@@ -133,61 +136,15 @@ def _difference(services: Services, named: Named, *, checksums: bool) -> tuple[K
     return "changed artifact", detail
 
 
-def _misplaced(services: Services, named: Named) -> Finding | None:
+def _misplaced(artifacts: ArtifactStore, settings: Settings, named: Named) -> Finding | None:
     """An artifact that only this machine can read though artifacts are in a bucket now, or under a former address."""
     item, href = named.item, named.artifact.href
-    place = services.artifacts.place(prefix_of_item(item))
-    if is_left_behind(services, href):
+    place = artifacts.place(folder_of_item(item))
+    if is_left_behind(artifacts, settings.artifacts_path, href):
         detail, repair = f"asset {named.asset!r}: {href} can be read on this machine only", f"copy it to {place}"
-    elif not can_look(services, href):
+    elif not can_look(artifacts, href):
         detail, repair = f"asset {named.asset!r}: {href} is under a former base URL", f"name it as it is in {place}"
     else:
         return None
     collection, slug = str(item["collection"]), slug_of(item)
     return Finding(collection, str(item["id"]), "misplaced artifact", detail, repair, slug, named.artifact.href)
-
-
-def used_prefixes(services: Services, scanned: Iterable[Item]) -> set[str]:
-    """The folders of releases that items stand for, or point into."""
-    used = set()
-    for item in scanned:
-        used.add(prefix_of_item(item))
-        hrefs = [str(asset.get("href", "")) for asset in item.get("assets", {}).values()]
-        hrefs += [str(link.get("href", "")) for link in item.get("links", [])]
-        used |= {release_prefix(services, href) for href in hrefs}
-    return used
-
-
-def prefix_of_item(item: Item) -> str:
-    """Where the artifacts of an item's release stand."""
-    (release,) = published_releases([item])
-    return f"{item['collection']}/{slug_of(item)}/{release_folder(release.number, release.uid)}"
-
-
-def remove_unused(services: Services, prefixes: Iterable[str]) -> list[str]:
-    """Remove the folders of releases that no item of any collection uses; returns those that are gone.
-
-    Raises:
-        CatalogError: an item cannot be read. It might use one of them.
-        StorageError: a folder cannot be removed.
-    """
-    wanted = set(prefixes)
-    unused = sorted(wanted - _in_use(services)) if wanted else []
-    for prefix in unused:
-        services.artifacts.remove(prefix)
-    return unused
-
-
-def _in_use(services: Services) -> set[str]:
-    """As ``used_prefixes`` of all items, from the catalog's index: what has not changed is not read again."""
-    used = set()
-    for collection in items.COLLECTIONS:
-        lacking = set(services.catalog.ids(collection))
-        for entry in services.catalog.entries(collection):
-            lacking.discard(entry.id)
-            used.add(f"{collection}/{slug_of({'id': entry.id})}/{release_folder(entry.number, entry.uid)}")
-            used |= {release_prefix(services, folder) for folder in entry.folders}
-        # The index leaves out what is damaged; reading it raises.
-        found = (services.catalog.get(ItemKey(collection, item_id)) for item_id in sorted(lacking))
-        used |= used_prefixes(services, (item for item in found if item is not None))
-    return used

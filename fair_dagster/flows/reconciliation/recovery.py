@@ -21,21 +21,22 @@ from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.base_models import registration
 from fair_dagster.flows.finetunes.parcels import fetch_training
 from fair_dagster.flows.publication import artifacts
-from fair_dagster.flows.reconciliation.artifacts import Named, artifact_finding, named_by, prefix_of_item
+from fair_dagster.flows.publication.folders import folder_of_item
+from fair_dagster.flows.reconciliation.artifacts import Named, artifact_finding, named_by
 from fair_dagster.flows.registries import files as oci_files
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.references import Reference
 from fair_dagster.pipelines.contract import folder_digest, shipped_files
+from fair_dagster.settings import Settings
 from fair_dagster.storage.local import describe, describe_content
-
-_LOSS_FILE = "loss-history.json"
+from fair_dagster.storage.store import ArtifactStore
 
 
 def base_model_artifacts(services: Services, slug: str) -> list[Done]:
     """Copy files of releases again from folders that hold them: under ``models/``, or in an older checkout."""
     done = []
     for item in services.catalog.family(items.BASE_MODELS, slug):
-        looked = ((named, artifact_finding(services, named)) for named in named_by(services, item))
+        looked = ((named, artifact_finding(services.artifacts, named)) for named in named_by(services.artifacts, item))
         broken = [(named, finding) for named, finding in looked if finding is not None]
         if not broken:
             continue
@@ -43,33 +44,33 @@ def base_model_artifacts(services: Services, slug: str) -> list[Done]:
             if came_as_artifact(item):
                 done += [_pulled_again(services, named, finding) for named, finding in broken]
                 continue
-            folder = _released_folder(services, slug, str(item["properties"].get(items.UID)))
-            done += [_copied_from(services, folder, named, finding) for named, finding in broken]
+            folder = _released_folder(services.settings, slug, str(item["properties"].get(items.UID)))
+            done += [_copied_from(services.artifacts, folder, named, finding) for named, finding in broken]
         except FairError as error:
             done.append(_failed(item, str(error)))
     return done
 
 
-def _released_folder(services: Services, slug: str, uid: str) -> Path:
+def _released_folder(settings: Settings, slug: str, uid: str) -> Path:
     """A folder whose content is the release ``uid``.
 
     Raises:
         NotFoundError: there is none.
     """
-    places = [services.settings.models, *sorted((services.settings.repository_path / "commits").glob("*/models"))]
+    places = [settings.models, *sorted((settings.repository_path / "commits").glob("*/models"))]
     for models in places:
         for folder in registration.folders(models):
             if registration.slug_of_folder(folder) == slug and folder_digest(folder) == uid:
                 return folder
-    if services.settings.follows_branch:
-        problem = f"no checkout in {services.settings.repository_path} holds it; put the file back from a copy"
+    if settings.follows_branch:
+        problem = f"no checkout in {settings.repository_path} holds it; put the file back from a copy"
     else:
-        problem = f"{services.settings.models} holds another version or none; put the released one there, or the file"
+        problem = f"{settings.models} holds another version or none; put the released one there, or the file"
     raise NotFoundError(f"the release of {slug!r} with {items.UID} {uid}", [problem])
 
 
-def _copied_from(services: Services, folder: Path, named: Named, finding: Finding) -> Done:
-    key = _key_under(services, prefix_of_item(named.item), named)
+def _copied_from(artifacts: ArtifactStore, folder: Path, named: Named, finding: Finding) -> Done:
+    key = _key_under(artifacts, folder_of_item(named.item), named)
     if key is None:
         return _failed(named.item, f"{finding.detail}. It lies outside the folder of this release: correct the href")
     name = "/".join(key.split("/")[3:])
@@ -77,25 +78,25 @@ def _copied_from(services: Services, folder: Path, named: Named, finding: Findin
     source, files = (folder, shipped_files(folder)) if is_folder else (folder / name, None)
     if not _is(describe(source, files), named.artifact):
         return _failed(named.item, f"{finding.detail}. {source} differs from what the item says, too; both are kept")
-    services.artifacts.restore(source, key, files)
+    artifacts.restore(source, key, files)
     return Done(items.BASE_MODELS, str(named.item["id"]), "copied", finding.detail)
 
 
 def _pulled_again(services: Services, named: Named, finding: Finding) -> Done:
     """Fetch a file of a release that came as an artifact from its registry, which holds what was released."""
-    key, href = _key_under(services, prefix_of_item(named.item), named), oci_href(named.item)
+    key, href = _key_under(services.artifacts, folder_of_item(named.item), named), oci_href(named.item)
     if key is None or href is None:
         return _failed(named.item, f"{finding.detail}. Its item does not say any more where it came from")
     artifact, checksum = Reference.parse(href), named.artifact.checksum
-    title = oci_files.title_of(services, artifact, checksum)
+    title = oci_files.title_of(services.registries, artifact, checksum)
     source = oci_files.local_file(services, oci_files.file_href(artifact, title), checksum)
     services.artifacts.restore(source, key)
     return Done(items.BASE_MODELS, str(named.item["id"]), "copied", finding.detail)
 
 
-def _key_under(services: Services, prefix: str, named: Named) -> str | None:
+def _key_under(artifacts: ArtifactStore, prefix: str, named: Named) -> str | None:
     """The key of an artifact in the folder of its own release; None for one that lies elsewhere."""
-    key = services.artifacts.key_of(named.artifact.href)
+    key = artifacts.key_of(named.artifact.href)
     return key if key is not None and key.startswith(f"{prefix}/") else None
 
 
@@ -106,15 +107,15 @@ def local_artifacts_again(services: Services, version: VersionRecord, findings: 
     if item is None or not items_of([version], [item]):
         return []
     # The configuration and the picture may lie where another machine has trained it, or beside the artifacts.
-    fetch_training(services, version.id, version.uuid)
-    sources = artifacts.sources_of(services, version)
+    fetch_training(services.artifacts, services.settings, version.id, version.uuid)
+    sources = artifacts.find_sources(services.settings, version)
     details = {finding.target: finding.detail for finding in findings}
     done, misdescribed = [], []
-    for named in named_by(services, item):
+    for named in named_by(services.artifacts, item):
         if (detail := details.get(named.artifact.href)) is None:
             continue
         try:
-            if not _restored(services, version, named, sources.get(named.asset)):
+            if not _restored(services.artifacts, version, named, sources.get(named.asset)):
                 misdescribed.append(named.asset)
             done.append(Done(items.LOCAL_MODELS, version.id, "copied", detail))
         except FairError as error:
@@ -124,7 +125,7 @@ def local_artifacts_again(services: Services, version: VersionRecord, findings: 
     return done
 
 
-def _restored(services: Services, version: VersionRecord, named: Named, source: Path | bytes | None) -> bool:
+def _restored(store: ArtifactStore, version: VersionRecord, named: Named, source: Path | bytes | None) -> bool:
     """Copy an artifact again; False when the item is wrong about it, and has to describe it anew.
 
     Raises:
@@ -135,29 +136,21 @@ def _restored(services: Services, version: VersionRecord, named: Named, source: 
     if source is None:
         raise NotFoundError(subject, ["ZenML holds none any more; put the file back from a copy of your own"])
     found = describe(source) if isinstance(source, Path) else describe_content(source)
-    own = _key_under(services, artifacts.prefix_of(version), named)
+    own = _key_under(store, artifacts.folder_of_version(version), named)
     if not _is(found, named.artifact):
-        if not _stands(services, version, source, found, own):
+        there = store.look(own or artifacts.key_of(version, named.asset, source))
+        if there is None or not there.is_as(found):
             origin = source if isinstance(source, Path) else "what ZenML recorded"
             problem = f"{origin} differs from what the item says, too; both are kept, put the file back from a copy"
             raise NotFoundError(subject, [problem])
-        return False
+        return False  # What is published is what ZenML holds: the item alone is wrong.
     if own is None:
         return False  # The item points elsewhere, at what is not ours: it is published anew at its own place.
     if isinstance(source, Path):
-        services.artifacts.restore(source, own)
+        store.restore(source, own)
     else:
-        services.artifacts.write(source, own)
+        store.write(source, own)
     return True
-
-
-def _stands(
-    services: Services, version: VersionRecord, source: Path | bytes, found: PublishedArtifact, own: str | None
-) -> bool:
-    """Whether what is published is what ZenML holds, so that only the item is wrong."""
-    name = source.name if isinstance(source, Path) else _LOSS_FILE
-    seen = services.artifacts.look(own or f"{artifacts.prefix_of(version)}/{name}")
-    return seen is not None and seen.is_as(found)
 
 
 def _is(found: PublishedArtifact, told: PublishedArtifact) -> bool:

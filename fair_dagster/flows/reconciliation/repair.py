@@ -9,6 +9,7 @@ See docs/decisions/0015.
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError
 from fair_dagster.domain.publication.changes import ChangeSet
@@ -16,6 +17,7 @@ from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.flows.base_models.images import Round, pinned_again
 from fair_dagster.flows.catalog import named_nowhere_else
 from fair_dagster.flows.publication import families as local_models
+from fair_dagster.flows.publication import road
 from fair_dagster.flows.publication.released import restored
 from fair_dagster.flows.publication.releases import republish
 from fair_dagster.flows.reconciliation import unused
@@ -38,7 +40,7 @@ def repair(services: Services, findings: Sequence[Finding], progress: Progress =
     done: list[Done] = []
     blind = {finding.collection for finding in findings if finding.kind == "not checked" and not finding.family}
     wanted = [finding for finding in findings if finding.family and (finding.repair or finding.kind in _HIDING)]
-    registries = Round(services)
+    registries = Round(services.registries)
     families = sorted({(_ORDER.index(finding.collection), finding.family) for finding in wanted})
     for position, (order, slug) in enumerate(families):
         progress(position, len(families), "repair")
@@ -49,26 +51,26 @@ def repair(services: Services, findings: Sequence[Finding], progress: Progress =
             done += _attempted(collection, slug, partial(_family, services, collection, slug, own, registries))
     for finding in findings:
         if finding.kind == "unused artifact":
-            remove = partial(unused.remove, services, finding, findings, done)
+            remove = partial(unused.remove, services.catalog, services.artifacts, finding, findings, done)
             done += _attempted(finding.collection, finding.item, remove)
         elif finding.kind == "unfinished artifact":
-            done += _attempted(finding.collection, "", partial(unused.discard, services, finding))
+            done += _attempted(finding.collection, "", partial(unused.discard, services.artifacts, finding))
     told = {finding.collection for finding in findings if finding.kind == "document"}
     changed = {one.collection for one in done if not one.failed}
     for collection in _ORDER:
         if collection in told | changed:
-            done += _attempted(collection, "", partial(_document, services, collection, findings, done))
+            done += _attempted(collection, "", partial(_document, services.catalog, collection, findings, done))
     return done
 
 
-def _document(services: Services, collection: str, findings: Sequence[Finding], done: Sequence[Done]) -> list[Done]:
+def _document(catalog: CatalogStore, collection: str, findings: Sequence[Finding], done: Sequence[Done]) -> list[Done]:
     """Write a collection document anew, unless it is all that still names an item which could not be restored."""
-    problems = services.catalog.document_problems(collection)
+    problems = catalog.document_problems(collection)
     if not problems:
         return []
-    if reason := named_nowhere_else(services, collection, findings, done):
+    if reason := named_nowhere_else(catalog, collection, findings, done):
         return [Done(collection, "", "not repaired", reason, failed=True)]
-    services.catalog.refresh(collection)
+    catalog.refresh(collection)
     files: dict[str, list[str]] = {}
     for problem in problems:
         files.setdefault(problem.document, []).append(problem.detail)
@@ -98,13 +100,11 @@ def _family(
         scan = services.catalog.scan(collection, slug)
         present = {*(item["id"] for item in scan.items), *(one.key.id for one in scan.damaged)}
         missing = [f.item for f in findings if f.kind == "missing" and f.item not in present]
-        changes = restored(services, collection, slug, scan.items, damaged=scan.damaged, missing=missing)
-        for change in changes.changes:
-            if change.item is not None:
-                services.require_valid(change.item)
-        return changes
+        return restored(
+            services.artifacts, services.knowledge, collection, slug, scan.items, damaged=scan.damaged, missing=missing
+        )
 
-    done += _told(services.apply(decide))
+    done += _told(road.apply(services.catalog, decide, services.validator))
     if any(finding.kind == "misplaced artifact" for finding in findings):
         done += _attempted(collection, slug, lambda: _told(republish(services, collection, slug)))
     if collection == items.BASE_MODELS and any(finding.kind == "unpinned image" for finding in findings):

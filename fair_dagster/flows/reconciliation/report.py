@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError, ProblemsError, RefusedError, ServiceError
+from fair_dagster.domain.items.coverage import Knowledge
 from fair_dagster.domain.items.damage import DamagedItem, DocumentProblem, Scan
 from fair_dagster.domain.publication.changes import Item
-from fair_dagster.domain.publication.desired import desired_items, items_of, local_family, slug_of, was_promoted
-from fair_dagster.domain.publication.drift import diff
+from fair_dagster.domain.publication.desired import items_of, local_family, slug_of, was_promoted
 from fair_dagster.domain.publication.findings import (
     COLUMNS,
     Finding,
@@ -32,8 +33,8 @@ from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.base_models.images import image_findings
 from fair_dagster.flows.finetunes.training import parents
 from fair_dagster.flows.publication import artifacts as local_artifacts
-from fair_dagster.flows.publication import families as local_models
 from fair_dagster.flows.publication.released import lost_releases, restored
+from fair_dagster.flows.publication.road import Plan
 from fair_dagster.flows.reconciliation.artifacts import artifact_findings, store_problem
 from fair_dagster.flows.reconciliation.unused import parcel_findings, unfinished_findings, unused_findings
 from fair_dagster.flows.registries.publication import pushed_findings
@@ -120,19 +121,22 @@ def report(services: Services, ask: DriftRequest | None = None, progress: Progre
     for collection in ask.collections:
         findings += broken_links(read.scans[collection].items, known)
     scanned = [item for scan in read.scans.values() for item in scan.items]
-    findings += image_findings(services, scanned, ask.collections, progress)
-    findings += pushed_findings(services, scanned, ask.collections, progress)
+    findings += image_findings(services.registries, services.settings, scanned, ask.collections, progress)
+    findings += pushed_findings(services.registries, services.settings, scanned, ask.collections, progress)
     if away:
         findings += [Finding(collection, "", "not checked", away) for collection in ask.collections]
     else:
-        findings += artifact_findings(services, scanned, ask.collections, checksums=ask.checksums, progress=progress)
-        findings += unfinished_findings(services, ask.collections)
-        findings += parcel_findings(services, ask.collections, read.versions)
+        findings += artifact_findings(
+            services.artifacts, services.settings, scanned, ask.collections, checksums=ask.checksums, progress=progress
+        )
+        findings += unfinished_findings(services.artifacts, ask.collections)
+        findings += parcel_findings(services.artifacts, ask.collections, read.versions)
         # What a damaged item names is not known.
         if not any(scan.damaged for scan in read.scans.values()):
-            findings += unused_findings(services, scanned, ask.collections, read.versions)
+            findings += unused_findings(services.artifacts, scanned, ask.collections, read.versions)
     if ask.partitions is not None and items.DATASETS in ask.collections:
-        slugs = {*read.families(items.DATASETS), *_missing(findings, items.DATASETS)}
+        missing = {one.family for one in findings if one.collection == items.DATASETS and one.kind == "missing"}
+        slugs = {*read.families(items.DATASETS), *missing}
         findings += dataset_partition_findings(ask.partitions.datasets, slugs)
     return sorted(findings, key=lambda finding: (finding.collection, finding.item, finding.kind))
 
@@ -157,7 +161,9 @@ def _damaged(scan: Scan) -> list[Finding]:
 
 def _release_findings(services: Services, read: _Read, collection: str, progress: Progress) -> list[Finding]:
     families = read.families(collection)
-    found_lost = lost_releases(services, collection, read.scans[collection].items, _ids(read.scans[collection]))
+    found_lost = lost_releases(
+        services.catalog, services.artifacts, collection, read.scans[collection].items, _ids(read.scans[collection])
+    )
     lost = found_lost.ids
     findings = [
         Finding(collection, slug, "not checked", problem, "", slug) for slug, problem in found_lost.unread.items()
@@ -187,7 +193,9 @@ def _of_release_family(  # noqa: PLR0917
     damaged: Sequence[DamagedItem],
     missing: Sequence[str],
 ) -> list[Finding]:
-    changes = restored(services, collection, slug, published, damaged=damaged, missing=missing)
+    changes = restored(
+        services.artifacts, services.knowledge, collection, slug, published, damaged=damaged, missing=missing
+    )
     return family_findings(published, changes, {})
 
 
@@ -242,27 +250,26 @@ def _of_local_family(
     services: Services, slug: str, published: Sequence[Item], damaged: Sequence[DamagedItem], read: _Read
 ) -> list[Finding]:
     versions = tuple((read.versions or {}).get(slug, ()))
-    gathered = local_models.Gathered(slug, tuple(published), versions)
     own = items_of(versions, published)
     uids = frozenset(own)
     refused: dict[str, RefusedError] = {}
 
     def content(version: VersionRecord) -> Item:
         try:
-            return _content(services, version, published, read.parents)
+            return _content(services.catalog, services.knowledge, version, published, read.parents)
         except (FairError, *_MALFORMED) as error:
             problems = error.problems if isinstance(error, ProblemsError) else (_told(error),)
             refused[version.uuid] = RefusedError(version.id, problems)
             return own.get(version.uuid) or {"type": "Feature", "properties": {}, "links": [], "assets": {}}
 
     family = local_family(slug, versions, published, content)
-    changes = diff(published, desired_items(family))
+    changes = Plan(family, published).changes()
     broken = {one.key.id for one in damaged}
     successors = {version.id: version.uuid for version in versions}
-    findings = [f for f in family_findings(gathered.published, changes, successors) if f.item not in broken]
+    findings = [f for f in family_findings(published, changes, successors) if f.item not in broken]
     unpublished = [v for v in versions if was_promoted(v, uids) and v.uuid not in uids]
     for version in unpublished:
-        if problems := local_artifacts.publication_problems(services, version):
+        if problems := local_artifacts.publication_problems(services.settings, version):
             refused[version.uuid] = RefusedError(version.id, problems)
     ids = {version.uuid: version.id for version in versions}
     stuck = {ids[uuid] for uuid in refused}
@@ -274,20 +281,22 @@ def _of_local_family(
     ]
 
 
-def _content(services: Services, version: VersionRecord, published: Sequence[Item], known: Parents) -> Item:
+def _content(
+    catalog: CatalogStore, knowledge: Knowledge, version: VersionRecord, published: Sequence[Item], known: Parents
+) -> Item:
     """The item body of ``version`` with the artifacts that its item names; nothing is copied for a report."""
     request = FinetuneRequest.of(version)
     if request is None:
         raise RefusedError(version.id, ["it was not made by this system: its base model and dataset are not known"])
     key = (request.base_model, request.base_model_version, request.dataset, request.dataset_version)
     if key not in known:
-        known[key] = parents(services, request)
+        known[key] = parents(catalog, request)
     base_model, dataset = known[key]
     if not items_of([version], published):
         # Not published yet: that it is missing is all there is to say, and its links are.
         return {"type": "Feature", "properties": {}, "links": [], "assets": {}}
     artifacts = local_artifacts.named_artifacts(published, version)
-    return local_item(version, request, base_model, dataset, artifacts, knowledge=services.knowledge)
+    return local_item(version, request, base_model, dataset, artifacts, knowledge=knowledge)
 
 
 def _finetune_partitions(read: _Read, partitions: Partitions, found: Sequence[Finding]) -> list[Finding]:
@@ -299,10 +308,6 @@ def _finetune_partitions(read: _Read, partitions: Partitions, found: Sequence[Fi
         if item["id"] not in leaving:
             published[str(item["properties"].get("fair:base_model"))].add(str(item["id"]))
     return finetune_partition_findings(partitions, published, in_zenml)
-
-
-def _missing(findings: Sequence[Finding], collection: str) -> set[str]:
-    return {finding.family for finding in findings if finding.collection == collection and finding.kind == "missing"}
 
 
 def table(findings: Sequence[Finding]) -> "pd.DataFrame":

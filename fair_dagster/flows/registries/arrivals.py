@@ -67,14 +67,14 @@ def register(services: Services, reference: str) -> Registered:
         As ``oci_models.open_model`` and ``oci_models.register``.
     """
     pinned = Reference.parse(reference)
-    if item_id := models.is_known(services, pinned):
+    if item_id := models.is_known(services.catalog, pinned):
         return Registered(item_id, f"{item_id} names it already")
     try:
         opened = models.open_model(services, pinned)
     except NotFoundError as error:
         # The artifact itself was there a moment ago: it is its item that is not.
         return Registered("", f"not registered: {'; '.join(error.problems)}")
-    if item_id := models.stands_here(services, opened):
+    if item_id := models.stands_here(services.catalog, opened):
         return Registered(item_id, f"{item_id} stands in a folder here, with the same files")
     changes = models.register(services, opened)
     slug = models.slug_of(opened)

@@ -58,7 +58,7 @@ def push_item(
     from fair_dagster.oci.metadata import ModelMetadata
     from fair_dagster.oci.pushing import Part, push
 
-    item = find(services, name, (items.LOCAL_MODELS, items.BASE_MODELS))
+    item = find(services.catalog, name, (items.LOCAL_MODELS, items.BASE_MODELS))
     files = _files(services, item)
     parts = [part for found in files.values() for part in found]
     titles = {key: _title(item["assets"][key]) for key in files}

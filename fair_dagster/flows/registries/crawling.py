@@ -7,18 +7,18 @@ from fair_dagster.flows.services import Services
 from fair_dagster.oci.crawl.index import CrawlIndex
 from fair_dagster.oci.crawl.rows import SqliteRows
 from fair_dagster.oci.crawl.walking import Event, Target, crawl
+from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from fair_dagster.oci.registry.registries import Registries
 
 
-def open_index(services: Services) -> CrawlIndex:
+def open_index(settings: Settings) -> CrawlIndex:
     """The index of this installation: in the catalog's database where that has a place for it, else in the home.
 
     Raises:
         CatalogError: the database does not answer.
     """
-    settings = services.settings
     if settings.pgstac_dsn is not None:
         from fair_dagster.catalog.pgstac.crawls import PgstacRows
 
@@ -50,16 +50,16 @@ def artifacts_of(
     if not keep:
         yield from crawl(client, targets, hidden=hidden)
         return
-    index = open_index(services)
+    index = open_index(services.settings)
     try:
         yield from index.recorded(crawl(client, targets, known=index.known, hidden=hidden))
     finally:
         index.close()
 
 
-def kept_of(services: Services, targets: Sequence[Target]) -> Generator[Event]:
+def kept_of(settings: Settings, targets: Sequence[Target]) -> Generator[Event]:
     """What the index has of the targets, or of everything without. No registry is asked. Errors as ``artifacts_of``."""
-    index = open_index(services)
+    index = open_index(settings)
     try:
         yield from index.all(targets)
     finally:

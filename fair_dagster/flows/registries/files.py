@@ -13,6 +13,7 @@ from fair_dagster.domain.registries.assets import SCHEME
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.artifacts.titles import title_problem
 from fair_dagster.oci.references import Reference
+from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from fair_dagster.oci.artifacts.descriptors import Descriptor
@@ -66,7 +67,7 @@ def local_file(
         try:
             reference, title = split_href(href)
             layer = layer_titled(asked, reference, title)
-            _require_size(services, href, layer)
+            _require_size(services.settings, href, layer)
             asked.download(reference, layer, target)
         except StorageError:
             raise
@@ -92,7 +93,7 @@ def layer_titled(registries: "Registries", reference: Reference, title: str) -> 
     raise NotFoundError(f"{title!r} in {reference}", ["the artifact has no such file"])
 
 
-def title_of(services: Services, artifact: Reference, checksum: str) -> str:
+def title_of(registries: "Registries", artifact: Reference, checksum: str) -> str:
     """The title of the file of ``artifact`` with ``checksum``, a hex multihash.
 
     Raises:
@@ -101,13 +102,13 @@ def title_of(services: Services, artifact: Reference, checksum: str) -> str:
     """
     from fair_dagster.oci.artifacts.listing import file_title
 
-    for layer in services.registries.image_manifest(artifact).layers:
+    for layer in registries.image_manifest(artifact).layers:
         if multihash(layer.hex) == checksum:
             return file_title(layer)
     raise NotFoundError(f"a file with checksum {checksum} in {artifact}", ["the artifact has no such file"])
 
 
-def _require_size(services: Services, href: str, layer: "Descriptor") -> None:
-    if layer.size > services.settings.fetch_max_bytes:
-        limit = f"FAIR_FETCH_MAX_BYTES allows {services.settings.fetch_max_bytes:,}"
+def _require_size(settings: Settings, href: str, layer: "Descriptor") -> None:
+    if layer.size > settings.fetch_max_bytes:
+        limit = f"FAIR_FETCH_MAX_BYTES allows {settings.fetch_max_bytes:,}"
         raise StorageError(f"{href} has {layer.size:,} bytes, and {limit}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError, ProblemsError, StorageError
 from fair_dagster.domain.items.links import DERIVED_FROM, targets
@@ -25,11 +26,11 @@ MODEL, ARTIFACT = "vnd.fair-dagster.finetune.model", "vnd.fair-dagster.finetune.
 _TITLE = "finetune.json"
 
 
-def base_of(services: Services, item: Item) -> Item | None:
+def base_of(catalog: CatalogStore, item: Item) -> Item | None:
     """The base model that a finetuned model was made from, as the catalog has it; None where it has none."""
     for key in targets(item.get("links", []), DERIVED_FROM):
         if key.collection == items.BASE_MODELS:
-            return services.catalog.get(key)
+            return catalog.get(key)
     return None
 
 

@@ -7,9 +7,11 @@ See docs/decisions/0045.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.domain.items.artifacts import PublishedArtifact, multihash
@@ -18,7 +20,7 @@ from fair_dagster.domain.publication.changes import ChangeSet, Item
 from fair_dagster.domain.registries.assets import SCHEME, oci_href
 from fair_dagster.domain.registries.models import arrived_item, as_base_model, came_as_artifact
 from fair_dagster.flows.base_models.registration import parse_item
-from fair_dagster.flows.publication.releases import Incoming, publish, release_folder
+from fair_dagster.flows.publication.releases import Incoming, publish
 from fair_dagster.flows.registries.artifacts import ITEM_TITLE
 from fair_dagster.flows.registries.files import file_href, local_file
 from fair_dagster.flows.services import Services
@@ -84,20 +86,20 @@ def _addresses(pinned: Reference, manifest: "Manifest") -> dict[str, PublishedAr
     }
 
 
-def is_known(services: Services, reference: Reference) -> str | None:
+def is_known(catalog: CatalogStore, reference: Reference) -> str | None:
     """The id of the item that names the artifact already: what we pushed ourselves, or what was registered before."""
     href = f"{SCHEME}{reference}"
     for collection in (items.LOCAL_MODELS, items.BASE_MODELS):
-        for entry in services.catalog.entries(collection):
+        for entry in catalog.entries(collection):
             if href in entry.folders:
                 return entry.id
     return None
 
 
-def stands_here(services: Services, opened: OpenedModel) -> str | None:
+def stands_here(catalog: CatalogStore, opened: OpenedModel) -> str | None:
     """The id of the base model with a folder here whose model files these are: we push it beside what is made of it."""
     brought = _model_checksums(opened.item)
-    for item in services.catalog.family(items.BASE_MODELS, slug_of(opened)):
+    for item in catalog.family(items.BASE_MODELS, slug_of(opened)):
         if not came_as_artifact(item) and brought and brought <= _model_checksums(item):
             return str(item["id"])
     return None
@@ -120,12 +122,12 @@ def register(services: Services, opened: OpenedModel) -> ChangeSet:
     href = f"{SCHEME}{opened.reference}"
     item = as_base_model(opened.item, href)
     slug, uid = str(item["id"]), str(opened.reference.digest)
-    _require_own_name(services, opened, slug)
-    services.require_valid(declared_as(item, "base-model", services.knowledge))
+    _require_own_name(services.catalog, opened, slug)
+    services.validator.require(declared_as(item, "base-model", services.knowledge))
     incoming = Incoming(
         uid=uid,
         declared=items.number_of(item),
-        content=lambda number: _content(services, item, f"{items.BASE_MODELS}/{slug}/{release_folder(number, uid)}"),
+        content=partial(_content, services, item),
     )
     return publish(services, items.BASE_MODELS, slug, incoming)
 
@@ -135,12 +137,12 @@ def slug_of(opened: OpenedModel) -> str:
     return items.name_of(opened.item)
 
 
-def _require_own_name(services: Services, opened: OpenedModel, slug: str) -> None:
+def _require_own_name(catalog: CatalogStore, opened: OpenedModel, slug: str) -> None:
     """Who may push to a registry must not take over a model that was made here."""
     subject = f"registration of {opened.reference}"
-    if services.catalog.family(items.LOCAL_MODELS, slug):
+    if catalog.family(items.LOCAL_MODELS, slug):
         raise RefusedError(subject, [f"{slug!r} is a model that was finetuned here: push it under another mlm:name"])
-    family = services.catalog.family(items.BASE_MODELS, slug)
+    family = catalog.family(items.BASE_MODELS, slug)
     if any(not came_as_artifact(item) for item in family):
         raise RefusedError(subject, [f"{slug!r} is a base model with a folder here: push it under another mlm:name"])
     repositories = {_place(href) for item in family if (href := oci_href(item))}
@@ -155,7 +157,7 @@ def _place(href: str) -> str:
     return f"{reference.registry}/{reference.repository}"
 
 
-def _content(services: Services, item: Item, prefix: str) -> Item:
+def _content(services: Services, item: Item, folder: str) -> Item:
     """The item with its files in the artifact store, which verifies what arrives."""
     assets = {}
     for key, asset in item["assets"].items():
@@ -164,6 +166,6 @@ def _content(services: Services, item: Item, prefix: str) -> Item:
         if href.startswith(SCHEME) and "#" in href:
             source = local_file(services, href, str(asset["file:checksum"]))
             # Two files of one name may stand in two folders of the artifact.
-            target = f"{prefix}/{key}/{PurePosixPath(source).name}"
+            target = f"{folder}/{key}/{PurePosixPath(source).name}"
             assets[key] |= services.artifacts.publish(source, target).fields()
     return current(declared_as(item | {"assets": assets}, "base-model", services.knowledge), services.knowledge)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, UnreachableError
 from fair_dagster.domain.items.entries import Entry
@@ -24,9 +25,12 @@ from fair_dagster.flows.registries.artifacts import push_item
 from fair_dagster.flows.registries.lineage import base_of, link_to_base
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.references import Reference
+from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from fair_dagster.oci.registry.blobs import Progress
+    from fair_dagster.oci.registry.registries import Registries
+    from fair_dagster.pipelines.zenml.model_versions import ModelVersions
 
 UNSET = "FAIR_OCI_REPOSITORY is not set: models are pushed to no registry"
 
@@ -45,20 +49,20 @@ class PushOutcome:
     uploaded: int = 0
 
 
-def target_of(services: Services, item: Item) -> Reference:
+def target_of(settings: Settings, item: Item) -> Reference:
     """Where an item's artifact is pushed to.
 
     Raises:
         RefusedError: no repository is set, or it is no repository.
     """
-    if not services.settings.oci_repository:
+    if not settings.oci_repository:
         raise RefusedError(f"push of {item['id']}", [UNSET])
-    return Reference.parse(_place(services, slug_of(item))).with_tag(version_tag(items.number_of(item)))
+    return Reference.parse(_place(settings, slug_of(item))).with_tag(version_tag(items.number_of(item)))
 
 
-def _place(services: Services, family: str) -> str:
+def _place(settings: Settings, family: str) -> str:
     """The repository of a model, as references to it are spelled: ``index.docker.io`` is ``docker.io``."""
-    reference = Reference.parse(repository_of(services.settings.oci_repository, family))
+    reference = Reference.parse(repository_of(settings.oci_repository, family))
     return f"{reference.registry}/{reference.repository}"
 
 
@@ -74,7 +78,7 @@ def push_version(services: Services, version_id: str, progress: "Progress | None
     item = services.catalog.get(ItemKey(items.LOCAL_MODELS, version_id))
     if item is None:
         return PushOutcome(None, f"{version_id} is not published: promote it, and it is pushed")
-    target, there = target_of(services, item), _recorded(services, item)
+    target, there = target_of(services.settings, item), _recorded(services, item)
     if there is not None:
         _name_in_item(services, item, there)
         return PushOutcome(there, f"{there} holds everything already{_linked(services, item, there)}")
@@ -89,37 +93,35 @@ def push_version(services: Services, version_id: str, progress: "Progress | None
 
 def _linked(services: Services, item: Item, artifact: Reference) -> str:
     """Let the base model's artifact be referred to; what is to be said of it where that cannot be."""
-    base = base_of(services, item)
+    base = base_of(services.catalog, item)
     if base is None:
         return ""
-    problem = link_to_base(services, base, target_of(services, base), str(item["id"]), artifact)
+    problem = link_to_base(services, base, target_of(services.settings, base), str(item["id"]), artifact)
     return f"; {problem}" if problem else ""
 
 
 def _recorded(services: Services, item: Item) -> Reference | None:
     """The artifact of the item's version when it was pushed to the repository that is set, and is whole there."""
-    href = _href_in_zenml(services, item) or ""
-    if not is_in([href], _place(services, slug_of(item))):
+    href = _href_in_zenml(services.versions, item) or ""
+    if not is_in([href], _place(services.settings, slug_of(item))):
         return None
     reference = Reference.parse(href)
-    return None if _lack(services, reference) else reference
+    return None if _lack(services.registries, reference) else reference
 
 
-def _href_in_zenml(services: Services, item: Item) -> str | None:
-    version = services.versions.get(*named_version(str(item["id"])))
+def _href_in_zenml(versions: "ModelVersions", item: Item) -> str | None:
+    version = versions.get(*named_version(str(item["id"])))
     found = version.metadata.get(OCI_KEY) if version.uuid == item["properties"].get(items.ZENML_UID) else None
     return found if isinstance(found, str) else None
 
 
-def _lack(services: Services, reference: Reference) -> str:
+def _lack(registries: "Registries", reference: Reference) -> str:
     """What the registry lacks of an artifact; empty when it is whole. Nothing is downloaded but the manifest."""
     try:
-        manifest = services.registries.image_manifest(reference)
+        manifest = registries.image_manifest(reference)
     except NotFoundError:
         return f"{reference} is gone"
-    lost = [
-        blob.title or blob.digest for blob in manifest.blobs if not services.registries.has_blob(reference, blob.digest)
-    ]
+    lost = [blob.title or blob.digest for blob in manifest.blobs if not registries.has_blob(reference, blob.digest)]
     return f"{reference} has lost {', '.join(lost)}" if lost else ""
 
 
@@ -134,23 +136,26 @@ def _name_in_item(services: Services, item: Item, pinned: Reference) -> None:
         families.recompute(services, slug_of(item))
 
 
-def unpushed(services: Services) -> list[Entry]:
+def unpushed(catalog: CatalogStore, settings: Settings) -> list[Entry]:
     """Models in use that are not in the repository that is set, as the catalog's index tells it."""
     return [
         entry
-        for entry in services.catalog.entries(items.LOCAL_MODELS)
-        if not entry.deprecated and not is_in(entry.folders, _place(services, entry.family))
+        for entry in catalog.entries(items.LOCAL_MODELS)
+        if not entry.deprecated and not is_in(entry.folders, _place(settings, entry.family))
     ]
 
 
 def pushed_findings(
-    services: Services, scanned: Sequence[Item], collections: Sequence[str], progress: Callable[[int, int, str], None]
+    registries: "Registries",
+    settings: Settings,
+    scanned: Sequence[Item],
+    collections: Sequence[str],
+    progress: Callable[[int, int, str], None],
 ) -> list[Finding]:
     """Promoted models that their registry does not have: never pushed, gone, or not whole.
 
     Nothing is found where no repository is set, or nobody may be asked (``FAIR_OFFLINE``).
     """
-    settings = services.settings
     if not settings.oci_repository or settings.offline or items.LOCAL_MODELS not in collections:
         return []
     local = [item for item in scanned if item["collection"] == items.LOCAL_MODELS]
@@ -159,7 +164,7 @@ def pushed_findings(
     for done, item in enumerate(wanted):
         progress(done, len(wanted), "artifacts of registries")
         try:
-            found = _finding(services, item)
+            found = _finding(registries, settings, item)
         except UnreachableError as error:
             return [*findings, Finding(items.LOCAL_MODELS, "", "unchecked artifact", str(error))]
         except FairError as error:
@@ -168,15 +173,15 @@ def pushed_findings(
     return findings
 
 
-def _finding(services: Services, item: Item) -> Finding | None:
-    href, target = oci_href(item), target_of(services, item)
+def _finding(registries: "Registries", settings: Settings, item: Item) -> Finding | None:
+    href, target = oci_href(item), target_of(settings, item)
     # One in another repository stays what it is, and the version is pushed to the one that is set now.
-    if href is None or not is_in([href], _place(services, slug_of(item))):
+    if href is None or not is_in([href], _place(settings, slug_of(item))):
         if not items.is_active(item):
             return None
         detail = f"it is not in {target.registry}/{target.repository}"
         return _to_push(item, "unpushed artifact", detail, f"{SCHEME}{target}")
-    lack = _lack(services, Reference.parse(href))
+    lack = _lack(registries, Reference.parse(href))
     return _to_push(item, "missing artifact", f"asset 'oci': {lack}", href) if lack else None
 
 

@@ -20,10 +20,12 @@ from fair_dagster.domain.publication.local_items import CHECKPOINT_ASSET, MODEL_
 from fair_dagster.domain.registries.assets import oci_asset, oci_href
 from fair_dagster.domain.requests import OCI_KEY
 from fair_dagster.domain.versions import VersionRecord, named_version
-from fair_dagster.flows.publication.artifacts import artifact_of
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.references import Reference
+from fair_dagster.pipelines.zenml.artifacts import version_file
+from fair_dagster.settings import Settings
 from fair_dagster.storage.local import describe
+from fair_dagster.storage.store import ArtifactStore
 
 if TYPE_CHECKING:
     from fair_dagster.oci.registry.registries import Registries
@@ -74,7 +76,7 @@ def require_trusted(
     if isinstance(subject, Reference):
         from fair_dagster.oci.trust.verifying import verify
 
-        return verify(registries or services.registries, subject, trusted_keys(services)).require()
+        return verify(registries or services.registries, subject, trusted_keys(services.settings)).require()
     files, problems = model_files(subject)
     title = f"trust in {subject['id']}"
     if problems or not files:
@@ -95,7 +97,7 @@ def version_problems(services: Services, version: VersionRecord, known: Mapping[
         return []
     asset = oci_asset(version.metadata.get(OCI_KEY))
     try:
-        files = _version_files(services, version, known)
+        files = _version_files(services.settings, version, known)
         _require_files(services, f"trust in {version.id}", files, str(asset["href"]) if asset else None, None)
     except ProblemsError as error:
         return list(error.problems)
@@ -119,7 +121,7 @@ def require_folder(services: Services, folder: Path, item: Item) -> None:
         require_trusted(services, told)
 
 
-def sign_files(services: Services, name: str, files: Files, key: "SigningKey") -> list[str]:
+def sign_files(artifacts: ArtifactStore, name: str, files: Files, key: "SigningKey") -> list[str]:
     """Sign files that are in no registry, and leave the signature in the artifact store, under each of their digests.
 
     Args:
@@ -137,8 +139,8 @@ def sign_files(services: Services, name: str, files: Files, key: "SigningKey") -
     bundle = make_bundle(signature_statement(name, files), key)
     keys = [f"{_FOLDER}/{digest}/{key.fingerprint}/{_BUNDLE_FILE}" for digest in sorted(set(files.values()))]
     for place in keys:
-        services.artifacts.write(bundle, place)
-    return [services.artifacts.place(place) for place in keys]
+        artifacts.write(bundle, place)
+    return [artifacts.place(place) for place in keys]
 
 
 def sign_version(services: Services, version_id: str, key: "SigningKey") -> Files:
@@ -149,16 +151,16 @@ def sign_version(services: Services, version_id: str, key: "SigningKey") -> File
         RefusedError: ZenML holds no files of it.
     """
     version = services.versions.get(*named_version(version_id))
-    files = _version_files(services, version, {})
-    sign_files(services, version.id, files, key)
+    files = _version_files(services.settings, version, {})
+    sign_files(services.artifacts, version.id, files, key)
     return files
 
 
-def trusted_keys(services: Services, paths: Sequence[Path] = ()) -> "tuple[TrustedKey, ...]":
+def trusted_keys(settings: Settings, paths: Sequence[Path] = ()) -> "tuple[TrustedKey, ...]":
     """The keys of ``paths``, or of ``FAIR_TRUSTED_KEYS`` without any. Errors as ``trust.keys.load_trusted``."""
     from fair_dagster.oci.trust.keys import load_trusted
 
-    return load_trusted(paths or services.settings.trusted_keys)
+    return load_trusted(paths or settings.trusted_keys)
 
 
 def model_files(item: Item) -> tuple[dict[str, str], list[str]]:
@@ -178,13 +180,13 @@ def model_files(item: Item) -> tuple[dict[str, str], list[str]]:
 
 
 def _version_files(
-    services: Services, version: VersionRecord, known: Mapping[str, PublishedArtifact]
+    settings: Settings, version: VersionRecord, known: Mapping[str, PublishedArtifact]
 ) -> dict[str, str]:
     sources = {MODEL_ASSET: version.onnx_uri, CHECKPOINT_ASSET: version.model_uri}
     files: dict[str, str] = {}
     for key, uri in sources.items():
         published = sha256_of(known[key].checksum) if key in known else None
-        path = None if published else artifact_of(services, version, uri)
+        path = None if published else version_file(settings, version, uri)
         if published:
             files[key] = published
         elif path is not None and (digest := sha256_of(describe(path).checksum)):
@@ -198,11 +200,11 @@ def _require_files(
     services: Services, title: str, files: Files, href: str | None, registries: "Registries | None"
 ) -> Vouched:
     """Find one signature for all ``files``: signed one by one they could be of different models."""
-    keys = trusted_keys(services)
+    keys = trusted_keys(services.settings)
     if not keys:
         raise RefusedError(title, ["no key is trusted: set FAIR_TRUSTED_KEYS"])
     reasons: list[str] = []
-    found = _in_store(services, files, keys, reasons)
+    found = _in_store(services.artifacts, files, keys, reasons)
     if found is None and href is not None:
         found = _in_registry(registries or services.registries, files, href, keys, reasons)
     if found is None:
@@ -210,17 +212,17 @@ def _require_files(
     return found
 
 
-def _in_store(services: Services, files: Files, keys: "Sequence[TrustedKey]", reasons: list[str]) -> Vouched | None:
+def _in_store(
+    artifacts: ArtifactStore, files: Files, keys: "Sequence[TrustedKey]", reasons: list[str]
+) -> Vouched | None:
     from fair_dagster.oci.trust.bundles import Bundle
     from fair_dagster.oci.trust.statements import SignedModel
 
     seen: set[bytes] = set()
-    folders = [
-        one for digest in sorted(set(files.values())) for one in services.artifacts.prefixes(f"{_FOLDER}/{digest}")
-    ]
+    folders = [one for digest in sorted(set(files.values())) for one in artifacts.prefixes(f"{_FOLDER}/{digest}")]
     for folder in folders:
         place = f"{folder}/{_BUNDLE_FILE}"
-        content = services.artifacts.read(place)
+        content = artifacts.read(place)
         if content is None or content in seen:
             continue
         seen.add(content)
@@ -228,11 +230,11 @@ def _in_store(services: Services, files: Files, keys: "Sequence[TrustedKey]", re
             key, statement = Bundle.parse(content).verify(keys)
             lacking = _lacking(files, SignedModel.parse(statement).files)
         except ValueError as error:
-            reasons.append(f"{services.artifacts.place(place)}: {error}")
+            reasons.append(f"{artifacts.place(place)}: {error}")
             continue
         if not lacking:
-            return Vouched(key, services.artifacts.place(place))
-        reasons.append(f"{services.artifacts.place(place)} does not sign {lacking}")
+            return Vouched(key, artifacts.place(place))
+        reasons.append(f"{artifacts.place(place)} does not sign {lacking}")
     return None
 
 

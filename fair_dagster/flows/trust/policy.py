@@ -107,7 +107,7 @@ def require_allowed(
         return None
     from fair_dagster.oci.trust.verifying import verify
 
-    found = verify(registries or services.registries, reference, trusted_keys(services))
+    found = verify(registries or services.registries, reference, trusted_keys(services.settings))
     if denials := artifact_denials(found, allowed):
         raise RefusedError(f"{found.pinned}", [*denials, *found.ignored])
     return found

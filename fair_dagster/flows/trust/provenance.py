@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.domain.items.artifacts import sha256_of
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from fair_dagster.oci.artifacts.descriptors import Manifest
     from fair_dagster.oci.registry.registries import Registries
     from fair_dagster.pipelines.zenml.run_records import RunRecord
+    from fair_dagster.pipelines.zenml.runs import Runs
 
 _CHOSEN = ("base_model", "base_model_version", "dataset", "dataset_version", "overrides", "rerun_of")
 """Of a request. Who asked for it stays here: a statement travels."""
@@ -49,18 +51,20 @@ def statement_of(
     """
     manifest = registries.image_manifest(reference)
     pinned = reference.at(manifest.digest)
-    item = find(services, model, (items.LOCAL_MODELS,)) if model else _named_by(services, pinned)
+    item = find(services.catalog, model, (items.LOCAL_MODELS,)) if model else _named_by(services.catalog, pinned)
     _require_same_files(item, pinned, manifest)
     version = services.versions.get(*named_version(str(item["id"])))
     request = FinetuneRequest.of(version)
     if request is None or version.uuid != item["properties"].get(items.ZENML_UID):
         raise RefusedError(f"provenance of {pinned}", [f"ZenML knows no training of {item['id']} any more"])
     name = f"{pinned.registry}/{pinned.repository}"
-    return provenance_statement(name, manifest, _training(services, item, version, request))
+    return provenance_statement(
+        name, manifest, _training(services.catalog, services.zenml_runs, item, version, request)
+    )
 
 
-def _named_by(services: Services, pinned: Reference) -> Item:
-    for item in services.catalog.items(items.LOCAL_MODELS):
+def _named_by(catalog: CatalogStore, pinned: Reference) -> Item:
+    for item in catalog.items(items.LOCAL_MODELS):
         if oci_href(item) == f"oci://{pinned}":
             return item
     problem = "name the model that was trained here, as --model; of others nobody here knows where they come from"
@@ -79,8 +83,10 @@ def _require_same_files(item: Item, pinned: Reference, manifest: "Manifest") -> 
         raise RefusedError(f"provenance of {pinned}", problems or [f"{item['id']} names no model file"])
 
 
-def _training(services: Services, item: Item, version: VersionRecord, request: FinetuneRequest) -> ProvenTraining:
-    run = _run(services, version)
+def _training(
+    catalog: CatalogStore, zenml_runs: "Runs", item: Item, version: VersionRecord, request: FinetuneRequest
+) -> ProvenTraining:
+    run = _run(zenml_runs, version)
     parameters = {name: value for name, value in asdict(request).items() if name in _CHOSEN and value is not None}
     hyperparameters = item["properties"].get("mlm:hyperparameters", {})
     internal = {"zenml_version": version.uuid, "zenml_run": run.name if run else None}
@@ -90,24 +96,24 @@ def _training(services: Services, item: Item, version: VersionRecord, request: F
     return ProvenTraining(
         parameters={"model": version.id, **parameters, "hyperparameters": hyperparameters},
         internal={name: value for name, value in internal.items() if value},
-        materials=tuple(_materials(services, item, request)),
+        materials=tuple(_materials(catalog, item, request)),
         run=f"zenml:{run.id}" if run else f"zenml-version:{version.uuid}",
         started=started,
         finished=ended if run and run.finished else None,
     )
 
 
-def _run(services: Services, version: VersionRecord) -> "RunRecord | None":
+def _run(zenml_runs: "Runs", version: VersionRecord) -> "RunRecord | None":
     """The run that made the version; None where ZenML was cleaned up."""
     try:
-        return services.zenml_runs.show(version.run_ids[-1]) if version.run_ids else None
+        return zenml_runs.show(version.run_ids[-1]) if version.run_ids else None
     except NotFoundError:
         return None
 
 
-def _materials(services: Services, item: Item, request: FinetuneRequest) -> Iterable[Material]:
-    base = at_version(services, items.BASE_MODELS, request.base_model, request.base_model_version)
-    data = at_version(services, items.DATASETS, request.dataset, request.dataset_version)
+def _materials(catalog: CatalogStore, item: Item, request: FinetuneRequest) -> Iterable[Material]:
+    base = at_version(catalog, items.BASE_MODELS, request.base_model, request.base_model_version)
+    data = at_version(catalog, items.DATASETS, request.dataset, request.dataset_version)
     if base is not None and (weights := items.weights_asset(base)):
         yield _material("base model", base, *weights)
     if data is not None:

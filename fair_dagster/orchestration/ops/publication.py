@@ -2,7 +2,7 @@
 
 Three steps that an operator sees, or one where runs are executed on other machines: pods hand on no values but by way
 of a store, and a worker that takes up a run where a lost one left it has none of its values. What they do stands in
-``flows.backfills``.
+``flows.publication.batches``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -117,9 +117,10 @@ def _with_artifacts(
     context: dg.OpExecutionContext, fair: FairResource, batch: batches.FamilyBatch
 ) -> batches.FamilyBatch:
     published = batches.publish_artifacts(fair.services, batch)
-    files = [artifact for found in published.artifacts.values() for artifact in found.values()]
+    versions = [found for family in published.gathered.values() for found in family.artifacts.values()]
+    files = [artifact for found in versions for artifact in found.values()]
     size = sum(artifact.size for artifact in files)
-    context.log.info(f"{len(files)} artifacts of {len(published.artifacts)} versions, {size:,} bytes")
+    context.log.info(f"{len(files)} artifacts of {len(versions)} versions, {size:,} bytes")
     return published
 
 
@@ -172,4 +173,4 @@ def tell_partitions(
 
 def _partition_metadata(fair: FairResource, key: str, changes: ChangeSet) -> Metadata:
     item = fair.services.catalog.get(ItemKey(items.LOCAL_MODELS, key))
-    return changes_metadata(changes) | (item_metadata(fair.services, item) if item else {})
+    return changes_metadata(changes) | (item_metadata(fair.services.catalog, item) if item else {})

@@ -70,7 +70,9 @@ def run_training(
 ) -> dg.Output[None]:
     """Run the version's YAML by ZenML in a process of its own; its log streams into this step."""
     services, partition = fair.services, finetune_partition(context)
-    owner = allocations.require_owner(services, partition, context.run.tags.get(keys.TAG_ZENML_VERSION))
+    owner = allocations.require_owner(
+        services.versions, services.settings, partition, context.run.tags.get(keys.TAG_ZENML_VERSION)
+    )
     command, result_path = training.training_command(services, partition)
     result_path.unlink(missing_ok=True)
     told = {PROGRESS_VARIABLE: str(progress_file(services.settings, context.run_id)), RUN_VARIABLE: context.run_id}
@@ -92,7 +94,7 @@ def run_training(
             raise _cause(result, partition)
     if services.settings.executor != "local" or "://" in services.settings.artifacts:
         # Another machine may publish it, or run it again.
-        parcels.leave_training(services, partition, owner.uuid)
+        parcels.leave_training(services.artifacts, services.settings, partition, owner.uuid)
     plotting.join()
     metadata = training_metadata(result, result_path.parent, owner.request)
     found = result.get("tracking") or {}
@@ -163,7 +165,7 @@ def sync_folder(context: dg.OpExecutionContext, config: SyncConfig, fair: FairRe
     tags = {}
     if synced.folder is not None:
         item = fair.services.catalog.get(ItemKey(items.BASE_MODELS, synced.slug))
-        metadata |= item_metadata(fair.services, item) if item else {}
+        metadata |= item_metadata(fair.services.catalog, item) if item else {}
         tags = {CODE_VERSION_TAG: keys.code_version(folder_digest(synced.folder))}
     # An event of the asset, which the code location may not know yet: it shows there once that has reloaded.
     context.log_event(dg.AssetMaterialization(keys.base_model(synced.slug), metadata=metadata, tags=tags))
@@ -180,7 +182,7 @@ def predict_images(
     settings = fair.services.settings
     progress = {PROGRESS_VARIABLE: str(progress_file(settings, context.run_id))}
     if config.parcel:
-        prediction = parcels.unpack(fair.services, config.parcel, config.model)
+        prediction = parcels.unpack(fair.services.artifacts, fair.services.settings, config.parcel, config.model)
     else:
         prediction = predictions.from_config(config.model, config.config_path, config.output, config.result_path)
     prediction = predictions.with_local_model(fair.services, prediction)
@@ -199,5 +201,5 @@ def predict_images(
         **predictions.describe(prediction),
     }
     if config.parcel:
-        parcels.send_back(fair.services, config.parcel, prediction)
+        parcels.send_back(fair.services.artifacts, fair.services.settings, config.parcel, prediction)
     return dg.Output(None, metadata=metadata)

@@ -42,7 +42,7 @@ def execute_elsewhere(settings: Settings, launch: Launch, job_of: Callable[[str]
             if ended.status is not dg.DagsterRunStatus.SUCCESS:
                 raise PipelineError(failure_cause(settings, instance, ended.run_id))
         if launch.job == keys.PREDICT_JOB:
-            parcels.collect(services, config["parcel"], Path(config["output"]))
+            parcels.collect(services.artifacts, config["parcel"], Path(config["output"]))
     finally:
         if launch.job == keys.PREDICT_JOB:
-            parcels.discard(services, config["parcel"])
+            parcels.discard(services.artifacts, config["parcel"])

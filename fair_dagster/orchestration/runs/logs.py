@@ -13,6 +13,7 @@ from fair_dagster.orchestration.runs.causes import failure_cause, output_of
 from fair_dagster.orchestration.runs.records import show_run
 from fair_dagster.orchestration.runs.run import Run
 from fair_dagster.pipelines.zenml.run_records import LogLine, select_lines
+from fair_dagster.settings import Settings
 
 
 def logs(
@@ -29,7 +30,7 @@ def logs(
         NotFoundError: no such run or step; the message lists the steps.
     """
     run = show_run(services, run_id)
-    lines = _dagster_lines(services, run) + _zenml_lines(services, run)
+    lines = _dagster_lines(services.settings, run) + _zenml_lines(services, run)
     if step is not None:
         steps = sorted({line.step for line in lines if line.step})
         lines = [line for line in lines if line.step == step]
@@ -38,14 +39,14 @@ def logs(
     return select_lines(lines, tail=tail, since=since)
 
 
-def _dagster_lines(services: Services, run: Run) -> list[LogLine]:
-    with open_instance(services.settings) as instance:
+def _dagster_lines(settings: Settings, run: Run) -> list[LogLine]:
+    with open_instance(settings) as instance:
         entries = instance.all_logs(run.id)
         if not entries:
             # It ended before Dagster knew it: what it printed is all there is.
-            printed = output_of(services.settings, run.id).splitlines()
+            printed = output_of(settings, run.id).splitlines()
             return [LogLine(None, "ERROR", run.started, line) for line in printed]
-        cause = failure_cause(services.settings, instance, run.id) if run.status == "FAILURE" else ""
+        cause = failure_cause(settings, instance, run.id) if run.status == "FAILURE" else ""
     # Dagster's own bookkeeping is left out: what was loaded, what was stored.
     return [_line(entry, cause) for entry in entries if int(entry.level) > logging.DEBUG]
 

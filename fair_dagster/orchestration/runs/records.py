@@ -33,6 +33,7 @@ from fair_dagster.orchestration.runs.execution import LAUNCH_FILE, PROCESS_FILE
 from fair_dagster.orchestration.runs.lost import serves_its_machine_only
 from fair_dagster.orchestration.runs.process_tags import machine_of, process_of
 from fair_dagster.orchestration.runs.run import Run
+from fair_dagster.settings import Settings
 
 _STOP_SECONDS = 30.0
 _PARTITION = "dagster/partition"
@@ -48,11 +49,11 @@ def list_runs(services: Services, limit: int = 20) -> list[Run]:
     """The newest runs first. Runs whose process is gone are marked as failed on the way."""
     with open_instance(services.settings) as instance:
         # What was launched comes first: in the other order a run that gets known in between is in neither.
-        launched = _launched(services, instance)
+        launched = _launched(services.settings, instance)
         records = instance.get_run_records(limit=limit)
         if [record for record in records if _settle(services, instance, record.dagster_run)]:
             records = instance.get_run_records(limit=limit)
-    found = {run.id: run for run in (*launched, *(_run(services, record) for record in records))}
+    found = {run.id: run for run in (*launched, *(_run(services.settings, record) for record in records))}
     runs = found.values()
     return sorted(runs, key=lambda run: run.started or datetime.now(UTC), reverse=True)[:limit]
 
@@ -77,7 +78,7 @@ def _known(services: Services, run_id: str) -> Run | None:
     with open_instance(services.settings) as instance:
         record = instance.get_run_record_by_id(run_id)
         if record is None:
-            paths = [path for path in _process_files(services) if path.parent.name == run_id]
+            paths = [path for path in _process_files(services.settings) if path.parent.name == run_id]
             launched = next((run for path in paths if (run := _launched_run(instance, path))), None)
             # Dagster may have got to know it in between.
             record = None if launched else instance.get_run_record_by_id(run_id)
@@ -85,14 +86,16 @@ def _known(services: Services, run_id: str) -> Run | None:
                 return launched
         if _settle(services, instance, record.dagster_run):
             record = instance.get_run_record_by_id(run_id) or record
-        return _run(services, record)
+        return _run(services.settings, record)
 
 
 def going(services: Services, partition: str) -> list[str]:
     """Ids of the runs of a partition that go on, those included whose process Dagster does not know yet."""
     waiting_too = [*_OPEN, dg.DagsterRunStatus.QUEUED]
     with open_instance(services.settings) as instance:
-        launched = [run.id for run in _launched(services, instance) if run.partition == partition and not run.finished]
+        launched = [
+            run.id for run in _launched(services.settings, instance) if run.partition == partition and not run.finished
+        ]
         found = instance.get_runs(dg.RunsFilter(statuses=waiting_too, tags={_PARTITION: partition}))
         known = [run.run_id for run in found if not _settle(services, instance, run)]
     return [*known, *(run_id for run_id in launched if run_id not in known)]
@@ -126,7 +129,7 @@ def stop_run(services: Services, run_id: str) -> Run:
     folder = launch_folder(services.settings, run.id)
     process = Process.of(run.pid) if run.pid is not None else None
     if process is None or not (folder / LAUNCH_FILE).is_file():
-        _stop_by_dagster(services, run)
+        _stop_by_dagster(services.settings, run)
         return show_run(services, run.id)
     (folder / STOPPED_FILE).touch()
     with open_instance(services.settings) as instance:
@@ -139,9 +142,9 @@ def stop_run(services: Services, run_id: str) -> Run:
     return show_run(services, run.id)
 
 
-def _stop_by_dagster(services: Services, run: Run) -> None:
+def _stop_by_dagster(settings: Settings, run: Run) -> None:
     """Stop a run that the daemon or the UI started: it waits in the queue, or a code server has its process."""
-    with open_instance(services.settings) as instance:
+    with open_instance(settings) as instance:
         known = instance.get_run_by_id(run.id)
         queued = known is not None and known.status == dg.DagsterRunStatus.QUEUED
         served = known is not None and GRPC_INFO_TAG in known.tags
@@ -174,7 +177,7 @@ def _wait(over: Callable[[], bool]) -> bool:
     return True
 
 
-def _run(services: Services, record: dg.RunRecord) -> Run:
+def _run(settings: Settings, record: dg.RunRecord) -> Run:
     run = record.dagster_run
     process = process_of(run)
     return Run(
@@ -186,18 +189,18 @@ def _run(services: Services, record: dg.RunRecord) -> Run:
         started=_moment(record.start_time) or record.create_timestamp,
         ended=_moment(record.end_time),
         pid=process.pid if process else None,
-        progress=progress_of(services.settings, run.run_id) if run.status in _OPEN else None,
+        progress=progress_of(settings, run.run_id) if run.status in _OPEN else None,
         version_uuid=run.tags.get(keys.TAG_ZENML_VERSION),
     )
 
 
-def _launched(services: Services, instance: dg.DagsterInstance) -> list[Run]:
+def _launched(settings: Settings, instance: dg.DagsterInstance) -> list[Run]:
     """Runs whose process has been started and has not told Dagster yet, or ended before it could."""
-    return [run for path in _process_files(services) if (run := _launched_run(instance, path))]
+    return [run for path in _process_files(settings) if (run := _launched_run(instance, path))]
 
 
-def _process_files(services: Services) -> Iterator[Path]:
-    return (services.settings.runs_path / "launched").glob(f"*/{PROCESS_FILE}")
+def _process_files(settings: Settings) -> Iterator[Path]:
+    return (settings.runs_path / "launched").glob(f"*/{PROCESS_FILE}")
 
 
 def _launched_run(instance: dg.DagsterInstance, path: Path) -> Run | None:

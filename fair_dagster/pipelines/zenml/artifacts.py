@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from fair_dagster.domain.errors import FairError, NotFoundError, StorageError
+from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.pipelines.filenames import CHECKPOINT_FILENAME, ONNX_FILENAME
 from fair_dagster.pipelines.zenml.client import all_pages, open_client, zenml_errors
 from fair_dagster.settings import Settings
@@ -21,6 +22,15 @@ _PIECE = 4 * 1024 * 1024
 
 KNOWN_FILENAMES = (ONNX_FILENAME, CHECKPOINT_FILENAME, "checkpoint.pt", "entire_model.pt")
 """Ours, and what the materializers of fAIr's contributors and of ZenML's PyTorch integration write."""
+
+
+def version_file(settings: Settings, version: VersionRecord, uri: str | None) -> Path | None:
+    """The file of one of a version's artifacts on this machine; None when it is gone. Errors as ``artifact_file``."""
+    if uri is None:
+        return None
+    with contextlib.suppress(NotFoundError):
+        return artifact_file(settings, uri, settings.cache_path / "zenml" / version.uuid)
+    return None
 
 
 def artifact_file(settings: Settings, uri: str, into: Path) -> Path:

@@ -52,7 +52,10 @@ def test_a_training_ends_as_its_result_says(
 ) -> None:
     """``completed`` with an error: the pipeline ran, and what came after it failed."""
     services = installation.services
-    owner, path = allocations.allocation_of(services, version.id), services.settings.home / "result.json"
+    owner, path = (
+        allocations.allocation_of(services.versions, services.settings, version.id),
+        services.settings.home / "result.json",
+    )
     if result is not None:
         path.write_text(json.dumps(result))
 
@@ -73,7 +76,7 @@ def test_what_is_tracked_names_the_exact_versions_and_hyperparameters(
     installation: Installation, version: VersionRecord
 ) -> None:
     services = installation.services
-    owner = allocations.allocation_of(services, version.id)
+    owner = allocations.allocation_of(services.versions, services.settings, version.id)
     with tracking.tracked(services, owner, "7a1c0000", Path("none")) as tracked:
         pass
     training = noted(services)
@@ -94,7 +97,7 @@ def test_a_training_whose_run_is_complete_is_not_noted_again(
     installation: Installation, version: VersionRecord
 ) -> None:
     services = installation.services
-    owner = allocations.allocation_of(services, version.id)
+    owner = allocations.allocation_of(services.versions, services.settings, version.id)
     with tracking.tracked(services, owner, "7a1c0000", Path("none")):
         noted(services).path(services.settings).unlink()
     assert not tracking.waiting(services)
@@ -102,7 +105,7 @@ def test_a_training_whose_run_is_complete_is_not_noted_again(
 
 def test_no_tracking_means_no_file(installation: Installation, version: VersionRecord) -> None:
     services = with_settings(installation, tracking="none")
-    owner = allocations.allocation_of(services, version.id)
+    owner = allocations.allocation_of(services.versions, services.settings, version.id)
     with tracking.tracked(services, owner, "7a1c0000", Path("none")) as tracked:
         assert not tracked.environment
     tracking.forget(services, version.uuid)
@@ -113,7 +116,7 @@ def test_no_tracking_means_no_file(installation: Installation, version: VersionR
 def test_a_disk_that_refuses_is_reported_and_stops_nothing(installation: Installation, version: VersionRecord) -> None:
     services = installation.services
     services.settings.tracking_path.write_text("in the way")
-    owner = allocations.allocation_of(services, version.id)
+    owner = allocations.allocation_of(services.versions, services.settings, version.id)
     with tracking.tracked(services, owner, "7a1c0000", Path("none")) as tracked:
         assert not tracked.environment
     assert "cannot be" in (tracked.problem or "")
@@ -124,7 +127,7 @@ def test_a_password_of_the_tracker_is_in_no_file_and_no_variable(
     installation: Installation, version: VersionRecord
 ) -> None:
     services = with_settings(installation, tracking_uri="https://me:p%40ss@mlflow.example.org")
-    owner = allocations.allocation_of(services, version.id)
+    owner = allocations.allocation_of(services.versions, services.settings, version.id)
     with tracking.tracked(services, owner, "7a1c0000", Path("none")) as tracked:
         pass
     assert noted(services).elsewhere
@@ -153,7 +156,7 @@ def test_the_sensor_asks_once_an_hour_for_what_waits(
             return sensor(context)
 
         assert isinstance(tick(), dg.SkipReason)
-        owner = allocations.allocation_of(services, version.id)
+        owner = allocations.allocation_of(services.versions, services.settings, version.id)
         with tracking.tracked(services, owner, "7a1c0000", Path("none")):
             assert isinstance(tick(), dg.SkipReason), "its training goes on"
         first, second = tick(), tick()
@@ -167,7 +170,7 @@ def test_the_job_is_tried_again_and_says_where_a_training_is_tracked(
 ) -> None:
     """Fails where a try that fails is not repeated, or where what was delivered before it failed is forgotten."""
     services = installation.services
-    owner = allocations.allocation_of(services, version.id)
+    owner = allocations.allocation_of(services.versions, services.settings, version.id)
     with tracking.tracked(services, owner, "7a1c0000", Path("none")):
         pass
     sent = Delivered(noted(services), "https://mlflow.example.org/#/runs/1", "1")

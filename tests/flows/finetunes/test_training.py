@@ -92,7 +92,7 @@ def test_code_that_is_not_here_is_refused(installation: Installation) -> None:
 
 def test_a_version_keeps_the_request_it_was_allocated_for(installation: Installation) -> None:
     version = installation.trained(epochs=3)
-    allocation = allocations.allocation_of(installation.services, version.id)
+    allocation = allocations.allocation_of(installation.services.versions, installation.services.settings, version.id)
     assert (allocation.uuid, allocation.number) == (version.uuid, 1)
     assert allocation.request.overrides == {"epochs": 3}
 
@@ -101,7 +101,9 @@ def test_an_allocation_is_found_in_zenml_when_its_note_is_lost(installation: Ins
     version = installation.trained(epochs=3)
     for note in (installation.services.settings.home / "runs" / "allocated").iterdir():
         note.unlink()
-    assert allocations.allocation_of(installation.services, version.id).request.overrides == {"epochs": 3}
+    assert allocations.allocation_of(
+        installation.services.versions, installation.services.settings, version.id
+    ).request.overrides == {"epochs": 3}
 
 
 def test_an_allocation_that_cannot_be_kept_is_taken_back(installation: Installation) -> None:
@@ -124,7 +126,10 @@ def test_taking_back_leaves_earlier_versions_alone(installation: Installation, m
         with pytest.raises(StorageError, match="No space left"):
             allocations.allocate(installation.services, request)
     assert installation.versions.stages(NAME) == {first.number: "none"}
-    assert allocations.allocation_of(installation.services, first.id).uuid == first.uuid
+    assert (
+        allocations.allocation_of(installation.services.versions, installation.services.settings, first.id).uuid
+        == first.uuid
+    )
 
 
 def test_a_rerun_has_the_same_configuration_for_another_version(installation: Installation) -> None:
@@ -186,7 +191,7 @@ def test_code_that_changed_on_the_branch_is_told_by_what_can_be_done_there(tmp_p
 def test_a_published_version_can_be_run_again_without_its_run_folder(installation: Installation) -> None:
     version = installation.trained(epochs=3)
     installation.promote(version)
-    training.config_path(installation.services, version.id, version.uuid).unlink()
+    training.config_path(installation.services.settings, version.id, version.uuid).unlink()
     request = training.check_rerun(installation.services, NAME, version.number)
     again = allocations.allocate(installation.services, request)
     _, config = training.write_config(installation.services, again.id)

@@ -1,9 +1,9 @@
 """Items as a former release wrote them."""
 
+from fair_dagster.catalog.validation.validator import KINDS
 from fair_dagster.domain import items
 from fair_dagster.domain.items.coverage import DERIVED
 from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
-from fair_dagster.flows.services import KINDS
 from tests.installations import Installation
 
 

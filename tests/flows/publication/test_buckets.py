@@ -137,7 +137,7 @@ def test_a_rerun_reads_its_configuration_from_the_bucket(installation: Installat
     services = installation.services
     version = installation.trained()
     installation.promote(version)
-    training.config_path(services, version.id, version.uuid).unlink()
+    training.config_path(services.settings, version.id, version.uuid).unlink()
 
     assert training.check_rerun(services, version.name, version.number).rerun_of == version.id
 
@@ -145,8 +145,8 @@ def test_a_rerun_reads_its_configuration_from_the_bucket(installation: Installat
 def test_a_version_that_another_machine_trained_can_be_run_again(installation: Installation) -> None:
     services = installation.services
     version = installation.trained()
-    path = training.config_path(services, version.id, version.uuid)
-    parcels.leave_training(services, version.id, version.uuid)
+    path = training.config_path(services.settings, version.id, version.uuid)
+    parcels.leave_training(services.artifacts, services.settings, version.id, version.uuid)
     kept = path.read_bytes()
     path.unlink()
 
@@ -157,11 +157,11 @@ def test_a_version_that_another_machine_trained_can_be_run_again(installation: I
 def test_what_the_last_training_left_is_published_and_not_what_an_attempt_here_did(installation: Installation) -> None:
     services = installation.services
     version = installation.trained()
-    picture = training.config_path(services, version.id, version.uuid).with_name(PREVIEW_FILE)
+    picture = training.config_path(services.settings, version.id, version.uuid).with_name(PREVIEW_FILE)
     picture.write_bytes(b"of the other machine")
-    parcels.leave_training(services, version.id, version.uuid)
+    parcels.leave_training(services.artifacts, services.settings, version.id, version.uuid)
     picture.write_bytes(b"of the attempt here")
-    parcels.fetch_training(services, version.id, version.uuid)
+    parcels.fetch_training(services.artifacts, services.settings, version.id, version.uuid)
     assert picture.read_bytes() == b"of the other machine"
 
 
@@ -170,9 +170,9 @@ def test_a_repair_takes_configuration_and_picture_from_what_another_machine_has_
 ) -> None:
     services = installation.services
     version = installation.trained()
-    folder = training.config_path(services, version.id, version.uuid).parent
+    folder = training.config_path(services.settings, version.id, version.uuid).parent
     (folder / PREVIEW_FILE).write_bytes(b"picture")
-    parcels.leave_training(services, version.id, version.uuid)
+    parcels.leave_training(services.artifacts, services.settings, version.id, version.uuid)
     installation.promote(version)
     shutil.rmtree(folder)
     lost = [key for key in _objects(s3_server, s3_bucket) if "/local-models/" in key and "/." not in key]

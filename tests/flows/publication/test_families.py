@@ -72,7 +72,7 @@ def test_a_patch_survives_recomputes_and_promotions(installation: Installation) 
         installation.services, first.id, {"properties": {"title": "Roofs of the town", "fair:pinned": True}}
     )
     installation.promote(installation.trained())
-    properties = item_flow.find(installation.services, first.id)["properties"]
+    properties = item_flow.find(installation.services.catalog, first.id)["properties"]
     assert (properties["title"], properties["fair:pinned"]) == ("Roofs of the town", True)
     assert properties["deprecated"] is True
 
@@ -97,7 +97,7 @@ def test_a_writer_that_was_faster_is_not_overwritten(
     monkeypatch.setattr(catalog, "apply", interrupted)
     installation.promote(second)
     assert len(calls) == 2, "the first attempt met the patch and was made again"
-    assert item_flow.find(installation.services, version.id)["properties"]["fair:pinned"] is True
+    assert item_flow.find(installation.services.catalog, version.id)["properties"]["fair:pinned"] is True
     assert installation.published() == {version.id: False, second.id: True}
 
 
@@ -129,7 +129,7 @@ def test_a_promotion_that_fails_leaves_stages_catalog_and_artifacts_as_they_were
         "catalog.apply": lambda patch: patch.setattr(services.catalog, "apply", fails(CatalogError("disk full"))),
         "artifacts.publish": lambda patch: patch.setattr(services.artifacts, "publish", fails(OSError(28, "full"))),
         "require_valid": lambda patch: patch.setattr(
-            type(services), "require_valid", fails(RefusedError("item", ["bad"]))
+            services.validator, "require", fails(RefusedError("item", ["bad"]))
         ),
     }
     with monkeypatch.context() as broken:
@@ -203,7 +203,7 @@ def test_a_version_about_to_be_deleted_leaves_the_catalog_with_its_artifacts(ins
     families.recompute(installation.services, NAME, without=second.uuid)
     assert installation.published() == {first.id: False}
     assert installation.artifacts(items.LOCAL_MODELS) == {f"v1-{first.uuid[:8]}"}
-    item = item_flow.find(installation.services, first.id)
+    item = item_flow.find(installation.services.catalog, first.id)
     assert {link["rel"] for link in item["links"]} == {"derived_from"}, "no link to what is gone"
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fair_dagster.catalog.validation.validator import KINDS
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import CatalogError, NotFoundError, PartialError, RefusedError, ServiceError
 from fair_dagster.domain.items import migrations
@@ -13,7 +14,6 @@ from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, Ite
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.publication import batches, releases
 from fair_dagster.flows.publication import families as local_models
-from fair_dagster.flows.services import KINDS
 from tests.flows.publication.former import make_former
 from tests.installations import DATASET, MODEL, NAME, Installation
 
@@ -85,7 +85,7 @@ def test_what_users_wrote_survives_a_migration(installation: Installation) -> No
     change = {"properties": {"title": "Roofs", "fair:pinned": True}, "links": [link]}
     before = item_flow.patch(installation.services, version.id, change)
     migrate_family(installation, items.LOCAL_MODELS, NAME)
-    after = item_flow.find(installation.services, version.id)
+    after = item_flow.find(installation.services.catalog, version.id)
     assert (after["properties"]["title"], after["properties"]["fair:pinned"]) == ("Roofs", True)
     assert link in after["links"]
     assert after["properties"]["created"] == before["properties"]["created"]

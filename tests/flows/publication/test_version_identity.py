@@ -23,7 +23,7 @@ def allocate(installation: Installation, **overrides: Any) -> VersionRecord:
 
 def delete(installation: Installation, version: VersionRecord) -> None:
     installation.versions.delete(version.name, version.number)
-    allocations.forget(installation.services, version.id, version.uuid)
+    allocations.forget(installation.services.artifacts, installation.services.settings, version.id, version.uuid)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_run_of_a_deleted_version_does_not_configure_the_next_one(
 ) -> None:
     with pytest.raises(RefusedError, match=f"{former.uuid}.*was deleted"):
         materialize(installation, training_config_asset(MODEL), former, **{keys.TAG_ZENML_VERSION: former.uuid})
-    assert not allocations.config_path(installation.services, owner.id, owner.uuid).exists()
+    assert not allocations.config_path(installation.services.settings, owner.id, owner.uuid).exists()
 
 
 def test_a_run_of_a_deleted_version_does_not_train_the_next_one(
@@ -75,20 +75,22 @@ def test_a_run_of_a_deleted_version_does_not_train_the_next_one(
 def test_the_owner_of_a_partition_is_configured(installation: Installation, owner: VersionRecord, tagged: bool) -> None:
     tags = {keys.TAG_ZENML_VERSION: owner.uuid} if tagged else {}
     materialize(installation, training_config_asset(MODEL), owner, **tags)
-    assert allocations.config_path(installation.services, owner.id, owner.uuid).is_file()
+    assert allocations.config_path(installation.services.settings, owner.id, owner.uuid).is_file()
 
 
 def test_a_run_whose_version_nothing_has_replaced_says_that_it_is_gone(
     installation: Installation, former: VersionRecord
 ) -> None:
     with pytest.raises(NotFoundError):
-        allocations.require_owner(installation.services, former.id, former.uuid)
+        allocations.require_owner(
+            installation.services.versions, installation.services.settings, former.id, former.uuid
+        )
 
 
 def test_a_model_goes_with_its_last_version_only(installation: Installation) -> None:
     first, second = allocate(installation), allocate(installation)
     for version, left in ((second, (NAME,)), (first, ())):
         delete(installation, version)
-        allocations.delete_empty_model(installation.services, NAME)
+        allocations.delete_empty_model(installation.services.versions, NAME)
         assert installation.versions.families() == left
-    allocations.delete_empty_model(installation.services, NAME)
+    allocations.delete_empty_model(installation.services.versions, NAME)

@@ -11,10 +11,11 @@ from fair_dagster.domain.publication.local_items import CONFIG_ASSET, LOSS_ASSET
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.finetunes.allocations import run_folder
 from fair_dagster.flows.publication import families
-from fair_dagster.flows.publication.artifacts import artifact_of, prefix_of
+from fair_dagster.flows.publication.artifacts import folder_of_version
 from fair_dagster.flows.reconciliation.repair import repair
 from fair_dagster.flows.reconciliation.report import report
 from fair_dagster.pipelines.filenames import PREVIEW_FILE
+from fair_dagster.pipelines.zenml.artifacts import version_file
 from tests.flows.reconciliation.drifting import altered, kinds, path_of, repaired
 from tests.installations import NAME, Installation
 
@@ -27,7 +28,7 @@ def promoted(installation: Installation) -> Installation:
     version = installation.trained(**{"training.epochs": 2})
     history = {"fair/loss_history": {"train_loss": [1.0, 0.5], "val_loss": [1.0, 0.6]}}
     installation.versions.log(version.uuid, history)
-    (run_folder(installation.services, version.id, version.uuid) / PREVIEW_FILE).write_bytes(b"picture")
+    (run_folder(installation.services.settings, version.id, version.uuid) / PREVIEW_FILE).write_bytes(b"picture")
     installation.promote(version)
     return installation
 
@@ -54,7 +55,7 @@ def test_an_altered_uuid_costs_neither_users_fields_nor_artifacts(
     before = item_of(promoted)
     version = promoted.versions.get(NAME, 1)
     for uri in (version.onnx_uri, version.model_uri):
-        path = artifact_of(promoted.services, version, uri)
+        path = version_file(promoted.services.settings, version, uri)
         assert path is not None
         path.unlink()
     altered(path_of(promoted, *_pair(KEY)), change)
@@ -64,7 +65,7 @@ def test_an_altered_uuid_costs_neither_users_fields_nor_artifacts(
     after = item_of(promoted)
     after["properties"]["updated"] = before["properties"]["updated"]
     assert after == before
-    assert promoted.artifacts(items.LOCAL_MODELS) == {Path(prefix_of(version)).name}
+    assert promoted.artifacts(items.LOCAL_MODELS) == {Path(folder_of_version(version)).name}
 
 
 def test_an_archive_that_nobody_published_reads_like_one(promoted: Installation) -> None:
@@ -88,7 +89,7 @@ def test_a_stamp_that_is_no_time_is_repaired_with_other_alterations(promoted: In
 def test_an_artifact_without_a_source_stays_named_and_told(promoted: Installation, lost: str) -> None:
     before = item_of(promoted)["assets"][lost]
     version = promoted.versions.get(NAME, 1)
-    folder = run_folder(promoted.services, version.id, version.uuid)
+    folder = run_folder(promoted.services.settings, version.id, version.uuid)
     for path in (*folder.iterdir(), Path(before["href"])):
         path.unlink()
     promoted.versions.log(version.uuid, {"fair/loss_history": {}})

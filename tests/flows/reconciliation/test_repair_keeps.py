@@ -194,7 +194,7 @@ def test_a_former_release_is_copied_again_from_an_older_checkout(promoted: Insta
     shutil.copytree(promoted.folder, folder)
     (promoted.folder / "README.md").write_text("another release")
     promoted.register_base_model()
-    former = item_flow.find(promoted.services, f"{MODEL}-v1")
+    former = item_flow.find(promoted.services.catalog, f"{MODEL}-v1")
     code = Path(former["assets"]["source-code"]["href"])
     (code / "pipeline.py").write_text("changed")
     repaired(promoted)

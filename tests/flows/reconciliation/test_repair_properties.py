@@ -137,7 +137,7 @@ class Damage:
         path.write_text(json.dumps(item))
 
     def _artifact(self, whole: Whole) -> None:
-        named = named_by(whole.installation.services, whole.items[self.key])
+        named = named_by(whole.installation.services.artifacts, whole.items[self.key])
         path = Path(named[self.where % len(named)].artifact.href)
         if path.is_dir():
             path = sorted(file for file in path.rglob("*") if file.is_file())[0]
@@ -190,5 +190,7 @@ def _content(item: Item, *, pinned: bool = True) -> dict[str, Any]:
 
 def _broken(whole: Whole) -> set[str]:
     """The artifacts that are not what they were."""
-    named = [one.artifact for item in whole.items.values() for one in named_by(whole.installation.services, item)]
+    named = [
+        one.artifact for item in whole.items.values() for one in named_by(whole.installation.services.artifacts, item)
+    ]
     return {one.href for one in named if not Path(one.href).exists() or describe(Path(one.href)) != one}

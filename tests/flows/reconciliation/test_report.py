@@ -319,7 +319,9 @@ def test_a_damaged_item_that_was_repaired_meanwhile_is_not_overwritten(
 
     monkeypatch.setattr(catalog, "apply", after_somebody)
     repair(promoted.services, findings)
-    assert item_flow.find(promoted.services, f"{NAME}-v1")["properties"]["title"] == whole["properties"]["title"]
+    assert (
+        item_flow.find(promoted.services.catalog, f"{NAME}-v1")["properties"]["title"] == whole["properties"]["title"]
+    )
 
 
 def test_a_damaged_item_of_a_deleted_version_is_removed(promoted: Installation) -> None:
@@ -343,7 +345,7 @@ def test_a_damaged_item_that_cannot_be_restored_stays_as_it_is(promoted: Install
 
 @pytest.mark.parametrize("href", ["{folder}/model.onnx", "{folder}"])
 def test_an_artifact_folder_that_a_link_leads_into_outlives_its_own_item(promoted: Installation, href: str) -> None:
-    model = item_flow.find(promoted.services, f"{NAME}-v1")["assets"]["model"]["href"]
+    model = item_flow.find(promoted.services.catalog, f"{NAME}-v1")["assets"]["model"]["href"]
     href = href.format(folder=Path(model).parent)
     item_flow.patch(promoted.services, DATASET, {"links": [{"rel": "example", "href": href}]})
     promoted.versions.delete(NAME, 1)
@@ -352,7 +354,7 @@ def test_an_artifact_folder_that_a_link_leads_into_outlives_its_own_item(promote
 
 
 def test_no_artifact_is_removed_while_an_item_cannot_be_read(promoted: Installation) -> None:
-    model = item_flow.find(promoted.services, f"{NAME}-v1")["assets"]["model"]["href"]
+    model = item_flow.find(promoted.services.catalog, f"{NAME}-v1")["assets"]["model"]["href"]
     promoted.register_dataset("village")
     path_of(promoted, items.DATASETS, "village").write_text("{")
     promoted.versions.delete(NAME, 1)
@@ -384,8 +386,8 @@ def test_a_damaged_child_does_not_keep_a_base_model_from_its_next_release(
     damage(path_of(promoted, items.LOCAL_MODELS, f"{NAME}-v1"))
     (promoted.folder / "README.md").write_text("another release")
     assert promoted.register_base_model()["properties"]["version"] == "2"
-    second = item_flow.find(promoted.services, f"{NAME}-v2")
+    second = item_flow.find(promoted.services.catalog, f"{NAME}-v2")
     assert f"catalog://{items.BASE_MODELS}/{MODEL}-v1" in [link["href"] for link in second["links"]]
     repaired(promoted)
-    first = item_flow.find(promoted.services, f"{NAME}-v1")
+    first = item_flow.find(promoted.services.catalog, f"{NAME}-v1")
     assert f"catalog://{items.BASE_MODELS}/{MODEL}-v1" in [link["href"] for link in first["links"]]

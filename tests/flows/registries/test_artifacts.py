@@ -66,7 +66,7 @@ def test_a_model_that_is_pushed_again_stays_what_it_is_whatever_becomes_of_it(
     item_id = installation.active(items.LOCAL_MODELS, NAME)["id"]
     first = push_item(installation.services, item_id, place, registries=registries)
     installation.promote(installation.trained())
-    assert not items.is_active(find(installation.services, item_id))
+    assert not items.is_active(find(installation.services.catalog, item_id))
     again = push_item(installation.services, item_id, place.with_tag("again"), registries=registries)
     assert (again.digest, again.uploaded) == (first.digest, 0)
 

@@ -69,7 +69,7 @@ def test_what_users_write_and_later_promotions_push_nothing_anew(pushing: Instal
     pushing.promote(second)
     again = push_version(pushing.services, first.id)
     assert (again.reference, again.uploaded) == (pushed.reference, 0)
-    item = item_flow.find(pushing.services, first.id)
+    item = item_flow.find(pushing.services.catalog, first.id)
     assert oci_href(item) == f"oci://{pushed.reference}"
     assert not items.is_active(item)
 
@@ -81,17 +81,17 @@ def test_who_asks_for_the_referrers_of_a_base_model_finds_what_was_made_from_it(
         pushing.promote(version)
         push_version(pushing.services, version.id)
         push_version(pushing.services, version.id)
-    pushed = [f"{oci_href(item_flow.find(pushing.services, version.id))}" for version in versions]
+    pushed = [f"{oci_href(item_flow.find(pushing.services.catalog, version.id))}" for version in versions]
 
-    base = base_of(pushing.services, item_flow.find(pushing.services, versions[0].id))
+    base = base_of(pushing.services.catalog, item_flow.find(pushing.services.catalog, versions[0].id))
     assert base is not None
-    found = registries.referrers(target_of(pushing.services, base))
+    found = registries.referrers(target_of(pushing.services.settings, base))
     told = sorted((one.artifact_type, one.annotations[MODEL], one.annotations[ARTIFACT]) for one in found)
     assert told == [(FINETUNE_TYPE, version.id, href) for version, href in zip(versions, pushed, strict=True)]
-    registries.delete_manifest(target_of(pushing.services, base).at(found[0].digest))
+    registries.delete_manifest(target_of(pushing.services.settings, base).at(found[0].digest))
     push_version(pushing.services, versions[0].id)
     push_version(pushing.services, versions[1].id)
-    assert len(registries.referrers(target_of(pushing.services, base))) == 2
+    assert len(registries.referrers(target_of(pushing.services.settings, base))) == 2
 
 
 def test_a_base_model_that_cannot_be_pushed_keeps_no_model_back(
@@ -114,7 +114,7 @@ def test_docker_hub_is_one_place_however_it_is_spelled(pushing: Installation) ->
     pushing.promote(pushing.trained())
     for root in ("index.docker.io/fair", "docker.io/fair", "fair"):
         object.__setattr__(pushing.services.settings, "oci_repository", root)
-        target = target_of(pushing.services, pushing.active(items.LOCAL_MODELS, NAME))
+        target = target_of(pushing.services.settings, pushing.active(items.LOCAL_MODELS, NAME))
         assert str(target) == f"docker.io/fair/{NAME}:v1"
 
 
@@ -151,7 +151,7 @@ def test_reconciliation_finds_what_is_missing_and_repairs_it(pushing: Installati
 def take_out_asset(pushing: Installation, item_id: str) -> None:
     from fair_dagster.domain.publication.drift import edited
 
-    item = item_flow.find(pushing.services, item_id)
+    item = item_flow.find(pushing.services.catalog, item_id)
     without = item | {"assets": {key: asset for key, asset in item["assets"].items() if key != "oci"}}
     pushing.services.catalog.apply(edited(item, without))
 
@@ -192,7 +192,7 @@ def test_a_registry_that_is_away_hinders_no_promotion_and_no_repair(pushing: Ins
     with pytest.raises(UnreachableError):
         push_version(away, second.id)
     assert OCI_KEY not in pushing.versions.get(NAME, second.number).metadata
-    assert oci_href(item_flow.find(away, second.id)) is None
+    assert oci_href(item_flow.find(away.catalog, second.id)) is None
     ask = report.DriftRequest((items.LOCAL_MODELS,))
     found = {finding.kind for finding in report.report(away, ask)}
     assert found == {"unpushed artifact"}

@@ -40,7 +40,7 @@ def required(services: Services, *trusted: Path) -> Services:
 
 def sign_base_model(installation: Installation, key: KeyPair) -> None:
     item = installation.active(items.BASE_MODELS, MODEL)
-    acceptance.sign_files(installation.services, MODEL, acceptance.model_files(item)[0], key.signing)
+    acceptance.sign_files(installation.services.artifacts, MODEL, acceptance.model_files(item)[0], key.signing)
 
 
 @pytest.fixture

@@ -157,16 +157,16 @@ def test_a_team_shares_its_index_where_the_database_has_a_place_for_it(
     pgstac_database: str, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     services = Services(Settings(home=tmp_path, pgstac_dsn=SecretStr(pgstac_database)))
-    first = open_index(services)
+    first = open_index(services.settings)
     record(first, found("v1"), Walked(PLACE))
     first.close()
     other = Services(Settings(home=tmp_path / "other", pgstac_dsn=SecretStr(pgstac_database)))
-    second = open_index(other)
+    second = open_index(other.settings)
     assert kept(second) == [str(PLACE.with_tag("v1"))]
     second.close()
 
     postgres_server.execute("DROP SCHEMA fair_oci CASCADE", database=pgstac_database.rpartition("/")[2])
-    alone = open_index(services)
+    alone = open_index(services.settings)
     record(alone, found("v2"), Walked(PLACE))
     alone.close()
     assert (services.settings.cache_path / "oci-index.sqlite").exists()

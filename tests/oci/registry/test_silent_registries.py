@@ -3,11 +3,14 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from fair_dagster.domain.errors import ServiceError, UnreachableError
 from fair_dagster.domain.items.images import IMAGE
 from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.publication.desired import slug_of
 from fair_dagster.flows.base_models.images import find_pins, image_findings
+from fair_dagster.flows.publication import road
 from fair_dagster.flows.reconciliation.repair import repair
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.references import Reference
@@ -43,21 +46,26 @@ def model(number: int, image: str) -> dict[str, Any]:
 def test_reconciliation_asks_a_registry_that_does_not_answer_once_and_others_for_each_image() -> None:
     registries = Registries()
     models = [model(number, image) for number, image in enumerate(IMAGES)]
-    found = image_findings(asking(registries), models, ["base-models"], lambda *_: None)
+    found = image_findings(
+        asking(registries).registries, asking(registries).settings, models, ["base-models"], lambda *_: None
+    )
     assert registries.asked == ["dead.example.org"] + 3 * ["strict.example.org"]
     assert [finding.kind for finding in found] == 6 * ["unchecked image"]
     assert "did not answer before" in found[1].detail
 
 
-def test_a_repair_asks_a_registry_that_does_not_answer_once_for_all_models() -> None:
+def test_a_repair_asks_a_registry_that_does_not_answer_once_for_all_models(monkeypatch: pytest.MonkeyPatch) -> None:
     registries = Registries()
     models = [model(number, image) for number, image in enumerate(IMAGES)]
     for one in models:
         del one["assets"]["mlm:training"][IMAGE]
-    findings = image_findings(asking(registries), models, ["base-models"], lambda *_: None)
+    findings = image_findings(
+        asking(registries).registries, asking(registries).settings, models, ["base-models"], lambda *_: None
+    )
     assert [finding.kind for finding in findings] == 6 * ["unpinned image"]
     services = asking(registries)
-    services.__dict__["apply"] = lambda _: ChangeSet()
+    monkeypatch.setattr(road, "apply", lambda *_: ChangeSet())
+    services.__dict__["validator"] = None
     services.__dict__["catalog"] = SimpleNamespace(
         family=lambda _, slug: [one for one in models if slug_of(one) == slug],
         document_problems=lambda _: [],
@@ -70,6 +78,8 @@ def test_a_repair_asks_a_registry_that_does_not_answer_once_for_all_models() -> 
 
 def test_pinning_waits_once_as_well() -> None:
     registries = Registries()
-    pins = find_pins(asking(registries), [f"docker://{image}:v1" for image in IMAGES])
+    pins = find_pins(
+        asking(registries).registries, asking(registries).settings, [f"docker://{image}:v1" for image in IMAGES]
+    )
     assert registries.asked == ["dead.example.org"] + 3 * ["strict.example.org"]
     assert len(pins.problems) == 6
