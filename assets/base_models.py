@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.changes import ItemKey
+from fair_dagster.domain.items.stac import ItemKey
 from fair_dagster.flows.base_models import registration
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.metadata import changes_metadata, item_metadata

@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.changes import ItemKey
+from fair_dagster.domain.items.stac import ItemKey
 from fair_dagster.flows import datasets as flow
 from fair_dagster.flows.publication import batches
 from fair_dagster.orchestration import keys

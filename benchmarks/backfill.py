@@ -26,7 +26,8 @@ from fair_dagster.definitions import build_defs
 from fair_dagster.domain import items
 from fair_dagster.domain.items.artifacts import PublishedArtifact
 from fair_dagster.domain.items.coverage import DERIVED
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.domain.publication.desired import Family, Release, desired_items
 from fair_dagster.domain.publication.local_items import CHECKPOINT_ASSET, MODEL_ASSET, local_item
 from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest

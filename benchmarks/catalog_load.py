@@ -31,7 +31,8 @@ from fair_dagster.catalog.opening import open_store
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.errors import CatalogError, ConflictError
 from fair_dagster.domain.items.fields import LOCAL_MODELS, is_active
-from fair_dagster.domain.publication.changes import ChangeSet, Item
+from fair_dagster.domain.items.stac import Item
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.publication.drift import diff
 from fair_dagster.settings import PROJECT_ROOT, Settings
 

@@ -5,7 +5,7 @@ from functools import cache
 
 from fair_dagster.domain.items.fields import BASE_MODELS, DATASETS, LOCAL_MODELS
 from fair_dagster.domain.items.links import DERIVED_FROM, LATEST, PREDECESSOR, SUCCESSOR, link_to
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.settings import PROJECT_ROOT
 
 _TEMPLATE = PROJECT_ROOT / "models" / "texture_segmentation" / "stac-item.json"

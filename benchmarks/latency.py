@@ -19,7 +19,7 @@ from benchmarks.plain_zenml import PlainZenML
 from benchmarks.report import Budget, Report, Row, Table, note, show
 from fair_dagster.catalog.json.store import JsonStore
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.changes import ItemKey
+from fair_dagster.domain.items.stac import ItemKey
 from fair_dagster.fair import Fair
 from fair_dagster.flows.finetunes.training import Ask
 from fair_dagster.pipelines.zenml.environment import zenml_environment

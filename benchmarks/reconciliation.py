@@ -17,7 +17,7 @@ from benchmarks.report import Budget, Report, Row, Table, note, show
 from fair_dagster.domain import items
 from fair_dagster.domain.items.artifacts import PublishedArtifact
 from fair_dagster.domain.items.coverage import Knowledge
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.desired import desired_items, local_family
 from fair_dagster.domain.publication.drift import diff
 from fair_dagster.domain.publication.findings import Finding, family_findings

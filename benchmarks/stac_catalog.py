@@ -30,8 +30,9 @@ from fair_dagster.catalog.pgstac.bulk import PgstacPlace
 from fair_dagster.catalog.stac_api.layout import StacLayout
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.items.fields import LOCAL_MODELS
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.moving import Load
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.domain.publication.drift import diff
 from fair_dagster.domain.urls import redacted
 from fair_dagster.settings import Settings

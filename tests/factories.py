@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fair_dagster.domain.items.coverage import Knowledge
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.items.vocabulary import Vocabulary
-from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import Stage, VersionRecord
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import datasets
 from fair_dagster.flows.base_models import registration

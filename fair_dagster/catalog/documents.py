@@ -9,14 +9,18 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from fair_dagster.catalog.json.layout import CATALOG_FILE, COLLECTION_FILE, JSON, Layout
 from fair_dagster.domain.items.damage import DocumentProblem, collection_problem
 from fair_dagster.domain.items.fields import BASE_MODELS, COLLECTIONS, DATASETS, LOCAL_MODELS
 from fair_dagster.domain.items.links import STRUCTURAL
-from fair_dagster.domain.publication.changes import Change, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import Change
 
 Document = dict[str, Any]
 
+JSON = "application/json"
+_GEOJSON = "application/geo+json"
+CATALOG_FILE = "catalog.json"
+COLLECTION_FILE = "collection.json"
 CATALOG_ID = "fair-models"
 ITEM_COUNT = "fair:item_count"
 CATALOG_UID = "fair:catalog"
@@ -98,15 +102,22 @@ def without_structure(document: Document) -> Document:
     return document | {"links": links}
 
 
-def after_changes(document: Document, changes: Sequence[Change], layout: Layout, now: datetime) -> Document:
+def item_link(item: Item, key: ItemKey) -> dict[str, Any]:
+    """The link of a collection document to an item. Items stand in folders of their own beside it."""
+    link = {"rel": "item", "href": f"./{key.id}/{key.id}.json", "type": _GEOJSON}
+    title = item.get("properties", {}).get("title")
+    return link | {"title": title} if title else link
+
+
+def after_changes(document: Document, changes: Sequence[Change], now: datetime) -> Document:
     """``document`` with the item links, the count, the extent and the summaries that ``changes`` bring.
 
     Extent and summaries only grow here: what a deleted item leaves is found by ``recomputed``. Changes ``document``.
     """
     links: list[dict[str, Any]] = document["links"]
     count = sum([link["rel"] == "item" for link in links])
-    gone = {layout.item_link({}, change.key)["href"] for change in changes if change.action == "delete"}
-    wanted = {link["href"]: link for link in (layout.item_link(c.item, c.key) for c in changes if c.item is not None)}
+    gone = {item_link({}, change.key)["href"] for change in changes if change.action == "delete"}
+    wanted = {link["href"]: link for link in (item_link(c.item, c.key) for c in changes if c.item is not None)}
     kept = [wanted.pop(link["href"], link) for link in links if link["href"] not in gone]
     document["links"] = [*kept, *wanted.values()]
     document[ITEM_COUNT] = count - (len(links) - len(kept)) + len(wanted)
@@ -118,7 +129,7 @@ def after_changes(document: Document, changes: Sequence[Change], layout: Layout,
 
 
 def recomputed(
-    document: Document, items: Iterable[Item], layout: Layout, now: datetime, unreadable: Sequence[ItemKey] = ()
+    document: Document, items: Iterable[Item], now: datetime, unreadable: Sequence[ItemKey] = ()
 ) -> Document:
     """``document`` computed anew from all its items; ``updated`` moves only with something else.
 
@@ -128,8 +139,8 @@ def recomputed(
     name = str(document["id"])
     found = list(items)
     own = [link for link in document["links"] if link.get("rel") not in STRUCTURAL]
-    item_links = [layout.item_link(item, ItemKey(name, item["id"])) for item in found]
-    item_links += [layout.item_link({}, key) for key in unreadable]
+    item_links = [item_link(item, ItemKey(name, item["id"])) for item in found]
+    item_links += [item_link({}, key) for key in unreadable]
     fresh = copy.deepcopy(document)
     fresh["links"] = [*structure(), *own, *item_links]
     fresh["extent"] = _extent(found, None)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
 from fair_dagster.domain.items.damage import DamagedItem
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.moving import Document, Load
-from fair_dagster.domain.publication.changes import Item, ItemKey
 
 T = TypeVar("T")
 Items = Callable[[], Iterator[Item]]

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from fair_dagster.domain.items.damage import DocumentProblem, Scan
 from fair_dagster.domain.items.entries import Entry
-from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import ChangeSet
 
 
 class CatalogStore(Protocol):

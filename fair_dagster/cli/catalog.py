@@ -14,8 +14,8 @@ from fair_dagster.cli.terminal.tables import Column
 from fair_dagster.domain import items
 
 if TYPE_CHECKING:
+    from fair_dagster.domain.items.stac import Item
     from fair_dagster.domain.moving import LocalFile, Mode
-    from fair_dagster.domain.publication.changes import Item
     from fair_dagster.fair import CheckedItem, Moved
 
 _COLUMNS = (

@@ -20,7 +20,7 @@ from fair_dagster.cli.terminal.progress import wait
 from fair_dagster.cli.terminal.session import Session, reports
 
 if TYPE_CHECKING:
-    from fair_dagster.domain.publication.changes import Item
+    from fair_dagster.domain.items.stac import Item
     from fair_dagster.domain.versions import VersionRecord
     from fair_dagster.fair import Fair
 

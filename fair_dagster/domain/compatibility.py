@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from fair_dagster.domain import items
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.items.vocabulary import Vocabulary, mlm_tasks
-from fair_dagster.domain.publication.changes import Item
 
 
 def tasks_of(item: Item, vocabulary: Vocabulary) -> frozenset[str]:

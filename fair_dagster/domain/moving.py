@@ -12,7 +12,7 @@ from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.damage import DamagedItem
 from fair_dagster.domain.items.digests import digest_of
 from fair_dagster.domain.items.links import STRUCTURAL
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 
 Mode = Literal["empty", "merge", "replace"]
 """What the target may hold: nothing else than the source does; anything, which is kept; anything, which is removed."""

@@ -12,7 +12,7 @@ from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items import hyperparameter_spec
 from fair_dagster.domain.items.artifacts import told_by_href
 from fair_dagster.domain.items.images import image_of, is_image
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import version_id
 

@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fair_dagster.domain.items.stac import Item
     from fair_dagster.domain.moving import LocalFile
-    from fair_dagster.domain.publication.changes import Item
     from fair_dagster.domain.publication.findings import Done, Finding
     from fair_dagster.domain.requests import FinetuneRequest
     from fair_dagster.domain.versions import TrainingRecord, VersionRecord
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from fair_dagster.imagery.synthesize import SyntheticDataset
     from fair_dagster.oci.artifacts.copying import Copied
     from fair_dagster.oci.artifacts.deleting import Deleted
-    from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest
     from fair_dagster.oci.artifacts.listing import Artifact, Listing
     from fair_dagster.oci.crawl.walking import FoundArtifact, WalkFailure
+    from fair_dagster.oci.descriptors import Descriptor, Manifest
     from fair_dagster.oci.images.building import Built
     from fair_dagster.oci.metadata import ModelMetadata
     from fair_dagster.oci.notifications.listener import Listener
@@ -126,7 +126,7 @@ _HOMES = {
     "WalkFailure": "fair_dagster.oci.crawl.walking",
     "DatasetSpec": "fair_dagster.flows.datasets",
     "Deleted": "fair_dagster.oci.artifacts.deleting",
-    "Descriptor": "fair_dagster.oci.artifacts.descriptors",
+    "Descriptor": "fair_dagster.oci.descriptors",
     "Done": "fair_dagster.domain.publication.findings",
     "Fair": "fair_dagster.fair.installation",
     "Finding": "fair_dagster.domain.publication.findings",
@@ -140,7 +140,7 @@ _HOMES = {
     "Listing": "fair_dagster.oci.artifacts.listing",
     "LocalFile": "fair_dagster.domain.moving",
     "LogLine": "fair_dagster.pipelines.zenml.run_records",
-    "Manifest": "fair_dagster.oci.artifacts.descriptors",
+    "Manifest": "fair_dagster.oci.descriptors",
     "ModelMetadata": "fair_dagster.oci.metadata",
     "Moved": "fair_dagster.flows.moving",
     "Oci": "fair_dagster.fair.oci.registries",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import ProblemsError
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.fair.part import Part
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.base_models import registration

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.links import key_of
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.findings import Finding
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord

@@ -29,7 +29,7 @@ from fair_dagster.flows.services import Services
 from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:
-    from fair_dagster.domain.publication.changes import Item
+    from fair_dagster.domain.items.stac import Item
     from fair_dagster.fair.oci.registries import Oci
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.fair.part import Part
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows import lineage as lineage_flow

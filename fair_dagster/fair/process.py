@@ -25,7 +25,7 @@ def main(path: Path) -> int:
 
         settings, launch = Settings(), read_launch(path)
         if settings.executor == "celery":
-            from fair_dagster.orchestration.runs.elsewhere import execute_elsewhere
+            from fair_dagster.orchestration.workers.execution import execute_elsewhere
 
             execute_elsewhere(settings, launch, job_of)
         else:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import Stage, VersionRecord, named_version
 from fair_dagster.fair.part import Part

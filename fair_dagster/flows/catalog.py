@@ -8,7 +8,7 @@ from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.catalog.validation.validator import KINDS
 from fair_dagster.domain import items
 from fair_dagster.domain.items.damage import REPAIR
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.findings import Done, Finding, broken_links
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.flows.reconciliation.unused import unsettled

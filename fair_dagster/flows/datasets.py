@@ -17,8 +17,9 @@ from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.artifacts import PublishedArtifact
 from fair_dagster.domain.items.coverage import DERIVED, Knowledge
 from fair_dagster.domain.items.migrations import current, declared_as
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.items.vocabulary import label_task
-from fair_dagster.domain.publication.changes import ChangeSet, Item
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.slugs import slug_problems
 from fair_dagster.flows.base_models.registration import read_item
 from fair_dagster.flows.publication.releases import Incoming, publish

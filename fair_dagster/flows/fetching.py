@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from fair_dagster.domain.items.artifacts import Told, told_by_href
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.registries.assets import SCHEME
 from fair_dagster.domain.urls import has_credentials, redacted
 from fair_dagster.flows.registries import files

@@ -8,7 +8,8 @@ from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError
 from fair_dagster.domain.items import patches
-from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.publication.drift import edited
 from fair_dagster.flows.publication import road
 from fair_dagster.flows.services import Services

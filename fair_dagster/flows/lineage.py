@@ -17,11 +17,11 @@ from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import CatalogError, NotFoundError, RefusedError
 from fair_dagster.domain.items.entries import Entry
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.lineage import graph as graphs
 from fair_dagster.domain.lineage import views
 from fair_dagster.domain.lineage.graph import Lineage, Node, PredictionNode
 from fair_dagster.domain.lineage.staleness import Stale, parents_of, stale_models
-from fair_dagster.domain.publication.changes import Item, ItemKey
 from fair_dagster.domain.slugs import slug_problems, split_version_id
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import items as item_flow

@@ -18,8 +18,8 @@ from fair_dagster.domain.errors import CatalogError, ConflictError, NotFoundErro
 from fair_dagster.domain.items.damage import REPAIR, DamagedItem
 from fair_dagster.domain.items.digests import digest_of
 from fair_dagster.domain.items.fields import COLLECTIONS
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.moving import Comparison, Inventory, Load, LocalFile, Mode
-from fair_dagster.domain.publication.changes import Item, ItemKey
 from fair_dagster.settings import Settings
 
 Progress = Callable[[int, int, str], None]

@@ -18,7 +18,7 @@ import yaml
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError, PipelineError, ProblemsError, RefusedError, StorageError
 from fair_dagster.domain.items.artifacts import Told, multihash
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.training_config import prediction_config
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.base_models.code import code_problems

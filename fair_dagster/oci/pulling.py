@@ -14,11 +14,11 @@ from pathlib import Path
 
 from fair_dagster.domain.errors import ProblemsError, RefusedError, StorageError
 from fair_dagster.net.files import reason_of
-from fair_dagster.oci.artifacts.descriptors import Descriptor
 from fair_dagster.oci.artifacts.listing import Artifact, file_title
 from fair_dagster.oci.artifacts.titles import STAGING, title_problems
 from fair_dagster.oci.artifacts.unpacking import is_archive
 from fair_dagster.oci.artifacts.unpacking import unpack as unpack_archive
+from fair_dagster.oci.descriptors import Descriptor
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.blobs import Progress, is_content
 from fair_dagster.oci.registry.registries import Registries

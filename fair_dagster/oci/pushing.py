@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.oci.artifacts.descriptors import TITLE, Descriptor, Manifest
 from fair_dagster.oci.artifacts.forms import (
     METADATA_JSON,
     METADATA_TITLES,
@@ -23,6 +22,7 @@ from fair_dagster.oci.artifacts.forms import (
     pack_referrer,
 )
 from fair_dagster.oci.artifacts.titles import title_problems
+from fair_dagster.oci.descriptors import TITLE, Descriptor, Manifest
 from fair_dagster.oci.metadata import ModelMetadata
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.blobs import Progress, file_digest

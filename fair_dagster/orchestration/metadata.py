@@ -9,8 +9,9 @@ import dagster as dg
 
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.lineage.views import made_from
-from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.flows import lineage
 from fair_dagster.pipelines.filenames import PREVIEW_FILE

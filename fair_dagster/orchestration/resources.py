@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from fair_dagster.flows.services import Services
-from fair_dagster.orchestration.runs.process_tags import note_process
+from fair_dagster.orchestration.process_tags import note_process
 from fair_dagster.settings import Settings
 
 

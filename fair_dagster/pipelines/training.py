@@ -117,7 +117,7 @@ class Training:
         training = TrackedTraining.read(Path(os.environ.get(TRACKING_VARIABLE) or os.devnull))
         if training is None:
             return {}
-        from fair_dagster.pipelines.zenml.experiment_tracker import track_steps
+        from fair_dagster.pipelines.tracking.component import track_steps
 
         module = vars(sys.modules[pipeline.entrypoint.__module__]).values()
         try:

@@ -8,7 +8,7 @@ import pytest
 
 from fair_dagster.definitions import build_defs
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.changes import ItemKey
+from fair_dagster.domain.items.stac import ItemKey
 from fair_dagster.flows.publication.released import RELEASE_FILE
 from fair_dagster.orchestration import keys, run_config
 from fair_dagster.orchestration.resources import FairResource

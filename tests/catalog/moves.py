@@ -7,7 +7,8 @@ import orjson
 
 from fair_dagster.catalog.json.store import JsonStore
 from fair_dagster.domain.items.fields import BASE_MODELS, COLLECTIONS, DATASETS
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from tests.catalog.sets import LOCAL, item
 
 POLYGON = [[[85.0, 27.0], [86.0, 27.0], [86.0, 28.123456789012345], [85.0, 27.0]]]

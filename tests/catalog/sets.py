@@ -5,7 +5,8 @@ from typing import Any
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.items.digests import digest_of
 from fair_dagster.domain.items.links import DERIVED_FROM, LATEST, PREDECESSOR, SUCCESSOR, link_to
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 
 LOCAL = "local-models"
 

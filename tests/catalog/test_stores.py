@@ -11,7 +11,8 @@ from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.errors import ConflictError, RefusedError
 from fair_dagster.domain.items.digests import digest_of
 from fair_dagster.domain.items.entries import entry_of
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.domain.publication.drift import diff
 from fair_dagster.settings import Settings
 from tests.catalog.sets import LOCAL, active, create, item, key, promotion

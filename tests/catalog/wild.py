@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 
 MLM = "https://stac-extensions.github.io/mlm/v1.5.1/schema.json"
 VERSION = "https://stac-extensions.github.io/version/v1.2.0/schema.json"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fair_dagster.domain.errors import NotFoundError, PipelineError, RefusedError
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.lineage.graph import lineage
-from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord

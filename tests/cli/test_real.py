@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from fair_dagster.catalog.json.store import JsonStore
 from fair_dagster.cli.root import root
 from fair_dagster.domain.items.fields import DATASETS
-from fair_dagster.domain.publication.changes import Change, ChangeSet, ItemKey
+from fair_dagster.domain.items.stac import ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.fair import Fair
 from tests import factories
 from tests.cli.fakes import FakeFair

@@ -15,7 +15,7 @@ import pytest
 
 from fair_dagster.domain import items
 from fair_dagster.domain.items.digests import digest_of
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.fair import Fair
 from fair_dagster.flows.datasets import DatasetSpec

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.fair import Fair
 from fair_dagster.flows.datasets import DatasetSpec
 from fair_dagster.imagery.synthesize import SyntheticDataset

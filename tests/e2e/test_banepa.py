@@ -9,7 +9,7 @@ import pystac.validation
 import pytest
 
 from fair_dagster.catalog.validation.schema_cache import SchemaCache
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.versions import TrainingRecord
 from fair_dagster.fair import Fair
 from fair_dagster.flows.datasets import DatasetSpec

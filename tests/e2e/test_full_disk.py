@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fair_dagster.domain.errors import CatalogError, ServiceError
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.fair import Fair
 from fair_dagster.flows.datasets import DatasetSpec

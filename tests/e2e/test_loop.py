@@ -13,7 +13,7 @@ import yaml
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.requests import RUN_KEY
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.fair import Fair

@@ -6,7 +6,7 @@ import pytest
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.fair import Fair
 from fair_dagster.flows.datasets import DatasetSpec
 from fair_dagster.flows.publication import releases

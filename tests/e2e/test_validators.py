@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from fair_dagster.domain.items.fields import COLLECTIONS
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.fair import Fair
 from fair_dagster.flows.moving import import_catalog
 from fair_dagster.settings import Settings

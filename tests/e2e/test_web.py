@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.fair import Fair
 from tests.e2e.conftest import MODEL, RAISING, until
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.findings import Finding
 from fair_dagster.fair import Fair, read_predictions, to_frame, to_pystac
 from fair_dagster.oci.crawl.walking import FoundArtifact

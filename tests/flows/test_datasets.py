@@ -10,7 +10,7 @@ import pytest
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError, StorageError
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.flows import datasets
 from fair_dagster.flows.datasets import DatasetSpec
 from tests.installations import DATASET, Installation

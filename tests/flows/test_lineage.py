@@ -7,7 +7,7 @@ import pytest
 from assets.staleness import stale as stale_check
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import CatalogError, NotFoundError, ServiceError
-from fair_dagster.domain.publication.changes import ItemKey
+from fair_dagster.domain.items.stac import ItemKey
 from fair_dagster.flows import lineage, predictions
 from fair_dagster.net.files import write_json
 from fair_dagster.orchestration.metadata import item_metadata

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-from fair_dagster.oci.artifacts.descriptors import Manifest
 from fair_dagster.oci.artifacts.forms import Packed
+from fair_dagster.oci.descriptors import Manifest
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.registries import Registries
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest
 from fair_dagster.oci.artifacts.forms import FAIR_MODEL, MODELPACK, OLD_MODEL_TYPE, Layer, pack_referrer
 from fair_dagster.oci.artifacts.listing import list_artifacts, look
 from fair_dagster.oci.artifacts.titles import STAGING
+from fair_dagster.oci.descriptors import Descriptor, Manifest
 from fair_dagster.oci.metadata import ModelMetadata
 from fair_dagster.oci.pulling import pull
 from fair_dagster.oci.pushing import Part, parts_of, push

@@ -15,9 +15,9 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from fair_dagster.definitions import build_defs
 from fair_dagster.net.processes import Process
+from fair_dagster.orchestration.process_tags import process_of, process_tag
 from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.orchestration.runs.lost import end_lost_runs
-from fair_dagster.orchestration.runs.process_tags import process_of, process_tag
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from fair_dagster.catalog.json.upkeep import aside, catalog_upkeep, dumped
 from fair_dagster.catalog.moving import Items
 from fair_dagster.domain.items.damage import DamagedItem, collection_problem
 from fair_dagster.domain.items.fields import COLLECTIONS
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.moving import Load, key_of_item
-from fair_dagster.domain.publication.changes import Item, ItemKey
 
 T = TypeVar("T")
 _Write = tuple[Path, bytes]
@@ -133,11 +133,11 @@ class JsonCatalog:
     def _linked(self, name: str, document: Document, load: Load, written: dict[ItemKey, Item]) -> Document:
         """``document`` with structural links, and links to all items that are there in the end."""
         gone = frozenset(load.removed)
-        links = {key: self._layout.item_link(item, key) for key, item in written.items() if key.collection == name}
+        links = {key: documents.item_link(item, key) for key, item in written.items() if key.collection == name}
         for found in self.walk(name):
             key = found.key if isinstance(found, DamagedItem) else key_of_item(found)
             if key not in links and key not in gone:
-                links[key] = self._layout.item_link({} if isinstance(found, DamagedItem) else found, key)
+                links[key] = documents.item_link({} if isinstance(found, DamagedItem) else found, key)
         own = documents.without_structure(document)["links"]
         item_links = [links[key] for key in sorted(links, key=str)]
         return document | {"links": [*documents.structure(), *own, *item_links]}

@@ -3,7 +3,8 @@
 from fair_dagster.catalog.json.layout import key_problems
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.links import key_of
-from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import ChangeSet
 
 
 def require_applicable(changes: ChangeSet) -> None:

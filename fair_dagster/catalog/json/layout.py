@@ -9,15 +9,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from fair_dagster.catalog.documents import CATALOG_FILE, COLLECTION_FILE, JSON
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.fields import COLLECTIONS
 from fair_dagster.domain.items.links import STRUCTURAL, href_of, key_of
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 
-JSON = "application/json"
-GEOJSON = "application/geo+json"
-CATALOG_FILE = "catalog.json"
-COLLECTION_FILE = "collection.json"
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _ORDER = ("type", "stac_version", "stac_extensions", "id", "collection", "geometry", "bbox", "properties")
 _SORTED_SECTIONS = ("properties", "assets")
@@ -83,12 +80,6 @@ class Layout:
             asset["href"] = _absolute(asset["href"], folder)
         stored["collection"] = key.collection
         return stored
-
-    def item_link(self, item: Item, key: ItemKey) -> dict[str, Any]:
-        """The link of a collection document to an item."""
-        link = {"rel": "item", "href": f"./{key.id}/{key.id}.json", "type": GEOJSON}
-        title = item.get("properties", {}).get("title")
-        return link | {"title": title} if title else link
 
     def _links_to_disk(self, links: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
         structural = [

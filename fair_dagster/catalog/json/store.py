@@ -28,7 +28,8 @@ from fair_dagster.domain.items.damage import DamagedItem, DocumentProblem, Scan,
 from fair_dagster.domain.items.digests import digest_of
 from fair_dagster.domain.items.entries import Entry
 from fair_dagster.domain.items.fields import COLLECTIONS
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 
 _READ_ATTEMPTS = 5
 _LOG = logging.getLogger(__name__)
@@ -256,7 +257,7 @@ class JsonStore:
             own = [change for change in changes if change.key.collection == collection]
             path = self._layout.collection_file(collection)
             document, copies = self._usable_document(collection)
-            after = documents.after_changes(document, own, self._layout, datetime.now(UTC))
+            after = documents.after_changes(document, own, datetime.now(UTC))
             writes |= copies | {path: dumped(after, path)}
         return writes
 

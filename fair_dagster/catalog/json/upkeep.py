@@ -39,7 +39,7 @@ def collection_upkeep(layout: Layout, name: str, found: Scan) -> Upkeep:
     before, problems, writes = _read(path, layout, partial(collection_problem, name=name))
     unreadable = [damaged.key for damaged in found.damaged]
     known = before if before is not None else documents.new_collection(name)
-    after = documents.recomputed(known, found.items, layout, datetime.now(UTC), unreadable)
+    after = documents.recomputed(known, found.items, datetime.now(UTC), unreadable)
     if before is None and (problems or found.items or unreadable):
         problems = problems or ["it is gone"]
     if before is not None and after != before:

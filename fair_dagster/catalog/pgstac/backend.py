@@ -15,7 +15,8 @@ from fair_dagster.catalog.stac_api.reader import StacReader
 from fair_dagster.domain.errors import CatalogError
 from fair_dagster.domain.items.damage import DocumentProblem
 from fair_dagster.domain.items.fields import COLLECTIONS
-from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.urls import redacted
 
 # A replica that the API reads from may be behind, and another process may be making the collections.

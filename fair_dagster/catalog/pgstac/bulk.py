@@ -26,8 +26,8 @@ from fair_dagster.domain.errors import CatalogError
 from fair_dagster.domain.items.damage import DamagedItem, collection_problem, item_problem
 from fair_dagster.domain.items.digests import digest_of
 from fair_dagster.domain.items.fields import COLLECTIONS
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.moving import Document, Load, key_of_item
-from fair_dagster.domain.publication.changes import Item, ItemKey
 from fair_dagster.domain.urls import redacted
 from fair_dagster.settings import Settings
 

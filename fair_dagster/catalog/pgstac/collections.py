@@ -17,7 +17,7 @@ from fair_dagster.catalog.pgstac.connection import Connection, Pgstac
 from fair_dagster.catalog.pgstac.locks import lock_collection
 from fair_dagster.domain.items.damage import item_problem
 from fair_dagster.domain.items.fields import COLLECTIONS
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 
 Before = dict[str, str | None]
 """Collections with the identity that they had: empty for none, None where there was no such collection."""

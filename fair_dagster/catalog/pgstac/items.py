@@ -12,7 +12,7 @@ from fair_dagster.catalog.stac_api.items import Stored, by_collection, family_bo
 from fair_dagster.catalog.stac_api.layout import StacLayout
 from fair_dagster.domain.items.damage import Scan
 from fair_dagster.domain.items.entries import Entry, entry_of
-from fair_dagster.domain.publication.changes import ItemKey
+from fair_dagster.domain.items.stac import ItemKey
 
 _ITEM = "SELECT id, content_hydrate(items)::text FROM items WHERE collection = %s"
 # As content_hydrate does it, for a collection whose items share nothing but these fields: that is ours, and all of a

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable
 
 from fair_dagster.catalog.pgstac.connection import Connection
-from fair_dagster.domain.publication.changes import ItemKey
+from fair_dagster.domain.items.stac import ItemKey
 
 _MANY_FAMILIES = 200
 """With more than these a set takes whole collections: PostgreSQL has room for some thousand locks."""

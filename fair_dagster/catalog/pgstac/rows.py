@@ -13,8 +13,8 @@ import orjson
 from fair_dagster.catalog.pgstac.connection import Connection
 from fair_dagster.catalog.pgstac.spans import times_of
 from fair_dagster.domain.errors import CatalogError
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.moving import Document
-from fair_dagster.domain.publication.changes import Item, ItemKey
 
 if TYPE_CHECKING:
     from pypgstac.load import Loader

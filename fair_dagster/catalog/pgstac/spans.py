@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 
 Bounds = tuple[datetime, datetime, datetime, datetime]
 """The first and the last start of items, the first and the last end of them."""

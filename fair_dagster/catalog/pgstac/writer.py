@@ -22,7 +22,8 @@ from fair_dagster.catalog.stac_api.copies import Aside, item_copies
 from fair_dagster.catalog.stac_api.items import by_collection, family_of
 from fair_dagster.catalog.stac_api.layout import StacLayout
 from fair_dagster.domain.items.fields import is_active
-from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import ChangeSet
 
 
 class PgstacWriter:

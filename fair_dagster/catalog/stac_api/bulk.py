@@ -23,8 +23,9 @@ from fair_dagster.catalog.stac_api.transactions import CutOffError, TransactionW
 from fair_dagster.domain.errors import CatalogError, FairError
 from fair_dagster.domain.items.damage import DamagedItem, collection_problem
 from fair_dagster.domain.items.fields import COLLECTIONS
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.moving import Document, Load, key_of_item
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.domain.urls import redacted
 from fair_dagster.settings import Settings
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from fair_dagster.catalog.stac_api.items import Stored
 from fair_dagster.domain.errors import ConflictError
-from fair_dagster.domain.publication.changes import Change, ChangeSet, ItemKey
+from fair_dagster.domain.items.stac import ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 
 Found = Mapping[ItemKey, Stored]
 """The items that exist, among those that a change set names."""

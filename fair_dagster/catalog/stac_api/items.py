@@ -11,7 +11,7 @@ import orjson
 from fair_dagster.catalog.stac_api.layout import StacLayout
 from fair_dagster.domain.items.damage import DamagedItem, Scan, item_problem
 from fair_dagster.domain.items.digests import digest_of
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.slugs import split_version_id
 
 

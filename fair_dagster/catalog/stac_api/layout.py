@@ -15,7 +15,7 @@ from fair_dagster.catalog.json.layout import collection_problems, key_problems
 from fair_dagster.catalog.stac_api.spelling import restore_spellings, with_spellings
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.links import STRUCTURAL, Link, href_of, key_of
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 
 # With a host: nobody else spells it so, and a file URL that a user wrote comes back as it was.
 _LOCAL_FILE = "file://localhost"

@@ -16,7 +16,7 @@ from fair_dagster.catalog.stac_api.layout import StacLayout
 from fair_dagster.catalog.stac_api.reader import PAGE_OF_IDS, StacReader
 from fair_dagster.domain.items.damage import Scan
 from fair_dagster.domain.items.entries import Entry, entry_of
-from fair_dagster.domain.publication.changes import ItemKey
+from fair_dagster.domain.items.stac import ItemKey
 
 _IDS_A_SEARCH = 200
 _SETTLED = timedelta(seconds=60)

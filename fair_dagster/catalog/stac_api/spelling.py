@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 
 AS_WRITTEN = "fair:as_written"
 _MEMBERS = frozenset(

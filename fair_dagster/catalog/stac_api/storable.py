@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 
 
 def unstorable(item: Item) -> list[str]:

@@ -20,7 +20,8 @@ from fair_dagster.catalog.stac_api.reader import StacReader
 from fair_dagster.domain.errors import CatalogError, RefusedError
 from fair_dagster.domain.items.damage import REPAIR, DocumentProblem, Scan, collection_problem
 from fair_dagster.domain.items.entries import Entry
-from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import ChangeSet
 
 Document = dict[str, Any]
 

@@ -24,7 +24,8 @@ from fair_dagster.catalog.stac_api.reader import PAGE_OF_IDS, StacReader
 from fair_dagster.domain.errors import CatalogError, ConflictError
 from fair_dagster.domain.items.damage import DocumentProblem, item_problem
 from fair_dagster.domain.items.fields import COLLECTIONS, is_active
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.domain.urls import redacted
 
 _METHODS = {"create": "POST", "update": "PUT", "delete": "DELETE"}

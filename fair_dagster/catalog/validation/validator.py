@@ -26,8 +26,8 @@ from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items import rules as item_rules
 from fair_dagster.domain.items.migrations import schema_version
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.items.vocabulary import Vocabulary
-from fair_dagster.domain.publication.changes import Item
 from fair_dagster.settings import Settings
 
 _STAC_VERSION = "1.1.0"

@@ -8,7 +8,7 @@ from fair_dagster.cli.terminal.cells import Few, Recent, Seconds, Short, cell, c
 from fair_dagster.cli.terminal.tables import Column
 from fair_dagster.domain import items
 from fair_dagster.domain.items.links import DERIVED_FROM, VERSION_RELS, key_of
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord
 

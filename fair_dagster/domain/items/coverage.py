@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.items.vocabulary import Vocabulary
-from fair_dagster.domain.publication.changes import Item
 
 CATEGORY = "fair:category"
 COVERAGE = "fair:coverage"

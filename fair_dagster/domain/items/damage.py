@@ -3,14 +3,12 @@
 An item that fails here cannot be read into memory. Whether an item is valid is the business of validation.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 
 REPAIR = "`fair-dagster catalog reconcile --repair` restores what can be restored"
-_DAMAGED = "its file was damaged, and a copy is in the catalog's folder .damaged"
 
 
 @dataclass(frozen=True)
@@ -44,30 +42,6 @@ class DocumentProblem:
 
     def __str__(self) -> str:
         return f"{self.document}: {self.detail}"
-
-
-def over_damaged(changes: ChangeSet, damaged: Sequence[DamagedItem], *, delete: bool = False) -> ChangeSet:
-    """``changes`` that know of the damaged files they meet: what would be created there overwrites them.
-
-    Args:
-        delete: remove the damaged items that ``changes`` do not write; otherwise they stay as they are.
-    """
-    digests = {one.key: one.digest for one in damaged}
-    over = [
-        Change("update", change.key, f"{change.reason}; {_DAMAGED}", change.item)
-        if change.key in digests and change.action == "create"
-        else change
-        for change in changes.changes
-    ]
-    written = {change.key for change in over}
-    if delete:
-        over += [
-            Change("delete", key, f"no version of it is published; {_DAMAGED}") for key in digests if key not in written
-        ]
-    met = {change.key for change in over} | set(changes.preconditions)
-    preconditions: dict[ItemKey, str | None] = dict(changes.preconditions)
-    preconditions |= {key: digest for key, digest in digests.items() if key in met}
-    return ChangeSet(tuple(over), preconditions)
 
 
 def item_problem(document: Any, item_id: str) -> str | None:

@@ -4,7 +4,7 @@ import hashlib
 
 import orjson
 
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 
 
 def digest_of(item: Item) -> str:

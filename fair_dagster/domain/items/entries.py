@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fair_dagster.domain import items
 from fair_dagster.domain.items.links import MANAGED_RELS, STRUCTURAL
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 
 _OF_THE_CATALOG = STRUCTURAL | MANAGED_RELS
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 
 Asset = dict[str, Any]
 

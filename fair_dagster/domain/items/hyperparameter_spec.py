@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from fair_dagster.domain import items
 from fair_dagster.domain.items.copies import copied
 from fair_dagster.domain.items.fields import Asset
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 
 IMAGE = "fair:image"
 _SCHEMES = ("docker://", "oci://")

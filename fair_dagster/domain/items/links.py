@@ -9,7 +9,7 @@ See docs/decisions/0001.
 from collections.abc import Iterable
 from typing import Any
 
-from fair_dagster.domain.publication.changes import ItemKey
+from fair_dagster.domain.items.stac import ItemKey
 
 SCHEME = "catalog://"
 PREDECESSOR = "predecessor-version"

@@ -15,7 +15,7 @@ from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.coverage import Knowledge, derived_properties
 from fair_dagster.domain.items.patches import PATCHED
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 
 FIRST_VERSION = "1.0.0"
 """What an item follows that does not say so."""

@@ -13,7 +13,7 @@ from typing import Any
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.links import MANAGED_RELS, STRUCTURAL, Link
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 
 PATCHED = "fair:patched"
 

@@ -11,8 +11,8 @@ from typing import Any
 from fair_dagster.domain import items
 from fair_dagster.domain.items.hyperparameter_spec import is_number, value_problems
 from fair_dagster.domain.items.links import DERIVED_FROM, targets
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.items.vocabulary import Vocabulary, mlm_tasks
-from fair_dagster.domain.publication.changes import Item
 from fair_dagster.domain.slugs import slug_problems, split_version_id
 
 _PREFIXES = (f"{items.TRAINING}.", f"{items.INFERENCE}.")

@@ -10,8 +10,8 @@ from functools import cached_property
 
 from fair_dagster.domain import items
 from fair_dagster.domain.items.links import DERIVED_FROM, targets
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.lineage.staleness import Newest, newest_releases, parents_of, superseded
-from fair_dagster.domain.publication.changes import Item, ItemKey
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import split_version_id, version_id
 from fair_dagster.domain.versions import VersionRecord

@@ -5,25 +5,11 @@ Built by ``drift``, applied by a catalog store, shown to people. Nothing here de
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-Item = dict[str, Any]
-"""A STAC Item as JSON. In memory, links to other items of the catalog are spelled
-``catalog://<collection>/<item id>`` and structural links (root, parent, collection, self) are left out:
-a store adds them and translates the others to what its medium needs. Asset hrefs are URLs or absolute paths."""
+from fair_dagster.domain.items.stac import Item, ItemKey
 
 Action = Literal["create", "update", "delete"]
-
-
-@dataclass(frozen=True)
-class ItemKey:
-    """Where an item stands: its collection and its id."""
-
-    collection: str
-    id: str
-
-    def __str__(self) -> str:
-        return f"{self.collection}/{self.id}"
 
 
 @dataclass(frozen=True)

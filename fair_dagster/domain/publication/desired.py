@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fair_dagster.domain import items
 from fair_dagster.domain.items.copies import copied
 from fair_dagster.domain.items.links import DERIVED_FROM, LATEST, MANAGED_RELS, PREDECESSOR, SUCCESSOR, Link, link_to
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.drift import is_of_another, overlay
 from fair_dagster.domain.requests import PROMOTION_KEY
 from fair_dagster.domain.slugs import split_version_id, version_id

@@ -11,13 +11,16 @@ from typing import Any
 from uuid import UUID
 
 from fair_dagster.domain.items.copies import copied
+from fair_dagster.domain.items.damage import DamagedItem
 from fair_dagster.domain.items.digests import digest_of
 from fair_dagster.domain.items.fields import SCHEMA_ROOT, ZENML_UID
 from fair_dagster.domain.items.links import Link
 from fair_dagster.domain.items.patches import PATCHED, is_managed_asset, is_managed_link, is_managed_property
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 
 _STAMPS = ("created", "updated")
+_DAMAGED = "its file was damaged, and a copy is in the catalog's folder .damaged"
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -191,3 +194,27 @@ def _key(item: Item) -> ItemKey:
 def _creation_reason(item: Item) -> str:
     state = "deprecated" if item["properties"].get("deprecated") else "active"
     return f"version {item['properties'].get('version')} is published and {state}"
+
+
+def over_damaged(changes: ChangeSet, damaged: Sequence[DamagedItem], *, delete: bool = False) -> ChangeSet:
+    """``changes`` that know of the damaged files they meet: what would be created there overwrites them.
+
+    Args:
+        delete: remove the damaged items that ``changes`` do not write; otherwise they stay as they are.
+    """
+    digests = {one.key: one.digest for one in damaged}
+    over = [
+        Change("update", change.key, f"{change.reason}; {_DAMAGED}", change.item)
+        if change.key in digests and change.action == "create"
+        else change
+        for change in changes.changes
+    ]
+    written = {change.key for change in over}
+    if delete:
+        over += [
+            Change("delete", key, f"no version of it is published; {_DAMAGED}") for key in digests if key not in written
+        ]
+    met = {change.key for change in over} | set(changes.preconditions)
+    preconditions: dict[ItemKey, str | None] = dict(changes.preconditions)
+    preconditions |= {key: digest for key, digest in digests.items() if key in met}
+    return ChangeSet(tuple(over), preconditions)

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from fair_dagster.domain import items
 from fair_dagster.domain.items.links import key_of
 from fair_dagster.domain.items.migrations import is_outdated, schema_version
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.domain.publication.desired import RANK, slug_of
 from fair_dagster.domain.publication.drift import differences, is_of_another
 from fair_dagster.domain.slugs import split_version_id

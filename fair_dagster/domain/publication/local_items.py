@@ -10,7 +10,7 @@ from fair_dagster.domain import items
 from fair_dagster.domain.items.artifacts import PublishedArtifact
 from fair_dagster.domain.items.coverage import Knowledge, derived_properties
 from fair_dagster.domain.items.links import DERIVED_FROM, link_to
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.registries.assets import OCI_ASSET, oci_asset
 from fair_dagster.domain.requests import OCI_KEY, FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord

@@ -9,7 +9,7 @@ from typing import Any
 
 from fair_dagster.domain import items
 from fair_dagster.domain.items.links import DERIVED_FROM
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 
 _PRESENT = frozenset({"updated", "deprecated", "fair:pinned", "fair:promotion"})
 """What the catalog says of an item at a moment, and may say otherwise tomorrow."""

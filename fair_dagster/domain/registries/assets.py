@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 
 OCI_ASSET = "oci"
 SCHEME = "oci://"

@@ -11,7 +11,7 @@ from typing import Any
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.artifacts import PublishedArtifact
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.registries.assets import OCI_ASSET, SCHEME, oci_asset
 
 _RUNTIMES = frozenset({"mlm:training-runtime", "mlm:inference-runtime"})

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.fair.oci.client import RegistryPart, to_reference
 from fair_dagster.flows import items as item_flow
 

@@ -7,8 +7,8 @@ from fair_dagster.domain.errors import RefusedError
 from fair_dagster.fair.oci.client import RegistryPart, to_reference
 
 if TYPE_CHECKING:
-    from fair_dagster.oci.artifacts.descriptors import Descriptor
     from fair_dagster.oci.artifacts.listing import Artifact, Listing
+    from fair_dagster.oci.descriptors import Descriptor
     from fair_dagster.oci.references import Reference
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.registries.models import came_as_artifact
 from fair_dagster.pipelines.contract import folder_digest
 from fair_dagster.pipelines.entrypoints import is_allowed

@@ -12,7 +12,8 @@ from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError, NotFoundError, ProblemsError, RefusedError, UnreachableError
 from fair_dagster.domain.items.images import pinned_images, runtime_images, unpinned_images, with_pins
-from fair_dagster.domain.publication.changes import ChangeSet, Item
+from fair_dagster.domain.items.stac import Item
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.publication.desired import slug_of
 from fair_dagster.domain.publication.drift import diff
 from fair_dagster.domain.publication.findings import Done, Finding

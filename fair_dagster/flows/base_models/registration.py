@@ -17,7 +17,8 @@ from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.domain.items.coverage import Knowledge
 from fair_dagster.domain.items.images import pinned_images, runtime_images, with_pins
 from fair_dagster.domain.items.migrations import current, declared_as
-from fair_dagster.domain.publication.changes import ChangeSet, Item
+from fair_dagster.domain.items.stac import Item
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.slugs import folder_slug, slug_problems
 from fair_dagster.flows.base_models.images import find_pins, pin, reference_problems
 from fair_dagster.flows.publication.releases import Incoming, publish

@@ -11,7 +11,7 @@ import orjson
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.artifacts import PublishedArtifact
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.desired import items_of
 from fair_dagster.domain.publication.local_items import (
     CHECKPOINT_ASSET,

@@ -15,7 +15,8 @@ from fair_dagster.domain import items
 from fair_dagster.domain.errors import CatalogError, FairError, NotFoundError, RefusedError, ServiceError, StorageError
 from fair_dagster.domain.items.damage import DamagedItem, Scan
 from fair_dagster.domain.items.migrations import current
-from fair_dagster.domain.publication.changes import ChangeSet, Item
+from fair_dagster.domain.items.stac import Item
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.publication.desired import items_of, local_family, was_promoted
 from fair_dagster.domain.publication.drift import is_uuid
 from fair_dagster.domain.publication.local_items import local_item

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.desired import published_releases, slug_of
 from fair_dagster.storage.store import ArtifactStore
 

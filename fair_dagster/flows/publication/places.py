@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from fair_dagster.domain.items.artifacts import PublishedArtifact
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.flows.publication.folders import RELEASE
 from fair_dagster.storage.local import LocalArtifacts, look_at
 from fair_dagster.storage.store import ArtifactStore, Seen

@@ -21,7 +21,8 @@ from fair_dagster.domain.items.coverage import Knowledge
 from fair_dagster.domain.items.damage import DamagedItem
 from fair_dagster.domain.items.links import MANAGED_RELS, key_of
 from fair_dagster.domain.items.migrations import current
-from fair_dagster.domain.publication.changes import ChangeSet, Item
+from fair_dagster.domain.items.stac import Item
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.publication.desired import Family, Release, published_releases
 from fair_dagster.domain.publication.drift import overlay
 from fair_dagster.domain.slugs import split_version_id

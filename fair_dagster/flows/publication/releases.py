@@ -13,7 +13,8 @@ from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError
 from fair_dagster.domain.items.migrations import current
-from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.publication.desired import Family, Release, next_number, release_family, retired_family
 from fair_dagster.flows.publication import road
 from fair_dagster.flows.publication.folders import folder_of

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.errors import ConflictError
-from fair_dagster.domain.items.damage import DamagedItem, over_damaged
-from fair_dagster.domain.publication.changes import ChangeSet, Item
+from fair_dagster.domain.items.damage import DamagedItem
+from fair_dagster.domain.items.stac import Item
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.publication.desired import Family, desired_items, relink_parents
-from fair_dagster.domain.publication.drift import diff
+from fair_dagster.domain.publication.drift import diff, over_damaged
 
 if TYPE_CHECKING:
     from fair_dagster.catalog.validation.validator import Validator

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import AwayError, StorageError, StoreRefusesError
 from fair_dagster.domain.items.artifacts import PublishedArtifact
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.desired import slug_of
 from fair_dagster.domain.publication.findings import Finding, Kind
 from fair_dagster.flows.publication.folders import find_folder, folder_of_item

@@ -12,7 +12,8 @@ from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError, NotFoundError
 from fair_dagster.domain.items.artifacts import PublishedArtifact
 from fair_dagster.domain.items.digests import digest_of
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.domain.publication.desired import items_of
 from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.domain.registries.assets import oci_href

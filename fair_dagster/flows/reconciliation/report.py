@@ -15,7 +15,7 @@ from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError, ProblemsError, RefusedError, ServiceError
 from fair_dagster.domain.items.coverage import Knowledge
 from fair_dagster.domain.items.damage import DamagedItem, DocumentProblem, Scan
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.desired import items_of, local_family, slug_of, was_promoted
 from fair_dagster.domain.publication.findings import (
     COLUMNS,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import StorageError
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.desired import slug_of
 from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.domain.slugs import split_version_id

@@ -12,7 +12,7 @@ import orjson
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.local_items import CONFIG_ASSET
 from fair_dagster.domain.registries.artifacts import described, model_card, travelling_item
 from fair_dagster.flows.fetching import href_problems, local_path, told_by
@@ -54,7 +54,7 @@ def push_item(
         StorageError: a file cannot be read, or is not what the item says.
         As ``oci.pushing.push``.
     """
-    from fair_dagster.oci.artifacts.descriptors import CREATED
+    from fair_dagster.oci.descriptors import CREATED
     from fair_dagster.oci.metadata import ModelMetadata
     from fair_dagster.oci.pushing import Part, push
 

@@ -16,7 +16,7 @@ from fair_dagster.oci.references import Reference
 from fair_dagster.settings import Settings
 
 if TYPE_CHECKING:
-    from fair_dagster.oci.artifacts.descriptors import Descriptor
+    from fair_dagster.oci.descriptors import Descriptor
     from fair_dagster.oci.registry.registries import Registries
 
 

@@ -12,7 +12,7 @@ from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError, ProblemsError, StorageError
 from fair_dagster.domain.items.links import DERIVED_FROM, targets
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.registries.assets import SCHEME
 from fair_dagster.flows.registries.artifacts import push_item
 from fair_dagster.flows.services import Services

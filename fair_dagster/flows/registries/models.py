@@ -16,7 +16,8 @@ from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.domain.items.artifacts import PublishedArtifact, multihash
 from fair_dagster.domain.items.migrations import current, declared_as
-from fair_dagster.domain.publication.changes import ChangeSet, Item
+from fair_dagster.domain.items.stac import Item
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.registries.assets import SCHEME, oci_href
 from fair_dagster.domain.registries.models import arrived_item, as_base_model, came_as_artifact
 from fair_dagster.flows.base_models.registration import parse_item
@@ -29,7 +30,7 @@ from fair_dagster.flows.trust.policy import require_allowed
 from fair_dagster.oci.references import Reference
 
 if TYPE_CHECKING:
-    from fair_dagster.oci.artifacts.descriptors import Manifest
+    from fair_dagster.oci.descriptors import Manifest
     from fair_dagster.oci.registry.registries import Registries
 
 

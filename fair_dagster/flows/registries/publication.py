@@ -14,7 +14,7 @@ from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, UnreachableError
 from fair_dagster.domain.items.entries import Entry
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.desired import slug_of
 from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.domain.registries.assets import SCHEME, is_in, oci_href, repository_of, version_tag

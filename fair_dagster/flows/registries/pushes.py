@@ -19,7 +19,7 @@ from fair_dagster.oci.references import Reference, is_hidden_tag, referrers_tag
 from fair_dagster.oci.trust.bundles import BUNDLE_TYPE
 
 if TYPE_CHECKING:
-    from fair_dagster.oci.artifacts.descriptors import Manifest
+    from fair_dagster.oci.descriptors import Manifest
 
 _MOST_SIGNATURES = 10
 _MODEL_TYPES = frozenset({FAIR_MODEL, MODELPACK})

@@ -13,7 +13,7 @@ from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.domain.items.artifacts import sha256_of
 from fair_dagster.domain.items.images import image_of, is_image
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.local_items import CONFIG_ASSET
 from fair_dagster.domain.registries.assets import oci_href
 from fair_dagster.domain.requests import RUN_KEY, FinetuneRequest
@@ -27,7 +27,7 @@ from fair_dagster.oci.trust.provenance import TREE, Material, ProvenTraining, pr
 from fair_dagster.oci.trust.statements import files_of
 
 if TYPE_CHECKING:
-    from fair_dagster.oci.artifacts.descriptors import Manifest
+    from fair_dagster.oci.descriptors import Manifest
     from fair_dagster.oci.registry.registries import Registries
     from fair_dagster.pipelines.zenml.run_records import RunRecord
     from fair_dagster.pipelines.zenml.runs import Runs

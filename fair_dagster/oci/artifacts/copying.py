@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from fair_dagster.domain.errors import RefusedError, UnreachableError
-from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest
+from fair_dagster.oci.descriptors import Descriptor, Manifest
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.blobs import Progress
 from fair_dagster.oci.registry.registries import Registries

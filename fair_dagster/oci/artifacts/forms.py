@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from fair_dagster.oci.artifacts.descriptors import EMPTY, EMPTY_CONTENT, TITLE, Descriptor, Manifest
+from fair_dagster.oci.descriptors import EMPTY, EMPTY_CONTENT, TITLE, Descriptor, Manifest
 from fair_dagster.oci.metadata import ModelMetadata
 
 Form = Literal["omlmd", "fair", "modelpack"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError
-from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest, digest_of
 from fair_dagster.oci.artifacts.forms import CONFIG_TYPE, METADATA_TITLES
+from fair_dagster.oci.descriptors import Descriptor, Manifest, digest_of
 from fair_dagster.oci.metadata import ModelMetadata
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.registries import Registries

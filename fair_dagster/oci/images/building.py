@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from fair_dagster.domain.errors import RefusedError, UnreachableError
 from fair_dagster.oci.artifacts.copying import BlobReader
-from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest
 from fair_dagster.oci.artifacts.forms import METADATA_TITLES, METADATA_YAML, OLD_METADATA_YAML
 from fair_dagster.oci.artifacts.listing import Artifact, file_title, look
 from fair_dagster.oci.artifacts.titles import title_problems
+from fair_dagster.oci.descriptors import Descriptor, Manifest
 from fair_dagster.oci.images.bases import FoundBase, find_bases
 from fair_dagster.oci.images.documents import (
     IMAGE_CONFIGS,

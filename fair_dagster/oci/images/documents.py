@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.oci.artifacts.descriptors import OCI_INDEX, Descriptor, Manifest
+from fair_dagster.oci.descriptors import OCI_INDEX, Descriptor, Manifest
 from fair_dagster.oci.images.layers import LAYER_TYPE
 from fair_dagster.oci.metadata import ModelMetadata
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from fair_dagster.oci.artifacts.descriptors import Descriptor
+from fair_dagster.oci.descriptors import Descriptor
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 MODELS = "models"

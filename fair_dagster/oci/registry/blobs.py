@@ -15,7 +15,7 @@ from typing import Any
 from fair_dagster.domain.errors import NotFoundError, RefusedError, ServiceError, StorageError, UnreachableError
 from fair_dagster.net import files
 from fair_dagster.net.pinned import Stream
-from fair_dagster.oci.artifacts.descriptors import Descriptor
+from fair_dagster.oci.descriptors import Descriptor
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.client import Client, refusal
 from fair_dagster.oci.registry.connections import MAX_BYTES, TRIES, Answer

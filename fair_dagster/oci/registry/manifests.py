@@ -6,7 +6,7 @@ What they refer to each other by stands in ``referrers``; both are joined in ``r
 import hashlib
 
 from fair_dagster.domain.errors import ProblemsError, RefusedError, ServiceError
-from fair_dagster.oci.artifacts.descriptors import (
+from fair_dagster.oci.descriptors import (
     DIGEST,
     DOCKER_LIST,
     DOCKER_MANIFEST,

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fair_dagster.domain.errors import NotFoundError, ServiceError, StorageError, UnreachableError
-from fair_dagster.oci.artifacts.descriptors import OCI_INDEX, Descriptor, Manifest
+from fair_dagster.oci.descriptors import OCI_INDEX, Descriptor, Manifest
 from fair_dagster.oci.references import Reference, referrers_tag
 from fair_dagster.oci.registry.client import Client, refusal
 from fair_dagster.oci.registry.manifests import Manifests

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fair_dagster.domain.errors import RefusedError, ServiceError
-from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest
+from fair_dagster.oci.descriptors import Descriptor, Manifest
 from fair_dagster.oci.references import Reference, is_hidden_tag
 from fair_dagster.oci.registry.blobs import Blobs, Progress
 from fair_dagster.oci.registry.client import Client, refusal

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from fair_dagster.domain.errors import RefusedError, StorageError, UnreachableError
 from fair_dagster.net.pinned import Body, FileBody, PipeBody
-from fair_dagster.oci.artifacts.descriptors import Descriptor, digest_of
+from fair_dagster.oci.descriptors import Descriptor, digest_of
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.blobs import Blobs, Progress
 from fair_dagster.oci.registry.client import Client, refusal

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from fair_dagster.oci.artifacts.descriptors import Manifest
+from fair_dagster.oci.descriptors import Manifest
 from fair_dagster.oci.trust.bundles import STATEMENT_TYPE, Statement
 from fair_dagster.oci.trust.statements import files_of
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest
 from fair_dagster.oci.artifacts.listing import file_title
 from fair_dagster.oci.artifacts.titles import title_problems
+from fair_dagster.oci.descriptors import Descriptor, Manifest
 from fair_dagster.oci.trust.bundles import STATEMENT_TYPE, Statement
 
 SIGNATURE_TYPE = "https://model_signing/signature/v1.0"

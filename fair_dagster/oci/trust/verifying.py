@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fair_dagster.domain.errors import NotFoundError, ProblemsError, RefusedError, ServiceError, UnreachableError
-from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest
+from fair_dagster.oci.descriptors import Descriptor, Manifest
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.blobs import Progress, file_digest
 from fair_dagster.oci.registry.registries import Registries

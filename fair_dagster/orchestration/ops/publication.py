@@ -13,7 +13,8 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.domain.publication.changes import ChangeSet, ItemKey
+from fair_dagster.domain.items.stac import ItemKey
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.flows.publication import batches
 from fair_dagster.orchestration import keys

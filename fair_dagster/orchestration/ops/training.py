@@ -14,7 +14,7 @@ from dagster._core.errors import DagsterPipesExecutionError  # Dagster raises it
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import PipelineError, ProblemsError, ServiceError, UnexplainedError
-from fair_dagster.domain.publication.changes import ItemKey
+from fair_dagster.domain.items.stac import ItemKey
 from fair_dagster.flows import predictions
 from fair_dagster.flows.base_models import merges
 from fair_dagster.flows.finetunes import allocations, parcels, tracking, training

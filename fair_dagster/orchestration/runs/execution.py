@@ -24,10 +24,10 @@ from fair_dagster.flows.finetunes.run_files import OUTPUT_FILE, launch_folder
 from fair_dagster.net.files import write_bytes, write_json
 from fair_dagster.net.processes import Process
 from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.orchestration.process_tags import process_tag
 from fair_dagster.orchestration.resources import FairResource
 from fair_dagster.orchestration.run_config import QUIET
 from fair_dagster.orchestration.runs.launches import Launch
-from fair_dagster.orchestration.runs.process_tags import process_tag
 from fair_dagster.settings import Settings
 
 _LOG = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from functools import cache
 import dagster as dg
 from dagster._core.storage.tags import GRPC_INFO_TAG  # Where Dagster notes the code server; exported nowhere.
 
-from fair_dagster.orchestration.runs.process_tags import machine_of, process_of
+from fair_dagster.orchestration.process_tags import machine_of, process_of
 
 _GOING = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})

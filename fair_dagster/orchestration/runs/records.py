@@ -27,11 +27,11 @@ from fair_dagster.flows.services import Services
 from fair_dagster.net.processes import Process
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.orchestration.process_tags import machine_of, process_of
 from fair_dagster.orchestration.runs import causes
 from fair_dagster.orchestration.runs.attempts import last_attempt
 from fair_dagster.orchestration.runs.execution import LAUNCH_FILE, PROCESS_FILE
 from fair_dagster.orchestration.runs.lost import serves_its_machine_only
-from fair_dagster.orchestration.runs.process_tags import machine_of, process_of
 from fair_dagster.orchestration.runs.run import Run
 from fair_dagster.settings import Settings
 

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from fair_dagster.domain.errors import ServiceError
 from fair_dagster.orchestration import keys
-from fair_dagster.orchestration.runs.process_tags import machine_of
+from fair_dagster.orchestration.process_tags import machine_of
 from fair_dagster.orchestration.workers.broker import (
     DEFAULT_QUEUE,
     address,

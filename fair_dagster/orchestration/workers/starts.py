@@ -10,7 +10,7 @@ from collections.abc import Callable
 import dagster as dg
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
-from fair_dagster.orchestration.runs.process_tags import machine_of
+from fair_dagster.orchestration.process_tags import machine_of
 from fair_dagster.orchestration.workers.launcher import WorkerRunLauncher, queue_of
 from fair_dagster.orchestration.workers.presence import MISSES
 

@@ -17,7 +17,7 @@ from fair_dagster.domain.urls import redacted
 from fair_dagster.flows.base_models.branch import Repository, current_checkout
 from fair_dagster.net.processes import end_with_parent
 from fair_dagster.orchestration.instance import open_instance
-from fair_dagster.orchestration.runs.process_tags import machine_of, note_process
+from fair_dagster.orchestration.process_tags import machine_of, note_process
 from fair_dagster.orchestration.workers.private import run_of_message
 from fair_dagster.orchestration.workers.watch import Watch
 from fair_dagster.settings import Settings

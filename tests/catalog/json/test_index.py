@@ -9,7 +9,8 @@ from fair_dagster.catalog.json import index
 from fair_dagster.catalog.json.store import JsonStore
 from fair_dagster.domain.errors import CatalogError
 from fair_dagster.domain.items.entries import Entry, entry_of
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from tests import factories
 
 COLLECTION = "local-models"

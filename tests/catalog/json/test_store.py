@@ -10,7 +10,8 @@ from fair_dagster.catalog.json.store import JsonStore
 from fair_dagster.catalog.opening import open_store
 from fair_dagster.domain.errors import CatalogError, ConflictError, RefusedError
 from fair_dagster.domain.items.digests import digest_of
-from fair_dagster.domain.publication.changes import Change, ChangeSet, ItemKey
+from fair_dagster.domain.items.stac import ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.settings import Settings
 from tests.catalog.sets import LOCAL, active, create, item, key, promotion
 

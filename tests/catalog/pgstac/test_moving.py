@@ -15,7 +15,8 @@ from fair_dagster.catalog.opening import open_store
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.fields import COLLECTIONS
-from fair_dagster.domain.publication.changes import Change, ChangeSet, ItemKey
+from fair_dagster.domain.items.stac import ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.flows.moving import export_catalog, import_catalog
 from fair_dagster.settings import Settings
 from tests.catalog.moves import awkward, catalog, content

@@ -13,7 +13,8 @@ from fair_dagster.catalog.stac_api import http
 from fair_dagster.catalog.stac_api.patience import Patience
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.errors import CatalogError, ConflictError, RefusedError
-from fair_dagster.domain.publication.changes import Change, ChangeSet, ItemKey
+from fair_dagster.domain.items.stac import ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.settings import Settings
 from tests.catalog.sets import LOCAL, active, create, item, key, promotion
 from tests.catalog.stac_server import Reply, StacServer, running, told

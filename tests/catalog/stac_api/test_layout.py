@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fair_dagster.catalog.stac_api.layout import StacLayout
 from fair_dagster.catalog.stac_api.spelling import AS_WRITTEN
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 from tests.catalog.sets import item, key
 
 URL = "https://stac.example.org/api"

@@ -10,7 +10,7 @@ from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items import migrations
 from fair_dagster.domain.items.coverage import Knowledge
 from fair_dagster.domain.items.migrations import MIGRATIONS, Migration, current, declared_as, is_outdated, migrate
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.drift import diff
 from tests.factories import KNOWLEDGE, base_model, dataset
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from fair_dagster.domain import items
 from fair_dagster.domain.items.links import DERIVED_FROM, link_to
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.lineage.graph import MISSING, Lineage, PredictionNode, lineage
 from fair_dagster.domain.lineage.staleness import stale_models
 from fair_dagster.domain.lineage.views import document, markdown, mermaid, tree
-from fair_dagster.domain.publication.changes import Item, ItemKey
 from tests.factories import base_model, dataset, version
 
 RAMP = "base-models/ramp"

@@ -1,7 +1,7 @@
 """The rules of publication by example; ``test_publication_properties`` searches for counterexamples."""
 
 from fair_dagster.domain.items.links import LATEST, PREDECESSOR, SUCCESSOR, targets
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.desired import desired_items, local_family, release_family
 from fair_dagster.domain.publication.drift import diff
 from fair_dagster.domain.publication.local_items import local_item

@@ -7,7 +7,7 @@ import pytest
 from fair_dagster.domain import items
 from fair_dagster.domain.items.copies import copied
 from fair_dagster.domain.items.patches import PATCHED, patched
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.desired import desired_items, local_family, was_promoted
 from fair_dagster.domain.publication.drift import diff, overlay
 from fair_dagster.domain.publication.findings import Finding, family_findings

@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from fair_dagster.domain.items.links import LATEST, PREDECESSOR, SUCCESSOR, targets
 from fair_dagster.domain.items.patches import patched
-from fair_dagster.domain.publication.changes import ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.publication.desired import (
     Family,
     desired_items,

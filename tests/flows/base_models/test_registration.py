@@ -9,7 +9,8 @@ import pytest
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import CatalogError, RefusedError
-from fair_dagster.domain.publication.changes import ChangeSet, Item
+from fair_dagster.domain.items.stac import Item
+from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.flows.base_models import registration
 from fair_dagster.flows.base_models.registration import ITEM_FILE
 from fair_dagster.flows.publication import releases

@@ -3,7 +3,8 @@
 from fair_dagster.catalog.validation.validator import KINDS
 from fair_dagster.domain import items
 from fair_dagster.domain.items.coverage import DERIVED
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from tests.installations import Installation
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError, StorageError
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.flows import predictions
 from fair_dagster.flows.fetching import href_problems
 from fair_dagster.flows.finetunes import parcels, training

@@ -8,7 +8,8 @@ import pytest
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import CatalogError, ConflictError, RefusedError, ServiceError
-from fair_dagster.domain.publication.changes import Change, ChangeSet, ItemKey
+from fair_dagster.domain.items.stac import ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.publication import families
 from tests.installations import MODEL, NAME, Installation

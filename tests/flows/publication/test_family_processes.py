@@ -9,7 +9,7 @@ from typing import IO, cast
 import pytest
 
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.changes import ItemKey
+from fair_dagster.domain.items.stac import ItemKey
 from fair_dagster.flows.publication import families
 from fair_dagster.flows.reconciliation.repair import repair
 from fair_dagster.flows.reconciliation.report import report

@@ -10,7 +10,8 @@ from fair_dagster.domain import items
 from fair_dagster.domain.errors import CatalogError, NotFoundError, PartialError, RefusedError, ServiceError
 from fair_dagster.domain.items import migrations
 from fair_dagster.domain.items.coverage import DERIVED
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.publication import batches, releases
 from fair_dagster.flows.publication import families as local_models

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.finetunes import allocations
 from fair_dagster.flows.publication.places import is_there, settle

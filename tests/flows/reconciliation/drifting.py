@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.flows.reconciliation.repair import repair
 from fair_dagster.flows.reconciliation.report import DriftRequest, report

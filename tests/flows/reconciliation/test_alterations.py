@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fair_dagster.domain import items
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.local_items import CONFIG_ASSET, LOSS_ASSET, THUMBNAIL_ASSET
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.finetunes.allocations import run_folder

@@ -7,7 +7,7 @@ import pytest
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.findings import Finding, without_mass_deletion
 from fair_dagster.flows.publication import families
 from fair_dagster.flows.reconciliation.repair import repair

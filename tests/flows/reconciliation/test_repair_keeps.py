@@ -10,7 +10,7 @@ import pytest
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import ServiceError
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.findings import Finding, Partitions
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import items as item_flow

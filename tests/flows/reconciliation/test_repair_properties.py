@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fair_dagster.domain import items
 from fair_dagster.domain.items.patches import is_managed_property
-from fair_dagster.domain.publication.changes import Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.reconciliation.artifacts import named_by
 from fair_dagster.flows.reconciliation.repair import repair

@@ -12,7 +12,8 @@ import pytest
 from fair_dagster.catalog.json import index
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import CatalogError, ServiceError
-from fair_dagster.domain.publication.changes import Change, ChangeSet, Item, ItemKey
+from fair_dagster.domain.items.stac import Item, ItemKey
+from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.domain.publication.findings import Partitions
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows.publication import families

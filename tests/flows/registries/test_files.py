@@ -11,7 +11,7 @@ from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.artifacts import Told, multihash
 from fair_dagster.flows.registries.files import file_href, href_problems, local_file, split_href
 from fair_dagster.flows.services import Services
-from fair_dagster.oci.artifacts.descriptors import TITLE, Descriptor
+from fair_dagster.oci.descriptors import TITLE, Descriptor
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.registries import Registries
 from fair_dagster.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError, RefusedError, UnreachableError
 from fair_dagster.domain.items.artifacts import sha256_of
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.requests import RUN_KEY
 from fair_dagster.flows import predictions
 from fair_dagster.flows.base_models import registration

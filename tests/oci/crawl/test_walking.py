@@ -7,9 +7,9 @@ import pytest
 
 from fair_dagster.cli.terminal.output import json_line
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.oci.artifacts.descriptors import Descriptor, Manifest
 from fair_dagster.oci.artifacts.forms import Layer, Packed
 from fair_dagster.oci.crawl.walking import Event, FoundArtifact, Target, Walked, WalkFailure, crawl
+from fair_dagster.oci.descriptors import Descriptor, Manifest
 from fair_dagster.oci.metadata import ModelMetadata
 from fair_dagster.oci.pushing import Part, push
 from fair_dagster.oci.references import Reference

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from fair_dagster.domain.errors import FairError, NotFoundError, RefusedError, StorageError, UnreachableError
-from fair_dagster.oci.artifacts.descriptors import Manifest
 from fair_dagster.oci.artifacts.forms import CONFIG_TYPE as METADATA_TYPE
 from fair_dagster.oci.artifacts.forms import Layer, Packed
+from fair_dagster.oci.descriptors import Manifest
 from fair_dagster.oci.images.building import Built, build_image, image_reference
 from fair_dagster.oci.images.documents import KIND, MODEL, Platform
 from fair_dagster.oci.metadata import ModelMetadata

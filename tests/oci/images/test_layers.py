@@ -6,7 +6,7 @@ import tarfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fair_dagster.oci.artifacts.descriptors import Descriptor
+from fair_dagster.oci.descriptors import Descriptor
 from fair_dagster.oci.images.layers import Archive, File, Link, archives
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=["Cs", "Cc"]), min_size=1)

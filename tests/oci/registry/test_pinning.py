@@ -10,7 +10,7 @@ import pytest
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.images import IMAGE, image_of
-from fair_dagster.domain.publication.changes import Item
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.findings import Finding
 from fair_dagster.domain.training_config import docker_settings
 from fair_dagster.flows.base_models import registration

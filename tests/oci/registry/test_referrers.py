@@ -10,8 +10,8 @@ import pytest
 from fair_dagster.domain.errors import RefusedError, ServiceError, StorageError
 from fair_dagster.oci.artifacts.copying import copy
 from fair_dagster.oci.artifacts.deleting import delete
-from fair_dagster.oci.artifacts.descriptors import EMPTY, EMPTY_CONTENT, OCI_INDEX, Descriptor, Manifest
 from fair_dagster.oci.artifacts.listing import list_artifacts
+from fair_dagster.oci.descriptors import EMPTY, EMPTY_CONTENT, OCI_INDEX, Descriptor, Manifest
 from fair_dagster.oci.metadata import ModelMetadata
 from fair_dagster.oci.pushing import Part, Pushed, attach, push
 from fair_dagster.oci.references import Reference, referrers_tag

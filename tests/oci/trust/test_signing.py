@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fair_dagster.domain.errors import RefusedError, ServiceError
-from fair_dagster.oci.artifacts.descriptors import Manifest
+from fair_dagster.oci.descriptors import Manifest
 from fair_dagster.oci.pulling import pull
 from fair_dagster.oci.pushing import Part, attach
 from fair_dagster.oci.references import Reference, referrers_tag

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fair_dagster.oci.artifacts.descriptors import EMPTY, TITLE, Descriptor, Manifest
+from fair_dagster.oci.descriptors import EMPTY, TITLE, Descriptor, Manifest
 from fair_dagster.oci.trust.bundles import Bundle, make_bundle
 from fair_dagster.oci.trust.provenance import ProvenTraining, provenance_problems, provenance_statement, summary
 from fair_dagster.oci.trust.statements import SignedModel, files_of, signature_statement

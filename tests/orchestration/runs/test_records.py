@@ -22,9 +22,9 @@ from fair_dagster.flows.services import Services
 from fair_dagster.net.processes import Process
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.instance import open_instance
+from fair_dagster.orchestration.process_tags import process_of, process_tag
 from fair_dagster.orchestration.runs import records as runs
 from fair_dagster.orchestration.runs.execution import LAUNCH_FILE, PROCESS_FILE, Launch
-from fair_dagster.orchestration.runs.process_tags import process_of, process_tag
 from fair_dagster.pipelines.zenml.run_records import LogLine, RunRecord
 from fair_dagster.settings import Settings
 

@@ -19,7 +19,7 @@ from typing import Any
 import dagster as dg
 import redis
 
-from fair_dagster.orchestration.runs.process_tags import process_of
+from fair_dagster.orchestration.process_tags import process_of
 from fair_dagster.settings import Settings
 
 PASSWORD = "s3cret-of-the-broker"

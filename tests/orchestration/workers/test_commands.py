@@ -13,7 +13,7 @@ import pytest
 from fair_dagster.imagery.synthesize import synthesize
 from fair_dagster.net.processes import Process
 from fair_dagster.orchestration import keys
-from fair_dagster.orchestration.runs.process_tags import process_of
+from fair_dagster.orchestration.process_tags import process_of
 from tests.orchestration.workers.cluster import Member, Team, children_of, until
 from tests.orchestration.workers.conftest import DATASETS
 from tests.services.servers import ZenMlServer

@@ -11,7 +11,7 @@ pytest.importorskip("dagster_celery", reason="the extra `team` is not installed"
 from fair_dagster.domain.errors import RefusedError, ServiceError
 from fair_dagster.net.processes import Process
 from fair_dagster.orchestration import keys
-from fair_dagster.orchestration.runs.process_tags import process_tag
+from fair_dagster.orchestration.process_tags import process_tag
 from fair_dagster.orchestration.workers import launcher as launching
 from fair_dagster.orchestration.workers.app import require_launcher
 from fair_dagster.orchestration.workers.broker import address

@@ -13,9 +13,9 @@ import dagster as dg
 import pytest
 
 from fair_dagster.net.processes import Process
+from fair_dagster.orchestration.process_tags import process_of
 from fair_dagster.orchestration.runs.attempts import last_attempt
 from fair_dagster.orchestration.runs.launches import Launch
-from fair_dagster.orchestration.runs.process_tags import process_of
 from fair_dagster.orchestration.workers.launcher import WorkerRunLauncher
 from fair_dagster.orchestration.workers.starts import end_lost_starts
 from fair_dagster.orchestration.workers.submission import submit

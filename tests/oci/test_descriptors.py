@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.oci.artifacts.descriptors import (
+from fair_dagster.oci.descriptors import (
     DOCKER_MANIFEST,
     EMPTY,
     OCI_INDEX,
