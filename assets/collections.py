@@ -12,7 +12,7 @@ from assets.checks import drift_check, drift_result
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
 from fair_dagster.domain.publication.findings import Finding
-from fair_dagster.flows.catalog import named_nowhere_else
+from fair_dagster.flows.reconciliation.unused import named_nowhere_else
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.reconciliation import drift, reconcile
 from fair_dagster.orchestration.resources import FairResource

@@ -8,6 +8,7 @@ from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.fair.part import Part
 from fair_dagster.flows import items as item_flow
 from fair_dagster.flows import lineage as lineage_flow
+from fair_dagster.flows.publication import patching
 
 
 class Items(Part):
@@ -36,7 +37,7 @@ class Items(Part):
             NotFoundError: nothing has that name.
             RefusedError: the patch touches managed fields; each is named.
         """
-        return item_flow.patch(self.services, name, change)
+        return patching.patch(self.services, name, change)
 
     def lineage(self, name: str, *, published_only: bool = False) -> lineage_flow.FoundLineage:
         """Where an item, a finetuned model, a version or the file of a prediction comes from, and what came of it.

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fair_dagster.fair.part import Part
-from fair_dagster.flows import predictions
-from fair_dagster.flows.finetunes import parcels
+from fair_dagster.flows import parcels, predictions
 from fair_dagster.orchestration.runs.started import Started
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from fair_dagster.flows.finetunes.run_files import STOPPED_FILE
+from fair_dagster.flows.run_files import STOPPED_FILE
 from fair_dagster.net.processes import heed_signals, leave
 from fair_dagster.orchestration.runs.execution import execute, read_launch
 from fair_dagster.settings import Settings

@@ -1,6 +1,6 @@
 """Looking at a whole collection: what it holds, is every item valid, does every link lead somewhere."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,9 +9,7 @@ from fair_dagster.catalog.validation.validator import KINDS
 from fair_dagster.domain import items
 from fair_dagster.domain.items.damage import REPAIR
 from fair_dagster.domain.items.stac import Item
-from fair_dagster.domain.publication.findings import Done, Finding, broken_links
-from fair_dagster.domain.slugs import split_version_id
-from fair_dagster.flows.reconciliation.unused import unsettled
+from fair_dagster.domain.publication.findings import broken_links
 from fair_dagster.flows.services import Services
 
 if TYPE_CHECKING:
@@ -35,21 +33,6 @@ def listing(
     for damaged in scan.damaged:
         tell(f"{damaged.key} cannot be read and is left out: {damaged.problem}. {REPAIR}")
     return [item for item in scan.items if all_versions or items.is_active(item)]
-
-
-def named_nowhere_else(
-    catalog: CatalogStore, collection: str, findings: Sequence[Finding], done: Sequence[Done] = ()
-) -> str:
-    """Why the document of ``collection`` must stay: it alone still names an item that is lost. Empty where it need not.
-
-    Args:
-        findings: what the drift report says of the collection.
-        done: what a repair has done about it.
-    """
-    for item_id in sorted({*catalog.listed(collection)} - {*catalog.ids(collection)}):
-        if reason := unsettled(catalog, collection, split_version_id(item_id)[0], findings, done):
-            return f"collection.json is kept as it is, because it still names {item_id}: {reason}"
-    return ""
 
 
 def validate_catalog(services: Services, *, strict: bool = False) -> dict[str, list[CheckedItem]]:

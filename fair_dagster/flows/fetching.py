@@ -14,7 +14,7 @@ from fair_dagster.domain.items.artifacts import Told, told_by_href
 from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.registries.assets import SCHEME
 from fair_dagster.domain.urls import has_credentials, redacted
-from fair_dagster.flows.registries import files
+from fair_dagster.flows import artifact_files as files
 from fair_dagster.flows.services import Services
 from fair_dagster.net.files import write_bytes
 from fair_dagster.settings import Settings

@@ -1,18 +1,13 @@
-"""Finding items by the names people use, and patching them."""
+"""Finding items: by the names that people use, by version, and as the parents of a finetune."""
 
 import difflib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain import items
-from fair_dagster.domain.errors import NotFoundError
-from fair_dagster.domain.items import patches
+from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.domain.items.stac import Item, ItemKey
-from fair_dagster.domain.publication.changes import ChangeSet
-from fair_dagster.domain.publication.drift import edited
-from fair_dagster.flows.publication import road
-from fair_dagster.flows.services import Services
+from fair_dagster.domain.requests import FinetuneRequest
 
 
 def find(catalog: CatalogStore, name: str, collections: Sequence[str] = items.COLLECTIONS) -> Item:
@@ -47,19 +42,31 @@ def at_version(catalog: CatalogStore, collection: str, slug: str, number: int) -
     return next((item for item in family if items.number_of(item) == number), None)
 
 
-def patch(services: Services, name: str, change: Mapping[str, Any]) -> Item:
-    """Apply a merge patch to the fields of an item that belong to users, and return the item.
+def parents(catalog: CatalogStore, request: FinetuneRequest) -> tuple[Item, Item]:
+    """The base model item and the dataset item, at the exact versions of the request.
 
     Raises:
-        NotFoundError: no such item.
-        RefusedError: the patch touches managed fields or makes the item invalid; the item is as it was.
+        RefusedError: one of them is not in the catalog any more.
     """
+    base_model, dataset = known_parents(catalog, request)
+    if base_model is None or dataset is None:
+        missing = [
+            f"version {number} of {slug!r} is not in {collection}"
+            for (collection, slug, number), item in zip(_parent_keys(request), (base_model, dataset), strict=True)
+            if item is None
+        ]
+        raise RefusedError(f"{request.model_name!r}", missing)
+    return base_model, dataset
 
-    def decide() -> ChangeSet:
-        before = find(services.catalog, name)
-        after = patches.patched(before, change)
-        services.validator.require(after)
-        return edited(before, after)
 
-    road.apply(services.catalog, decide)
-    return find(services.catalog, name)
+def known_parents(catalog: CatalogStore, request: FinetuneRequest) -> tuple[Item | None, Item | None]:
+    """As ``parents``; None for one that is not in the catalog any more."""
+    base_model, dataset = (at_version(catalog, *key) for key in _parent_keys(request))
+    return base_model, dataset
+
+
+def _parent_keys(request: FinetuneRequest) -> tuple[tuple[str, str, int], tuple[str, str, int]]:
+    return (
+        (items.BASE_MODELS, request.base_model, request.base_model_version),
+        (items.DATASETS, request.dataset, request.dataset_version),
+    )

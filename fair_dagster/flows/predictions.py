@@ -21,11 +21,11 @@ from fair_dagster.domain.items.artifacts import Told, multihash
 from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.training_config import prediction_config
 from fair_dagster.flows import items as item_flow
-from fair_dagster.flows.base_models.code import code_problems
+from fair_dagster.flows.artifact_files import local_file
+from fair_dagster.flows.code import code_problems
 from fair_dagster.flows.fetching import href_problems, local_config
-from fair_dagster.flows.finetunes.run_files import OUTPUT_FILE, read_result
 from fair_dagster.flows.registries import models
-from fair_dagster.flows.registries.files import local_file
+from fair_dagster.flows.run_files import OUTPUT_FILE, read_result
 from fair_dagster.flows.services import Services
 from fair_dagster.flows.trust.acceptance import require_trusted
 from fair_dagster.imagery.chips import inspect_chips

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError
+from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.local_items import MODEL_ASSET
 from fair_dagster.domain.requests import PROMOTION_KEY
 from fair_dagster.domain.versions import VersionRecord
@@ -211,7 +212,7 @@ def _state_problems(services: Services, acknowledged: Sequence[int], begun: Sequ
     return problems
 
 
-def _artifact_problems(services: Services, version: VersionRecord, item: items.Item) -> list[str]:
+def _artifact_problems(services: Services, version: VersionRecord, item: Item) -> list[str]:
     """Each file that the item names, read and compared with what was trained."""
     problems = []
     own = {key: asset for key, asset in item["assets"].items() if f"/{version.id.rpartition('-')[2]}-" in asset["href"]}

@@ -16,6 +16,7 @@ from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.services import Services
+from fair_dagster.flows.training_files import CONFIG_FILE, TRAININGS, run_folder
 from fair_dagster.net.files import write_json
 from fair_dagster.pipelines.zenml.run_records import RunRecord
 from fair_dagster.settings import Settings
@@ -24,11 +25,6 @@ from fair_dagster.storage.store import ArtifactStore
 if TYPE_CHECKING:
     from fair_dagster.pipelines.zenml.model_versions import ModelVersions
     from fair_dagster.pipelines.zenml.runs import Runs
-
-CONFIG_FILE = "training.yaml"
-RESULT_FILE = "result.json"
-TRAININGS = "trainings"
-"""Where in the artifact store lies what a training on another machine has left, a folder each."""
 
 
 @dataclass(frozen=True)
@@ -115,14 +111,6 @@ def require_owner(versions: "ModelVersions", settings: Settings, partition: str,
         )
         raise RefusedError(f"training of {partition!r}", [reason])
     return allocation
-
-
-def run_folder(settings: Settings, partition: str, uuid: str) -> Path:
-    """Where the files of one training are kept: configuration, progress, result.
-
-    The UUID keeps apart two versions that ZenML gave the same number.
-    """
-    return settings.runs_path / f"{partition}-{uuid[:8]}"
 
 
 def config_path(settings: Settings, partition: str, uuid: str) -> Path:

@@ -15,8 +15,9 @@ import yaml
 
 from fair_dagster.domain.errors import FairError, StorageError
 from fair_dagster.domain.slugs import version_id
-from fair_dagster.flows.finetunes.allocations import CONFIG_FILE, Allocation, run_folder
+from fair_dagster.flows.finetunes.allocations import Allocation
 from fair_dagster.flows.services import Services
+from fair_dagster.flows.training_files import CONFIG_FILE, run_folder
 from fair_dagster.net.files import write_bytes
 from fair_dagster.net.processes import Process
 from fair_dagster.pipelines.metadata import TRACKING_VARIABLE

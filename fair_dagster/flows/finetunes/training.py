@@ -21,11 +21,11 @@ from fair_dagster.domain.slugs import slug_problems, split_version_id
 from fair_dagster.domain.training_config import EXTRA, Config, rerun_config, training_config
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import items as item_flow
-from fair_dagster.flows.base_models.code import changed_since_registration, code_folder, code_problems
+from fair_dagster.flows.code import changed_since_registration, code_folder, code_problems
 from fair_dagster.flows.fetching import href_problems, local_config, told_by
-from fair_dagster.flows.finetunes.allocations import CONFIG_FILE, RESULT_FILE, allocation_of, config_path, run_folder
-from fair_dagster.flows.finetunes.parcels import left_config
+from fair_dagster.flows.finetunes.allocations import allocation_of, config_path
 from fair_dagster.flows.services import Services
+from fair_dagster.flows.training_files import CONFIG_FILE, RESULT_FILE, left_config, run_folder
 from fair_dagster.net.files import write_bytes
 from fair_dagster.pipelines.contract import check_folder
 from fair_dagster.pipelines.inputs import ADDRESSES
@@ -198,7 +198,7 @@ def write_config(services: Services, partition: str) -> tuple[Path, Config]:
     if request.rerun_of:
         config = rerun_config(_config_of(services, request.rerun_of), allocation.number)
     else:
-        base_model, dataset = parents(services.catalog, request)
+        base_model, dataset = item_flow.parents(services.catalog, request)
         config = training_config(
             request,
             allocation.number,
@@ -218,35 +218,6 @@ def _config_of(services: Services, version_id: str) -> Config:
         raise RefusedError(f"rerun of {version_id!r}", ["its training configuration is gone"])
     config: Config = yaml.safe_load(kept)
     return config
-
-
-def parents(catalog: CatalogStore, request: FinetuneRequest) -> tuple[Item, Item]:
-    """The base model item and the dataset item, at the exact versions of the request.
-
-    Raises:
-        RefusedError: one of them is not in the catalog any more.
-    """
-    base_model, dataset = _parents(catalog, request)
-    if base_model is None or dataset is None:
-        missing = [
-            f"version {number} of {slug!r} is not in {collection}"
-            for (collection, slug, number), item in zip(_parent_keys(request), (base_model, dataset), strict=True)
-            if item is None
-        ]
-        raise RefusedError(f"{request.model_name!r}", missing)
-    return base_model, dataset
-
-
-def _parents(catalog: CatalogStore, request: FinetuneRequest) -> tuple[Item | None, Item | None]:
-    base_model, dataset = (item_flow.at_version(catalog, *key) for key in _parent_keys(request))
-    return base_model, dataset
-
-
-def _parent_keys(request: FinetuneRequest) -> tuple[tuple[str, str, int], tuple[str, str, int]]:
-    return (
-        (items.BASE_MODELS, request.base_model, request.base_model_version),
-        (items.DATASETS, request.dataset, request.dataset_version),
-    )
 
 
 def training_command(services: Services, partition: str) -> tuple[list[str], Path]:
@@ -274,7 +245,7 @@ def training_command(services: Services, partition: str) -> tuple[list[str], Pat
         # Another machine has written it, which executed the step before.
         write_config(services, partition)
     config = yaml.safe_load((folder / CONFIG_FILE).read_text())
-    told = told_by(item for item in _parents(services.catalog, allocation.request) if item is not None)
+    told = told_by(item for item in item_flow.known_parents(services.catalog, allocation.request) if item is not None)
     path = local_config(services, folder / CONFIG_FILE, ("parameters",), ADDRESSES, told)
     command = [
         *(sys.executable, "-m", "fair_dagster.pipelines.runner", "train"),

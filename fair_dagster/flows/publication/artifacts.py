@@ -23,11 +23,10 @@ from fair_dagster.domain.publication.local_items import (
 )
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord
-from fair_dagster.flows.finetunes.allocations import CONFIG_FILE, run_folder
-from fair_dagster.flows.finetunes.parcels import fetch_training
 from fair_dagster.flows.publication.folders import folder_of
 from fair_dagster.flows.publication.places import is_there, settle
 from fair_dagster.flows.services import Services
+from fair_dagster.flows.training_files import CONFIG_FILE, fetch_training, run_folder
 from fair_dagster.flows.trust import acceptance
 from fair_dagster.pipelines.filenames import ONNX_FILENAME, PREVIEW_FILE
 from fair_dagster.pipelines.zenml.artifacts import version_file

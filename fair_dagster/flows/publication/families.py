@@ -23,7 +23,7 @@ from fair_dagster.domain.publication.local_items import local_item
 from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
 from fair_dagster.domain.slugs import version_id
 from fair_dagster.domain.versions import Stage, VersionRecord
-from fair_dagster.flows.finetunes.training import parents
+from fair_dagster.flows.items import parents
 from fair_dagster.flows.publication import artifacts, road
 from fair_dagster.flows.publication.artifacts import Artifacts
 from fair_dagster.flows.publication.folders import folder_of, remove_unused

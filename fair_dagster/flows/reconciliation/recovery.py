@@ -19,13 +19,13 @@ from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.domain.registries.assets import oci_href
 from fair_dagster.domain.registries.models import came_as_artifact
 from fair_dagster.domain.versions import VersionRecord
+from fair_dagster.flows import artifact_files as oci_files
 from fair_dagster.flows.base_models import registration
-from fair_dagster.flows.finetunes.parcels import fetch_training
 from fair_dagster.flows.publication import artifacts
 from fair_dagster.flows.publication.folders import folder_of_item
 from fair_dagster.flows.reconciliation.artifacts import Named, artifact_finding, named_by
-from fair_dagster.flows.registries import files as oci_files
 from fair_dagster.flows.services import Services
+from fair_dagster.flows.training_files import fetch_training
 from fair_dagster.oci.references import Reference
 from fair_dagster.pipelines.contract import folder_digest, shipped_files
 from fair_dagster.settings import Settings

@@ -15,7 +15,6 @@ from fair_dagster.domain.errors import FairError
 from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.flows.base_models.images import Round, pinned_again
-from fair_dagster.flows.catalog import named_nowhere_else
 from fair_dagster.flows.publication import families as local_models
 from fair_dagster.flows.publication import road
 from fair_dagster.flows.publication.released import restored
@@ -23,6 +22,7 @@ from fair_dagster.flows.publication.releases import republish
 from fair_dagster.flows.reconciliation import unused
 from fair_dagster.flows.reconciliation.recovery import base_model_artifacts, local_artifacts_again
 from fair_dagster.flows.reconciliation.report import Progress, no_progress
+from fair_dagster.flows.reconciliation.unused import named_nowhere_else
 from fair_dagster.flows.registries.publication import push_again
 from fair_dagster.flows.services import Services
 

@@ -31,7 +31,7 @@ from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows.base_models.images import image_findings
-from fair_dagster.flows.finetunes.training import parents
+from fair_dagster.flows.items import parents
 from fair_dagster.flows.publication import artifacts as local_artifacts
 from fair_dagster.flows.publication.released import lost_releases, restored
 from fair_dagster.flows.publication.road import Plan

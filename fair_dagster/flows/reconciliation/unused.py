@@ -13,10 +13,10 @@ from fair_dagster.domain.publication.desired import slug_of
 from fair_dagster.domain.publication.findings import Done, Finding
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord
-from fair_dagster.flows.finetunes.allocations import TRAININGS
-from fair_dagster.flows.finetunes.parcels import PREDICTIONS
+from fair_dagster.flows.parcels import PREDICTIONS
 from fair_dagster.flows.publication.folders import folder_of, remove_unused, used_folders
 from fair_dagster.flows.publication.released import RELEASE_FILE
+from fair_dagster.flows.training_files import TRAININGS
 from fair_dagster.storage.store import ArtifactStore
 
 UNUSED_AFTER = 3600.0
@@ -191,4 +191,19 @@ def unsettled(
     for finding in own:
         if finding.kind in _LOST and finding.item not in present:
             return f"{finding.item} is lost: {finding.detail}"
+    return ""
+
+
+def named_nowhere_else(
+    catalog: CatalogStore, collection: str, findings: Sequence[Finding], done: Sequence[Done] = ()
+) -> str:
+    """Why the document of ``collection`` must stay: it alone still names an item that is lost. Empty where it need not.
+
+    Args:
+        findings: what the drift report says of the collection.
+        done: what a repair has done about it.
+    """
+    for item_id in sorted({*catalog.listed(collection)} - {*catalog.ids(collection)}):
+        if reason := unsettled(catalog, collection, split_version_id(item_id)[0], findings, done):
+            return f"collection.json is kept as it is, because it still names {item_id}: {reason}"
     return ""

@@ -20,10 +20,10 @@ from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.registries.assets import SCHEME, oci_href
 from fair_dagster.domain.registries.models import arrived_item, as_base_model, came_as_artifact
+from fair_dagster.flows.artifact_files import file_href, local_file
 from fair_dagster.flows.base_models.registration import parse_item
 from fair_dagster.flows.publication.releases import Incoming, publish
 from fair_dagster.flows.registries.artifacts import ITEM_TITLE
-from fair_dagster.flows.registries.files import file_href, local_file
 from fair_dagster.flows.services import Services
 from fair_dagster.flows.trust.acceptance import require_trusted
 from fair_dagster.flows.trust.policy import require_allowed

@@ -15,10 +15,10 @@ from dagster._core.errors import DagsterPipesExecutionError  # Dagster raises it
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import PipelineError, ProblemsError, ServiceError, UnexplainedError
 from fair_dagster.domain.items.stac import ItemKey
-from fair_dagster.flows import predictions
+from fair_dagster.flows import parcels, predictions, training_files
 from fair_dagster.flows.base_models import merges
-from fair_dagster.flows.finetunes import allocations, parcels, tracking, training
-from fair_dagster.flows.finetunes.run_files import progress_file, read_result
+from fair_dagster.flows.finetunes import allocations, tracking, training
+from fair_dagster.flows.run_files import progress_file, read_result
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.metadata import (
     changes_metadata,
@@ -94,7 +94,7 @@ def run_training(
             raise _cause(result, partition)
     if services.settings.executor != "local" or "://" in services.settings.artifacts:
         # Another machine may publish it, or run it again.
-        parcels.leave_training(services.artifacts, services.settings, partition, owner.uuid)
+        training_files.leave_training(services.artifacts, services.settings, partition, owner.uuid)
     plotting.join()
     metadata = training_metadata(result, result_path.parent, owner.request)
     found = result.get("tracking") or {}

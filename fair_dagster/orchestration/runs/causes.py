@@ -16,7 +16,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from fair_dagster.domain import errors
 from fair_dagster.domain.causes import in_our_words, printed_by_step, telling_lines
-from fair_dagster.flows.finetunes.run_files import OUTPUT_FILE, STOPPED_FILE, launch_folder
+from fair_dagster.flows.run_files import OUTPUT_FILE, STOPPED_FILE, launch_folder
 from fair_dagster.settings import Settings
 
 _OUTPUT_CHARACTERS = 2000

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import dagster as dg
 
 from fair_dagster.domain.errors import StorageError
-from fair_dagster.flows.finetunes.run_files import OUTPUT_FILE, launch_folder
+from fair_dagster.flows.run_files import OUTPUT_FILE, launch_folder
 from fair_dagster.net.files import write_bytes, write_json
 from fair_dagster.net.processes import Process
 from fair_dagster.orchestration.instance import open_instance

@@ -22,7 +22,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.flows.finetunes import allocations
-from fair_dagster.flows.finetunes.run_files import STOPPED_FILE, launch_folder, progress_of
+from fair_dagster.flows.run_files import STOPPED_FILE, launch_folder, progress_of
 from fair_dagster.flows.services import Services
 from fair_dagster.net.processes import Process
 from fair_dagster.orchestration import keys

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from fair_dagster.flows.finetunes.run_files import Progress
+from fair_dagster.flows.run_files import Progress
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fair_dagster.domain.errors import PipelineError
-from fair_dagster.flows.finetunes.run_files import Progress, progress_of
+from fair_dagster.flows.run_files import Progress, progress_of
 from fair_dagster.flows.services import Services
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from fair_dagster.domain.errors import PipelineError
-from fair_dagster.flows.finetunes import parcels
+from fair_dagster.flows import parcels
 from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import keys
 from fair_dagster.orchestration.instance import open_instance

@@ -14,8 +14,8 @@ from fair_dagster.catalog.opening import open_store
 from fair_dagster.catalog.stac_api.copies import Aside, Copy
 from fair_dagster.catalog.store import CatalogStore
 from fair_dagster.domain.errors import CatalogError, RefusedError
-from fair_dagster.domain.items.damage import over_damaged
 from fair_dagster.domain.publication.changes import Change, ChangeSet
+from fair_dagster.domain.publication.drift import over_damaged
 from fair_dagster.flows.moving import export_catalog, import_catalog
 from fair_dagster.settings import Settings
 from tests.catalog.moves import catalog

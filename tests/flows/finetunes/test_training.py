@@ -8,7 +8,7 @@ import pytest
 
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import NotFoundError, RefusedError, ServiceError, StorageError
-from fair_dagster.flows.base_models.code import changed_since_registration
+from fair_dagster.flows.code import changed_since_registration
 from fair_dagster.flows.finetunes import allocations, training
 from fair_dagster.flows.finetunes.training import Ask
 from fair_dagster.flows.publication import releases

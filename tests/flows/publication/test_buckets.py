@@ -13,9 +13,9 @@ import yaml
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError, StorageError
 from fair_dagster.domain.items.stac import Item
-from fair_dagster.flows import predictions
+from fair_dagster.flows import predictions, training_files
 from fair_dagster.flows.fetching import href_problems
-from fair_dagster.flows.finetunes import parcels, training
+from fair_dagster.flows.finetunes import training
 from fair_dagster.flows.publication import families
 from fair_dagster.flows.reconciliation import unused
 from fair_dagster.flows.reconciliation.repair import repair
@@ -146,7 +146,7 @@ def test_a_version_that_another_machine_trained_can_be_run_again(installation: I
     services = installation.services
     version = installation.trained()
     path = training.config_path(services.settings, version.id, version.uuid)
-    parcels.leave_training(services.artifacts, services.settings, version.id, version.uuid)
+    training_files.leave_training(services.artifacts, services.settings, version.id, version.uuid)
     kept = path.read_bytes()
     path.unlink()
 
@@ -159,9 +159,9 @@ def test_what_the_last_training_left_is_published_and_not_what_an_attempt_here_d
     version = installation.trained()
     picture = training.config_path(services.settings, version.id, version.uuid).with_name(PREVIEW_FILE)
     picture.write_bytes(b"of the other machine")
-    parcels.leave_training(services.artifacts, services.settings, version.id, version.uuid)
+    training_files.leave_training(services.artifacts, services.settings, version.id, version.uuid)
     picture.write_bytes(b"of the attempt here")
-    parcels.fetch_training(services.artifacts, services.settings, version.id, version.uuid)
+    training_files.fetch_training(services.artifacts, services.settings, version.id, version.uuid)
     assert picture.read_bytes() == b"of the other machine"
 
 
@@ -172,7 +172,7 @@ def test_a_repair_takes_configuration_and_picture_from_what_another_machine_has_
     version = installation.trained()
     folder = training.config_path(services.settings, version.id, version.uuid).parent
     (folder / PREVIEW_FILE).write_bytes(b"picture")
-    parcels.leave_training(services.artifacts, services.settings, version.id, version.uuid)
+    training_files.leave_training(services.artifacts, services.settings, version.id, version.uuid)
     installation.promote(version)
     shutil.rmtree(folder)
     lost = [key for key in _objects(s3_server, s3_bucket) if "/local-models/" in key and "/." not in key]

@@ -11,7 +11,7 @@ from fair_dagster.domain.errors import CatalogError, ConflictError, RefusedError
 from fair_dagster.domain.items.stac import ItemKey
 from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.flows import items as item_flow
-from fair_dagster.flows.publication import families
+from fair_dagster.flows.publication import families, patching
 from tests.installations import MODEL, NAME, Installation
 
 
@@ -69,9 +69,7 @@ def test_what_was_promoted_survives_the_loss_of_the_catalog(installation: Instal
 def test_a_patch_survives_recomputes_and_promotions(installation: Installation) -> None:
     first = installation.trained()
     installation.promote(first)
-    item_flow.patch(
-        installation.services, first.id, {"properties": {"title": "Roofs of the town", "fair:pinned": True}}
-    )
+    patching.patch(installation.services, first.id, {"properties": {"title": "Roofs of the town", "fair:pinned": True}})
     installation.promote(installation.trained())
     properties = item_flow.find(installation.services.catalog, first.id)["properties"]
     assert (properties["title"], properties["fair:pinned"]) == ("Roofs of the town", True)
@@ -91,7 +89,7 @@ def test_a_writer_that_was_faster_is_not_overwritten(
         calls.append(changes)
         if len(calls) == 1:
             monkeypatch.setattr(catalog, "apply", apply)
-            item_flow.patch(installation.services, version.id, {"properties": {"fair:pinned": True}})
+            patching.patch(installation.services, version.id, {"properties": {"fair:pinned": True}})
             monkeypatch.setattr(catalog, "apply", interrupted)
         apply(changes)
 
@@ -211,7 +209,7 @@ def test_a_version_about_to_be_deleted_leaves_the_catalog_with_its_artifacts(ins
 def test_a_number_used_again_after_a_deletion_takes_over_nothing(installation: Installation) -> None:
     first = installation.trained()
     installation.promote(first)
-    item_flow.patch(installation.services, first.id, {"properties": {"fair:pinned": True}})
+    patching.patch(installation.services, first.id, {"properties": {"fair:pinned": True}})
     families.recompute(installation.services, NAME, without=first.uuid)
     installation.versions.delete(NAME, 1)
     again = installation.trained()

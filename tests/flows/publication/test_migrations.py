@@ -13,7 +13,7 @@ from fair_dagster.domain.items.coverage import DERIVED
 from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.flows import items as item_flow
-from fair_dagster.flows.publication import batches, releases
+from fair_dagster.flows.publication import batches, patching, releases
 from fair_dagster.flows.publication import families as local_models
 from tests.flows.publication.former import make_former
 from tests.installations import DATASET, MODEL, NAME, Installation
@@ -84,7 +84,7 @@ def test_what_users_wrote_survives_a_migration(installation: Installation) -> No
     make_former(installation, items.LOCAL_MODELS)
     link = {"rel": "about", "href": "https://example.org/roofs"}
     change = {"properties": {"title": "Roofs", "fair:pinned": True}, "links": [link]}
-    before = item_flow.patch(installation.services, version.id, change)
+    before = patching.patch(installation.services, version.id, change)
     migrate_family(installation, items.LOCAL_MODELS, NAME)
     after = item_flow.find(installation.services.catalog, version.id)
     assert (after["properties"]["title"], after["properties"]["fair:pinned"]) == ("Roofs", True)
@@ -94,7 +94,7 @@ def test_what_users_wrote_survives_a_migration(installation: Installation) -> No
 
 def test_a_derived_field_cannot_be_patched(installation: Installation) -> None:
     with pytest.raises(RefusedError, match="fair:category is managed"):
-        item_flow.patch(installation.services, DATASET, {"properties": {"fair:category": "cheese"}})
+        patching.patch(installation.services, DATASET, {"properties": {"fair:category": "cheese"}})
 
 
 @pytest.mark.parametrize("gone", ["version", "model"])

@@ -8,12 +8,11 @@ import pytest
 from fair_dagster.domain import items
 from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.local_items import CONFIG_ASSET, LOSS_ASSET, THUMBNAIL_ASSET
-from fair_dagster.flows import items as item_flow
-from fair_dagster.flows.finetunes.allocations import run_folder
-from fair_dagster.flows.publication import families
+from fair_dagster.flows.publication import families, patching
 from fair_dagster.flows.publication.artifacts import folder_of_version
 from fair_dagster.flows.reconciliation.repair import repair
 from fair_dagster.flows.reconciliation.report import report
+from fair_dagster.flows.training_files import run_folder
 from fair_dagster.pipelines.filenames import PREVIEW_FILE
 from fair_dagster.pipelines.zenml.artifacts import version_file
 from tests.flows.reconciliation.drifting import altered, kinds, path_of, repaired
@@ -51,7 +50,7 @@ def mistype_uuid(item: Item) -> None:
 def test_an_altered_uuid_costs_neither_users_fields_nor_artifacts(
     promoted: Installation, change: Callable[[Item], None]
 ) -> None:
-    item_flow.patch(promoted.services, KEY.id, {"properties": {"title": "Ours", "fair:pinned": True}})
+    patching.patch(promoted.services, KEY.id, {"properties": {"title": "Ours", "fair:pinned": True}})
     before = item_of(promoted)
     version = promoted.versions.get(NAME, 1)
     for uri in (version.onnx_uri, version.model_uri):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fair_dagster.domain import items
 from fair_dagster.domain.items.patches import is_managed_property
 from fair_dagster.domain.items.stac import Item, ItemKey
-from fair_dagster.flows import items as item_flow
+from fair_dagster.flows.publication import patching
 from fair_dagster.flows.reconciliation.artifacts import named_by
 from fair_dagster.flows.reconciliation.repair import repair
 from fair_dagster.flows.reconciliation.report import report
@@ -70,7 +70,7 @@ def whole(installation: Installation, tmp_path: Path) -> Whole:
     installation.register_base_model()
     installation.promote(installation.trained())
     for key in KEYS:
-        item_flow.patch(installation.services, key.id, {"properties": {"fair:pinned": True}})
+        patching.patch(installation.services, key.id, {"properties": {"fair:pinned": True}})
     assert report(installation.services) == []
     home = installation.services.settings.home
     for name in ("catalog", "artifacts"):

@@ -16,7 +16,7 @@ from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.domain.publication.findings import Partitions
 from fair_dagster.flows import items as item_flow
-from fair_dagster.flows.publication import families
+from fair_dagster.flows.publication import families, patching
 from fair_dagster.flows.reconciliation.repair import repair
 from fair_dagster.flows.reconciliation.report import DriftRequest
 from tests.flows.reconciliation.drifting import altered, found, kinds, path_of, repaired, snapshot
@@ -70,7 +70,7 @@ def test_an_item_that_was_deleted_by_hand_is_found_and_restored(
 def test_managed_fields_are_set_anew_and_users_fields_stay(
     promoted: Installation, collection: str, item_id: str
 ) -> None:
-    item_flow.patch(promoted.services, item_id, {"properties": {"title": "Ours", "fair:pinned": True}})
+    patching.patch(promoted.services, item_id, {"properties": {"title": "Ours", "fair:pinned": True}})
     before = snapshot(promoted)
     path = path_of(promoted, collection, item_id)
     altered(path, lambda item: item["properties"].update({"license": "none of ours", "keywords": ["changed"]}))
@@ -143,7 +143,7 @@ def test_an_artifact_that_another_item_uses_outlives_its_own_item(promoted: Inst
     first = promoted.services.catalog.get(ItemKey(items.LOCAL_MODELS, f"{NAME}-v1"))
     assert first is not None
     href = first["assets"]["model"]["href"]
-    item_flow.patch(promoted.services, DATASET, {"assets": {"example": {"href": href, "title": "Drawn from here"}}})
+    patching.patch(promoted.services, DATASET, {"assets": {"example": {"href": href, "title": "Drawn from here"}}})
     promoted.versions.delete(NAME, 1)
     repaired(promoted)
     assert Path(href).is_file()
@@ -348,7 +348,7 @@ def test_a_damaged_item_that_cannot_be_restored_stays_as_it_is(promoted: Install
 def test_an_artifact_folder_that_a_link_leads_into_outlives_its_own_item(promoted: Installation, href: str) -> None:
     model = item_flow.find(promoted.services.catalog, f"{NAME}-v1")["assets"]["model"]["href"]
     href = href.format(folder=Path(model).parent)
-    item_flow.patch(promoted.services, DATASET, {"links": [{"rel": "example", "href": href}]})
+    patching.patch(promoted.services, DATASET, {"links": [{"rel": "example", "href": href}]})
     promoted.versions.delete(NAME, 1)
     repaired(promoted)
     assert Path(model).is_file()

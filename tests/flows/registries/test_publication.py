@@ -12,7 +12,7 @@ from fair_dagster.domain.errors import RefusedError, UnreachableError
 from fair_dagster.domain.registries.assets import oci_href
 from fair_dagster.domain.requests import OCI_KEY
 from fair_dagster.flows import items as item_flow
-from fair_dagster.flows.publication import families
+from fair_dagster.flows.publication import families, patching
 from fair_dagster.flows.reconciliation import repair, report
 from fair_dagster.flows.registries import lineage
 from fair_dagster.flows.registries.lineage import ARTIFACT, FINETUNE_TYPE, MODEL, base_of
@@ -65,7 +65,7 @@ def test_what_users_write_and_later_promotions_push_nothing_anew(pushing: Instal
     first, second = pushing.trained(), pushing.trained()
     pushing.promote(first)
     pushed = push_version(pushing.services, first.id)
-    item_flow.patch(pushing.services, first.id, {"properties": {"title": "Roofs"}})
+    patching.patch(pushing.services, first.id, {"properties": {"title": "Roofs"}})
     pushing.promote(second)
     again = push_version(pushing.services, first.id)
     assert (again.reference, again.uploaded) == (pushed.reference, 0)

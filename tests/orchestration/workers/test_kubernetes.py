@@ -17,9 +17,8 @@ kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="the ext
 from dagster_k8s.client import DagsterKubernetesClient  # noqa: E402
 from kubernetes.client import ApiClient  # noqa: E402
 
-from fair_dagster.definitions import build_defs  # noqa: E402
+from fair_dagster.definitions import build_defs, job_of  # noqa: E402
 from fair_dagster.orchestration import keys  # noqa: E402
-from fair_dagster.orchestration.workers import execution  # noqa: E402
 from fair_dagster.settings import Settings  # noqa: E402
 
 MODEL = "texture-segmentation"
@@ -130,4 +129,4 @@ def test_a_publication_is_one_step_where_steps_are_elsewhere(instance: dg.Dagste
     assert isinstance(inner, dg.GraphDefinition)
     assert [node.definition.name for node in inner.nodes] == ["publish_families"]
     assert definitions.executor is not dg.in_process_executor
-    assert execution.job_of(keys.RECOMPUTE_JOB).executor_def is dg.in_process_executor
+    assert job_of(keys.RECOMPUTE_JOB).executor_def is dg.in_process_executor

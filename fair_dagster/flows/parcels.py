@@ -1,7 +1,6 @@
-"""Files on their way between machines, by the artifact store: those of a prediction, and those that a training leaves.
+"""The files of a prediction on their way to a worker and back, by the artifact store.
 
-Only where steps are executed on other machines; on one machine everybody reads the same folder. What a prediction is
-stands in ``predictions``, what becomes of a training's files in ``publication.artifacts``.
+Only where runs are executed on other machines; on one machine everybody reads the same folder.
 """
 
 import contextlib
@@ -12,20 +11,16 @@ from pathlib import Path
 import yaml
 
 from fair_dagster.domain.errors import StorageError
-from fair_dagster.flows.finetunes.allocations import CONFIG_FILE, RESULT_FILE, TRAININGS, run_folder
 from fair_dagster.flows.predictions import CONFIG_FILE as PREDICTION_FILE
 from fair_dagster.flows.predictions import RESULT_FILE as PREDICTED_FILE
 from fair_dagster.flows.predictions import Prediction
 from fair_dagster.net.files import write_bytes
-from fair_dagster.pipelines.filenames import PREVIEW_FILE
 from fair_dagster.settings import Settings
-from fair_dagster.storage.local import look_at
 from fair_dagster.storage.store import ArtifactStore
 
 PREDICTIONS = "predictions"
 """Where in the artifact store parcels of predictions lie."""
 _OUTPUT = "output.geojson"
-_LEFT = (CONFIG_FILE, RESULT_FILE, PREVIEW_FILE)
 
 
 def pack(artifacts: ArtifactStore, prediction: Prediction) -> str:
@@ -93,43 +88,6 @@ def discard(artifacts: ArtifactStore, parcel: str) -> None:
     """Remove a parcel; what cannot be removed is left, and harms nobody."""
     with contextlib.suppress(StorageError):
         artifacts.remove(_at(parcel))
-
-
-def leave_training(artifacts: ArtifactStore, settings: Settings, partition: str, version: str) -> None:
-    """Keep what a training on this machine has left, for the machine that publishes it.
-
-    Args:
-        version: ZenML's UUID.
-    """
-    folder = run_folder(settings, partition, version)
-    for name in _LEFT:
-        if (folder / name).is_file():
-            artifacts.restore(folder / name, f"{TRAININGS}/{folder.name}/{name}")
-
-
-def fetch_training(artifacts: ArtifactStore, settings: Settings, partition: str, version: str) -> None:
-    """Have here what the last training has left, on whichever machine; what nobody has left stays as it is here.
-
-    Raises:
-        StorageError: the artifact store cannot be read.
-    """
-    if settings.executor == "local" and "://" not in settings.artifacts:
-        return  # Nobody else trains for these artifacts.
-    folder = run_folder(settings, partition, version)
-    for name in _LEFT:
-        key = f"{TRAININGS}/{folder.name}/{name}"
-        left = artifacts.look(key)
-        # A first attempt may have begun here, and another machine have trained it.
-        if left is not None and left != look_at(folder / name):
-            folder.mkdir(parents=True, exist_ok=True)
-            part = folder / f".{name}.{uuid.uuid4().hex}"
-            artifacts.fetch(key, part)
-            part.replace(folder / name)
-
-
-def left_config(artifacts: ArtifactStore, settings: Settings, partition: str, version: str) -> bytes | None:
-    """The configuration that a training on another machine has left; None when there is none."""
-    return artifacts.read(f"{TRAININGS}/{run_folder(settings, partition, version).name}/{CONFIG_FILE}")
 
 
 def _at(parcel: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.artifacts import Told, multihash
-from fair_dagster.flows.registries.files import file_href, href_problems, local_file, split_href
+from fair_dagster.flows.artifact_files import file_href, href_problems, local_file, split_href
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.descriptors import TITLE, Descriptor
 from fair_dagster.oci.references import Reference

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fair_dagster.flows.finetunes.run_files import progress_file, progress_of
+from fair_dagster.flows.run_files import progress_file, progress_of
 from fair_dagster.pipelines.metadata import PROGRESS_VARIABLE, report_progress
 from fair_dagster.settings import Settings
 
