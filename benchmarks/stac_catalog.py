@@ -34,7 +34,7 @@ from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.moving import Load
 from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.domain.publication.drift import diff
-from fair_dagster.domain.urls import redacted
+from fair_dagster.domain.urls import redact
 from fair_dagster.settings import Settings
 
 PROMOTIONS = 40
@@ -261,7 +261,7 @@ def _reason(text: str) -> str:
     """The last line of what the peer said. A pool only tells that time was up; why, it has logged before."""
     lines = [line.strip() for line in text.strip().splitlines()]
     logged = [line for line in lines if "error connecting in" in line]
-    return redacted("; ".join(dict.fromkeys([*logged[-1:], *lines[-1:]])) or "it said nothing")
+    return redact("; ".join(dict.fromkeys([*logged[-1:], *lines[-1:]])) or "it said nothing")
 
 
 def budgets(promotions: Sequence[Row], imports: Sequence[Row]) -> list[Budget]:

@@ -81,7 +81,7 @@ def new_collection(name: str) -> Document:
 def new_shared_collection(name: str, catalog: str) -> Document:
     """An empty collection for a STAC API, which adds the structural links itself.
 
-    Its extent holds every item, and there is no count yet: both are found by ``described``.
+    Its extent holds every item, and there is no count yet: both are found by ``describe_collection``.
 
     Args:
         catalog: the identity of the catalog, by which an API and a database are known to hold the same one.
@@ -112,7 +112,7 @@ def item_link(item: Item, key: ItemKey) -> dict[str, Any]:
 def after_changes(document: Document, changes: Sequence[Change], now: datetime) -> Document:
     """``document`` with the item links, the count, the extent and the summaries that ``changes`` bring.
 
-    Extent and summaries only grow here: what a deleted item leaves is found by ``recomputed``. Changes ``document``.
+    Extent and summaries only grow here: ``recompute_document`` finds what a deleted item leaves. Changes ``document``.
     """
     links: list[dict[str, Any]] = document["links"]
     count = sum([link["rel"] == "item" for link in links])
@@ -128,7 +128,7 @@ def after_changes(document: Document, changes: Sequence[Change], now: datetime) 
     return document
 
 
-def recomputed(
+def recompute_document(
     document: Document, items: Iterable[Item], now: datetime, unreadable: Sequence[ItemKey] = ()
 ) -> Document:
     """``document`` computed anew from all its items; ``updated`` moves only with something else.
@@ -152,7 +152,7 @@ def recomputed(
     return fresh | {"updated": _stamp(now)}
 
 
-def described(document: Document, chunks: Iterable[tuple[Sequence[Item], int]], now: datetime) -> Document:
+def describe_collection(document: Document, chunks: Iterable[tuple[Sequence[Item], int]], now: datetime) -> Document:
     """``document`` with count, extent and summaries of all its items; ``updated`` moves only with something else.
 
     Args:
@@ -168,7 +168,7 @@ def described(document: Document, chunks: Iterable[tuple[Sequence[Item], int]], 
     return document if _comparable(fresh) == _comparable(document) else fresh | {"updated": _stamp(now)}
 
 
-def widened(document: Document, items: Sequence[Item], now: datetime) -> Document | None:
+def widen_document(document: Document, items: Sequence[Item], now: datetime) -> Document | None:
     """``document`` with an extent and summaries that hold ``items`` too; None where they do already.
 
     A damaged document is left as it is: reconciliation reports it, and no promotion has to wait for that.
@@ -189,7 +189,7 @@ def widened(document: Document, items: Sequence[Item], now: datetime) -> Documen
     return None if fresh == document else fresh | {"updated": _stamp(now)}
 
 
-def told_less(document: Document, described: Document) -> list[str]:
+def find_narrow_fields(document: Document, described: Document) -> list[str]:
     """The fields of ``document`` that say less than ``described``, which was computed from all items.
 
     Writes only widen extent, summaries and keywords: wider is no fault. Nor is a count of yesterday: promotions do not

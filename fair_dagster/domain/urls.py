@@ -10,7 +10,7 @@ _USER_INFO = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user_info>[^\s\"<>
 _SSH_USER = re.compile(r"(?:git\+)?ssh://[^\s/:@]+@[^\s@]*", re.IGNORECASE)
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """``text`` without the user names and passwords of its URLs."""
     return _USER_INFO.sub(r"\g<scheme>***@", text)
 

@@ -59,7 +59,7 @@ def local_file(
     Raises:
         StorageError: it cannot be had, or has another checksum than ``checksum``, a hex multihash.
     """
-    from fair_dagster.storage.cache import kept_copy
+    from fair_dagster.storage.cache import keep_copy
 
     asked = registries or services.registries
 
@@ -75,7 +75,7 @@ def local_file(
             raise StorageError(f"{href} cannot be fetched: {error}") from error
         return multihash(layer.hex)
 
-    return kept_copy(services.settings, href, Told(checksum=checksum), fetch, PurePosixPath(split_href(href)[1]).name)
+    return keep_copy(services.settings, href, Told(checksum=checksum), fetch, PurePosixPath(split_href(href)[1]).name)
 
 
 def layer_titled(registries: "Registries", reference: Reference, title: str) -> "Descriptor":

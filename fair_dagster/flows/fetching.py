@@ -13,7 +13,7 @@ import yaml
 from fair_dagster.domain.items.artifacts import Told, told_by_href
 from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.registries.assets import SCHEME
-from fair_dagster.domain.urls import has_credentials, redacted
+from fair_dagster.domain.urls import has_credentials, redact
 from fair_dagster.flows import artifact_files as files
 from fair_dagster.flows.services import Services
 from fair_dagster.net.files import write_bytes
@@ -42,7 +42,7 @@ def href_problems(services: Services, href: str, what: str, *, folder: bool = Fa
         return files.href_problems(href, what)
     allowed = _SCHEMES | ({"http"} if services.settings.fetch_private else frozenset())
     if has_credentials(href):
-        return [f"{what} is behind a URL with a user name or password ({redacted(href)}); take them out"]
+        return [f"{what} is behind a URL with a user name or password ({redact(href)}); take them out"]
     if scheme not in allowed:
         return [f"{what} is behind {scheme}:// ({href}), and only {', '.join(sorted(allowed))} can be fetched"]
     if folder and scheme in {"http", "https"}:

@@ -137,7 +137,7 @@ def read_frame(path: Path) -> Frame:
     Raises:
         RefusedError: the file is no image, or nothing says where it lies.
     """
-    with _opened(path) as source:
+    with _open(path) as source:
         return _frame_of(path, source)
 
 
@@ -147,7 +147,7 @@ def read_chip(path: Path) -> Chip:
     Raises:
         RefusedError: the file is no readable 8-bit image, or nothing says where it lies.
     """
-    with _opened(path) as source:
+    with _open(path) as source:
         frame = _frame_of(path, source)
         return Chip(path, _rgb(path, source), frame.transform, frame.crs)
 
@@ -224,7 +224,7 @@ def _bounds_of(points: "NDArray[np.float64]") -> Bounds:
     return west, south, east, north
 
 
-def _opened(path: Path) -> Any:
+def _open(path: Path) -> Any:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 

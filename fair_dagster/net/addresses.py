@@ -18,7 +18,7 @@ def public_address(host: str, port: int, max_seconds: float) -> str:
         PrivateAddressError: one of them is not.
         UnreachableError: the name cannot be resolved in ``max_seconds``.
     """
-    found = resolved(host, port, max_seconds)
+    found = resolve(host, port, max_seconds)
     for address in found:
         parsed = ipaddress.ip_address(address)
         if not parsed.is_global or parsed.is_multicast:
@@ -36,7 +36,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def resolved(host: str, port: int, max_seconds: float) -> list[str]:
+def resolve(host: str, port: int, max_seconds: float) -> list[str]:
     """The addresses of ``host``, at least one.
 
     Raises:

@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from fair_dagster.domain.errors import PrivateAddressError, ServiceError, StorageError, UnreachableError
-from fair_dagster.domain.urls import has_credentials, redacted
-from fair_dagster.net.addresses import public_address, resolved
+from fair_dagster.domain.urls import has_credentials, redact
+from fair_dagster.net.addresses import public_address, resolve
 from fair_dagster.net.pinned import Answered, Pools, Request, Server
 
 DOCUMENT_BYTES = 5 * 1024 * 1024
@@ -55,13 +55,13 @@ def fetch_document(url: str, *, max_bytes: int = DOCUMENT_BYTES, max_seconds: fl
     headers = {"Accept": "application/json"}
     with _exchange(url, Limits(max_bytes, max_seconds), headers, max_seconds / 2) as answer:
         if answer.status != 200:
-            raise ServiceError(f"{redacted(url)}: the server answered {answer.status}")
+            raise ServiceError(f"{redact(url)}: the server answered {answer.status}")
         for block in answer.arriving():
             body += block
             if len(body) > max_bytes:
-                raise ServiceError(f"{redacted(url)}: larger than {max_bytes} bytes")
+                raise ServiceError(f"{redact(url)}: larger than {max_bytes} bytes")
             if time.monotonic() > deadline:
-                raise UnreachableError(f"{redacted(url)}: took too long")
+                raise UnreachableError(f"{redact(url)}: took too long")
     return bytes(body)
 
 
@@ -88,10 +88,10 @@ def fetch_file(url: str, target: Path, limits: Limits, known_etag: str = "") -> 
                 return _written(url, answer, target, limits, deadline)
     except PrivateAddressError as error:
         advice = "FAIR_FETCH_PRIVATE=true allows private addresses"
-        raise StorageError(f"{redacted(url)} cannot be fetched: {error}; {advice}") from error
+        raise StorageError(f"{redact(url)} cannot be fetched: {error}; {advice}") from error
     except ServiceError as error:
-        raise StorageError(f"{redacted(url)} cannot be fetched: {redacted(str(error))}") from error
-    raise StorageError(f"{redacted(url)} cannot be fetched: it is redirected more than {_REDIRECTS} times")
+        raise StorageError(f"{redact(url)} cannot be fetched: {redact(str(error))}") from error
+    raise StorageError(f"{redact(url)} cannot be fetched: it is redirected more than {_REDIRECTS} times")
 
 
 @contextmanager
@@ -110,9 +110,9 @@ def _server(url: str, limits: Limits) -> tuple[Server, str]:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ServiceError(f"{redacted(url)} is no address: {redacted(str(error))}") from error
+        raise ServiceError(f"{redact(url)} is no address: {redact(str(error))}") from error
     if parts.scheme not in (("https", "http") if limits.private else ("https",)) or not host or has_credentials(url):
-        raise ServiceError(f"{redacted(url)}: only https URLs without a user name are fetched")
+        raise ServiceError(f"{redact(url)}: only https URLs without a user name are fetched")
     query = f"?{parts.query}" if parts.query else ""
     server = Server(parts.scheme, host, port or (443 if parts.scheme == "https" else 80))
     return server, f"{parts.path or '/'}{query}"
@@ -121,7 +121,7 @@ def _server(url: str, limits: Limits) -> tuple[Server, str]:
 def _looker(server: Server, limits: Limits) -> Callable[[], str]:
     def look_up() -> str:
         if limits.private:
-            return resolved(server.host, server.port, _RESOLVING_SECONDS)[0]
+            return resolve(server.host, server.port, _RESOLVING_SECONDS)[0]
         return public_address(server.host, server.port, min(_RESOLVING_SECONDS, limits.max_seconds / 2))
 
     return look_up
@@ -134,10 +134,10 @@ def _written(url: str, answer: Answered, target: Path, limits: Limits, deadline:
             for block in answer.arriving():
                 size += len(block)
                 if size > limits.max_bytes:
-                    raise StorageError(f"{redacted(url)} is larger than FAIR_FETCH_MAX_BYTES ({limits.max_bytes:,})")
+                    raise StorageError(f"{redact(url)} is larger than FAIR_FETCH_MAX_BYTES ({limits.max_bytes:,})")
                 if time.monotonic() > deadline:
                     seconds = f"FAIR_FETCH_SECONDS ({limits.max_seconds:g})"
-                    raise StorageError(f"{redacted(url)} took longer than {seconds}; {size:,} bytes had come")
+                    raise StorageError(f"{redact(url)} took longer than {seconds}; {size:,} bytes had come")
                 digest.update(block)
                 stream.write(block)
     except OSError as error:

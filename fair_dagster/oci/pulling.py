@@ -162,7 +162,7 @@ def _staging(folder: Path) -> Iterator[Path]:
     """A folder beside the files, for one pull at a time; what came of blobs is kept when a pull is cut off."""
     is_new = not folder.exists()
     made = folder / STAGING
-    handle = _locked(made)
+    handle = _hold_lock(made)
     try:
         yield made
     except BaseException as error:
@@ -178,7 +178,7 @@ def _staging(folder: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def _locked(folder: Path) -> int:
+def _hold_lock(folder: Path) -> int:
     """Make a folder, or wait until nobody else uses it; it is free again when the descriptor is closed."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)

@@ -100,7 +100,7 @@ def send(webhook: "SecretStr", secret: "SecretStr | None", alert: Alert, pauses:
             try:
                 status = _post(client, webhook, secret, body)
             except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-                problem = _described(error)
+                problem = _describe(error)
             else:
                 if 200 <= status < 300:
                     return
@@ -130,7 +130,7 @@ def _headers(secret: "SecretStr | None", body: bytes) -> dict[str, str]:
     return headers
 
 
-def _described(error: "httpx.HTTPError | httpx.InvalidURL | UnicodeError") -> str:
+def _describe(error: "httpx.HTTPError | httpx.InvalidURL | UnicodeError") -> str:
     """Its kind only: the message may hold the address."""
     kinds = {
         "ConnectError": "nothing answers there",

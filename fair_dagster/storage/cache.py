@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from fair_dagster.domain.errors import StorageError
 from fair_dagster.domain.items.artifacts import Told, multihash
-from fair_dagster.domain.urls import redacted
+from fair_dagster.domain.urls import redact
 from fair_dagster.net.fetching import Limits, fetch_file
 from fair_dagster.settings import Settings
 from fair_dagster.storage.local import look_at, size_of
@@ -53,10 +53,10 @@ def local_copy(settings: Settings, store: ArtifactStore, href: str, told: Told =
         return _from_store(settings, store, key, href, told)
     if told.checksum is None:
         return _asked_again(settings, href, told.size, lambda target, known: _from_web(settings, href, target, known))
-    return kept_copy(settings, href, told, lambda target: _from_web_anew(settings, href, target))
+    return keep_copy(settings, href, told, lambda target: _from_web_anew(settings, href, target))
 
 
-def kept_copy(settings: Settings, href: str, told: Told, fetch: Callable[[Path], str], name: str = "") -> Path:
+def keep_copy(settings: Settings, href: str, told: Told, fetch: Callable[[Path], str], name: str = "") -> Path:
     """The copy that ``told`` describes, fetched when it is not there or not what it was.
 
     Args:
@@ -89,7 +89,7 @@ def _require(seen: Seen | None, told: Told, href: str) -> None:
         advice = (
             "it was changed since, or came damaged: put back what the item describes, or register anew what is there"
         )
-        raise StorageError(f"{redacted(href)} {problem}; {advice}")
+        raise StorageError(f"{redact(href)} {problem}; {advice}")
 
 
 def _difference(seen: Seen | None, told: Told) -> str:
@@ -109,7 +109,7 @@ def _from_store(settings: Settings, store: ArtifactStore, key: str, href: str, t
 
     seen = Seen(0, told.checksum) if told.checksum is not None else store.look(key, read=False)
     if seen is None or seen.checksum is not None:
-        return kept_copy(settings, href, Told(told.size, seen.checksum if seen else None), fetch)
+        return keep_copy(settings, href, Told(told.size, seen.checksum if seen else None), fetch)
     state = seen.state
 
     def fetch_changed(target: Path, known: str) -> _Came | None:
@@ -141,10 +141,10 @@ def _asked_again(settings: Settings, href: str, size: int | None, ask: Callable[
             came = ask(partial, noted.state if noted and target else "")
             if came is None:
                 if target is None:
-                    raise StorageError(f"{redacted(href)} was not sent")
+                    raise StorageError(f"{redact(href)} was not sent")
                 _require(look_at(target, read=False), Told(size), href)
                 return target
-            copy = kept_copy(settings, href, Told(size, came.checksum), lambda place: _moved(partial, place, came))
+            copy = keep_copy(settings, href, Told(size, came.checksum), lambda place: _moved(partial, place, came))
             (folder / _NOTE).write_text(json.dumps(asdict(came)))
             return copy
         finally:
@@ -179,7 +179,7 @@ def _from_web(settings: Settings, href: str, target: Path, known: str) -> _Came 
 def _from_web_anew(settings: Settings, href: str, target: Path) -> str:
     found = _from_web(settings, href, target, "")
     if found is None:
-        raise StorageError(f"{redacted(href)} was not sent")
+        raise StorageError(f"{redact(href)} was not sent")
     return found.checksum
 
 

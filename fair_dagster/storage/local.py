@@ -15,7 +15,7 @@ from fair_dagster.domain.errors import StorageError
 from fair_dagster.domain.items.artifacts import PublishedArtifact, multihash
 from fair_dagster.net.files import file_digest
 from fair_dagster.net.files import replace as replace_file
-from fair_dagster.storage.store import Seen, Unfinished, checked_key, key_below, url_of
+from fair_dagster.storage.store import Seen, Unfinished, key_below, require_key, url_of
 
 _BLOCK = 1 << 20
 _PARTIAL = ".partial-"
@@ -34,10 +34,10 @@ class LocalArtifacts:
         Raises:
             StorageError: the key would leave the root.
         """
-        return self.root / checked_key(key)
+        return self.root / require_key(key)
 
     def href(self, key: str) -> str:
-        return url_of(self._base, checked_key(key)) if self._base else str(self.path(key))
+        return url_of(self._base, require_key(key)) if self._base else str(self.path(key))
 
     def key_of(self, href: str) -> str | None:
         found = key_below(href, str(self.root))
@@ -170,7 +170,7 @@ def look_at(path: Path, *, read: bool = True) -> Seen | None:
             return None
         if not read:
             return Seen(size_of(path))
-        found = _described(path, None)
+        found = _describe(path, None)
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
     return Seen(found.size, found.checksum)
@@ -208,7 +208,7 @@ def describe(path: Path, files: Sequence[Path] | None = None) -> PublishedArtifa
         StorageError: it cannot be read.
     """
     try:
-        return _described(path, files)
+        return _describe(path, files)
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
 
@@ -218,13 +218,13 @@ def describe_content(content: bytes) -> PublishedArtifact:
     return PublishedArtifact("", len(content), multihash(hashlib.sha256(content).hexdigest()))
 
 
-def _described(path: Path, files: Sequence[Path] | None) -> PublishedArtifact:
+def _describe(path: Path, files: Sequence[Path] | None) -> PublishedArtifact:
     if path.is_file():
         return PublishedArtifact(str(path), path.stat().st_size, multihash(file_digest(path)[0]))
     described = files_of(path, files)
     size = sum(file.stat().st_size for file in described.values())
     return PublishedArtifact(
-        str(path), size, combined((name, file_digest(file)[0]) for name, file in described.items())
+        str(path), size, combine_digests((name, file_digest(file)[0]) for name, file in described.items())
     )
 
 
@@ -233,7 +233,7 @@ def files_of(folder: Path, files: Sequence[Path] | None = None) -> dict[str, Pat
     return {file.relative_to(folder).as_posix(): file for file in (_files(folder) if files is None else files)}
 
 
-def combined(digests: Iterable[tuple[str, str]]) -> str:
+def combine_digests(digests: Iterable[tuple[str, str]]) -> str:
     """The checksum of a folder from relative path and SHA-256 (hex) of each of its files, in any order."""
     lines = sorted(((PurePosixPath(name).parts, digest, name) for name, digest in digests), key=lambda line: line[0])
     return multihash(hashlib.sha256("".join(f"{sha}  {name}\n" for _, sha, name in lines).encode()).hexdigest())

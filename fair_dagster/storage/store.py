@@ -130,7 +130,7 @@ def split_s3(url: str) -> tuple[str, str]:
     return bucket, key.strip("/")
 
 
-def checked_key(key: str) -> str:
+def require_key(key: str) -> str:
     """``key``, when it stays below the root of a store.
 
     Raises:

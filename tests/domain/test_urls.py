@@ -2,7 +2,7 @@
 
 import pytest
 
-from fair_dagster.domain.urls import has_credentials, redacted, split_credentials
+from fair_dagster.domain.urls import has_credentials, redact, split_credentials
 
 
 @pytest.mark.parametrize(
@@ -11,7 +11,7 @@ from fair_dagster.domain.urls import has_credentials, redacted, split_credential
 @pytest.mark.parametrize("scheme", ["https", "http", "ssh", "HTTPS", "postgresql+psycopg2"])
 def test_a_password_is_taken_out_however_it_is_written(scheme: str, user_info: str) -> None:
     url = f"{scheme}://{user_info}@host.example:8080/r.git"
-    told = redacted(f"fatal: unable to access '{url}' (403), and \"{url}\"")
+    told = redact(f"fatal: unable to access '{url}' (403), and \"{url}\"")
     assert "s3cret" not in told
     assert told.count("://***@host.example:8080/r.git") == 2
     assert split_credentials(url) == (f"{scheme}://host.example:8080/r.git", user_info)
@@ -19,7 +19,7 @@ def test_a_password_is_taken_out_however_it_is_written(scheme: str, user_info: s
 
 @pytest.mark.parametrize("text", ["https://host.example/r.git", "mail a@b.example, then https://c.example/d", "C:/x@y"])
 def test_what_holds_no_password_stays_as_it_is(text: str) -> None:
-    assert redacted(text) == text
+    assert redact(text) == text
 
 
 @pytest.mark.parametrize(

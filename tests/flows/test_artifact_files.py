@@ -15,7 +15,7 @@ from fair_dagster.oci.descriptors import TITLE, Descriptor
 from fair_dagster.oci.references import Reference
 from fair_dagster.oci.registry.registries import Registries
 from fair_dagster.settings import Settings
-from fair_dagster.storage.cache import kept_copy
+from fair_dagster.storage.cache import keep_copy
 
 ARTIFACT = Reference.parse(f"registry.example.org/models/town@sha256:{'0' * 64}")
 CONTENT = b"a stranger's model"
@@ -81,5 +81,5 @@ def test_a_copy_takes_no_name_of_the_cache_or_of_another_folder(
         return multihash(hashlib.sha256(CONTENT).hexdigest())
 
     told = Told(checksum=multihash(hashlib.sha256(CONTENT).hexdigest()))
-    assert kept_copy(settings, "oci://anywhere", told, fetch, name).read_bytes() == CONTENT
+    assert keep_copy(settings, "oci://anywhere", told, fetch, name).read_bytes() == CONTENT
     assert other_copy.read_bytes() == b"another model"

@@ -51,7 +51,7 @@ def test_private_addresses_are_never_asked(host: str) -> None:
 
 
 def test_a_name_that_resolves_to_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "resolved", lambda *_: ["93.184.216.34", "10.0.0.7"])
+    monkeypatch.setattr(addresses, "resolve", lambda *_: ["93.184.216.34", "10.0.0.7"])
     with pytest.raises(ServiceError, match=r"10\.0\.0\.7 is not a public address"):
         fetch_document("https://example.org/schema.json")
 

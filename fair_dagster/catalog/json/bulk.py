@@ -13,10 +13,10 @@ from fair_dagster.catalog import documents
 from fair_dagster.catalog.documents import Document
 from fair_dagster.catalog.json.journal import Checkpoint, Journal, no_checkpoint
 from fair_dagster.catalog.json.layout import Layout
-from fair_dagster.catalog.json.locking import locked
-from fair_dagster.catalog.json.reading import DamagedFileError, loaded
+from fair_dagster.catalog.json.locking import hold_lock
+from fair_dagster.catalog.json.reading import DamagedFileError, load_document
 from fair_dagster.catalog.json.store import JsonStore
-from fair_dagster.catalog.json.upkeep import aside, catalog_upkeep, dumped
+from fair_dagster.catalog.json.upkeep import aside, catalog_upkeep, dump_document
 from fair_dagster.catalog.moving import Items
 from fair_dagster.domain.items.damage import DamagedItem, collection_problem
 from fair_dagster.domain.items.fields import COLLECTIONS
@@ -57,7 +57,7 @@ class JsonPlace:
 
     def write(self, act: Callable[["JsonCatalog"], T]) -> T:
         """See ``Place.write``. A write that was cut off before is completed first."""
-        with locked(self._layout.root):
+        with hold_lock(self._layout.root):
             Journal(self._layout.root).recover()
             return act(JsonCatalog(self._layout, self._checkpoint))
 
@@ -99,7 +99,7 @@ class JsonCatalog:
         return len(self._store.ids(collection))
 
     def document(self, collection: str) -> Document | None:
-        stored = loaded(self._layout.collection_file(collection), partial(collection_problem, name=collection))
+        stored = load_document(self._layout.collection_file(collection), partial(collection_problem, name=collection))
         return documents.without_structure(stored) if stored is not None else None
 
     def write(self, load: Load, items: Items) -> None:
@@ -116,11 +116,11 @@ class JsonCatalog:
             key = key_of_item(item)
             path = self._layout.item_file(key)
             titles[key] = {"properties": {"title": item["properties"].get("title")}}
-            yield path, dumped(self._layout.to_disk(item, key), path)
+            yield path, dump_document(self._layout.to_disk(item, key), path)
         yield from catalog_upkeep(self._layout).writes.items()
         for name, document in self._documents(load).items():
             path = self._layout.collection_file(name)
-            yield path, dumped(self._linked(name, document, load, titles), path)
+            yield path, dump_document(self._linked(name, document, load, titles), path)
 
     def _documents(self, load: Load) -> dict[str, Document]:
         """The documents to write: those of the load, and equal ones that have to link to other items."""

@@ -82,7 +82,7 @@ class Journal:
             self._discard()
             plan = self._stage(writes, deletes, created)
             self._checkpoint("commit")
-            self._file.write_bytes(_dumped(plan))
+            self._file.write_bytes(_dump(plan))
             self._checkpoint("committed")
             staged = [self._root / move.staged for move in plan.moves]
             _flush([*staged, self._file, self._staging, self._root])
@@ -212,7 +212,7 @@ class Journal:
         return path.relative_to(self._root).as_posix()
 
 
-def _dumped(plan: _Plan) -> bytes:
+def _dump(plan: _Plan) -> bytes:
     """The digest of the plan on the first line, the plan below it."""
     body = orjson.dumps(plan, option=orjson.OPT_INDENT_2)
     return _digest(body).encode() + b"\n" + body

@@ -13,7 +13,7 @@ _LOCK = ".lock"
 
 
 @contextmanager
-def locked(root: Path, timeout: float = LOCK_SECONDS) -> Iterator[None]:
+def hold_lock(root: Path, timeout: float = LOCK_SECONDS) -> Iterator[None]:
     """Hold the lock of the catalog at ``root``, whose folder is created.
 
     Args:

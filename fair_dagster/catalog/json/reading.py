@@ -26,7 +26,7 @@ class DamagedFileError(CatalogError):
         self.digest = digest
 
 
-def loaded(path: Path, problem_of: Callable[[Any], str | None]) -> Document | None:
+def load_document(path: Path, problem_of: Callable[[Any], str | None]) -> Document | None:
     """The document at ``path``; None where there is none.
 
     Raises:

@@ -20,9 +20,9 @@ from fair_dagster.catalog.json.checking import require_applicable
 from fair_dagster.catalog.json.index import FileIndex
 from fair_dagster.catalog.json.journal import Checkpoint, Journal, no_checkpoint
 from fair_dagster.catalog.json.layout import Layout
-from fair_dagster.catalog.json.locking import LOCK_SECONDS, locked
-from fair_dagster.catalog.json.reading import DamagedFileError, folder_names, loaded
-from fair_dagster.catalog.json.upkeep import aside, catalog_upkeep, collection_upkeep, dumped
+from fair_dagster.catalog.json.locking import LOCK_SECONDS, hold_lock
+from fair_dagster.catalog.json.reading import DamagedFileError, folder_names, load_document
+from fair_dagster.catalog.json.upkeep import aside, catalog_upkeep, collection_upkeep, dump_document
 from fair_dagster.domain.errors import ConflictError
 from fair_dagster.domain.items.damage import DamagedItem, DocumentProblem, Scan, collection_problem, item_problem
 from fair_dagster.domain.items.digests import digest_of
@@ -93,7 +93,7 @@ class JsonStore:
         """See ``CatalogStore.collection``."""
         self._recover()
         path = self._layout.collection_file(collection)
-        document = loaded(path, partial(collection_problem, name=collection))
+        document = load_document(path, partial(collection_problem, name=collection))
         return documents.without_structure(document if document is not None else documents.new_collection(collection))
 
     def scan(self, collection: str, slug: str | None = None) -> Scan:
@@ -107,7 +107,7 @@ class JsonStore:
         """See ``CatalogStore.listed``."""
         path = self._layout.collection_file(collection)
         with suppress(DamagedFileError):
-            document = loaded(path, partial(collection_problem, name=collection)) or {"links": []}
+            document = load_document(path, partial(collection_problem, name=collection)) or {"links": []}
             return sorted({Path(link["href"]).stem for link in document["links"] if link["rel"] == "item"})
         return []
 
@@ -138,7 +138,7 @@ class JsonStore:
                 if change.item is None:
                     deletes.append(path)
                 else:
-                    writes[path] = dumped(self._layout.to_disk(change.item, change.key), path)
+                    writes[path] = dump_document(self._layout.to_disk(change.item, change.key), path)
             writes |= self._changed_documents(changes.changes)
             self._journal.commit(writes, deletes)
         for change in changes.changes:
@@ -157,7 +157,7 @@ class JsonStore:
     # Reading
 
     def _read(self, key: ItemKey) -> Item | None:
-        stored = loaded(self._layout.item_file(key), partial(item_problem, item_id=key.id))
+        stored = load_document(self._layout.item_file(key), partial(item_problem, item_id=key.id))
         return self._layout.to_memory(stored, key) if stored is not None else None
 
     def _scan(self, collection: str) -> Scan:
@@ -217,7 +217,7 @@ class JsonStore:
     # Writing
 
     def _lock(self) -> AbstractContextManager[None]:
-        return locked(self.root, self._lock_timeout)
+        return hold_lock(self.root, self._lock_timeout)
 
     def _check_conflicts(self, changes: ChangeSet) -> None:
         problems = []
@@ -258,25 +258,25 @@ class JsonStore:
             path = self._layout.collection_file(collection)
             document, copies = self._usable_document(collection)
             after = documents.after_changes(document, own, datetime.now(UTC))
-            writes |= copies | {path: dumped(after, path)}
+            writes |= copies | {path: dump_document(after, path)}
         return writes
 
     def _missing_documents(self) -> dict[Path, bytes]:
         """The root and the collection documents that are not there yet."""
         writes = {}
         if not self._layout.catalog_file.exists():
-            writes[self._layout.catalog_file] = dumped(documents.new_catalog(), self._layout.catalog_file)
+            writes[self._layout.catalog_file] = dump_document(documents.new_catalog(), self._layout.catalog_file)
         for name in COLLECTIONS:
             path = self._layout.collection_file(name)
             if not path.exists():
-                writes[path] = dumped(self._usable_document(name)[0], path)
+                writes[path] = dump_document(self._usable_document(name)[0], path)
         return writes
 
     def _usable_document(self, collection: str) -> tuple[documents.Document, dict[Path, bytes]]:
         """The collection document; one that is gone or damaged is made anew from the items, and a copy put aside."""
         with suppress(DamagedFileError):
             path = self._layout.collection_file(collection)
-            if (document := loaded(path, partial(collection_problem, name=collection))) is not None:
+            if (document := load_document(path, partial(collection_problem, name=collection))) is not None:
                 return document, {}
         upkeep = collection_upkeep(self._layout, collection, self._scan(collection))
         return upkeep.document, upkeep.writes

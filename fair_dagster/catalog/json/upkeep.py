@@ -15,7 +15,7 @@ import orjson
 from fair_dagster.catalog import documents
 from fair_dagster.catalog.documents import Document
 from fair_dagster.catalog.json.layout import Layout
-from fair_dagster.catalog.json.reading import DamagedFileError, loaded
+from fair_dagster.catalog.json.reading import DamagedFileError, load_document
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.damage import DocumentProblem, Scan, collection_problem, links_problem
 from fair_dagster.domain.items.fields import COLLECTIONS
@@ -39,13 +39,13 @@ def collection_upkeep(layout: Layout, name: str, found: Scan) -> Upkeep:
     before, problems, writes = _read(path, layout, partial(collection_problem, name=name))
     unreadable = [damaged.key for damaged in found.damaged]
     known = before if before is not None else documents.new_collection(name)
-    after = documents.recomputed(known, found.items, datetime.now(UTC), unreadable)
+    after = documents.recompute_document(known, found.items, datetime.now(UTC), unreadable)
     if before is None and (problems or found.items or unreadable):
         problems = problems or ["it is gone"]
     if before is not None and after != before:
         problems = _differences(before, after)
     if before is None or after != before:
-        writes |= {path: dumped(after, path)}
+        writes |= {path: dump_document(after, path)}
     return Upkeep(after, _problems(f"{path.parent.name}/{path.name}", problems), writes)
 
 
@@ -56,7 +56,7 @@ def catalog_upkeep(layout: Layout) -> Upkeep:
     if before is None:
         is_new = not problems and not any(layout.collection_file(name).exists() for name in COLLECTIONS)
         differs = () if is_new else _problems(path.name, problems or ["it is gone"])
-        return Upkeep(fresh, differs, writes | {path: dumped(fresh, path)})
+        return Upkeep(fresh, differs, writes | {path: dump_document(fresh, path)})
     wanted = {(link["rel"], link["href"]): link for link in fresh["links"]}
     present = {(link["rel"], link["href"]) for link in before["links"]}
     missing = [link for key, link in wanted.items() if key not in present]
@@ -64,7 +64,7 @@ def catalog_upkeep(layout: Layout) -> Upkeep:
         return Upkeep(before)
     after = before | {"links": [*before["links"], *missing]}
     problem = f"links to {', '.join(link['href'] for link in missing)} are missing"
-    return Upkeep(after, _problems(path.name, [problem]), {path: dumped(after, path)})
+    return Upkeep(after, _problems(path.name, [problem]), {path: dump_document(after, path)})
 
 
 def aside(layout: Layout, path: Path, digest: str) -> dict[Path, bytes]:
@@ -78,7 +78,7 @@ def aside_folder(layout: Layout) -> Path:
     return layout.root / _ASIDE
 
 
-def dumped(document: dict[str, Any], path: Path) -> bytes:
+def dump_document(document: dict[str, Any], path: Path) -> bytes:
     try:
         return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     except TypeError as error:
@@ -90,7 +90,7 @@ def _read(
 ) -> tuple[Document | None, list[str], dict[Path, bytes]]:
     """The document, why it cannot be used, and the copy that is put aside for it."""
     try:
-        return loaded(path, problem_of), [], {}
+        return load_document(path, problem_of), [], {}
     except DamagedFileError as error:
         return None, [f"it is damaged: {error.problem}"], aside(layout, path, error.digest)
 
@@ -109,9 +109,9 @@ def _differences(before: Document, after: Document) -> list[str]:
     old, new = _hrefs(before), _hrefs(after)
     told = []
     if missing := sorted(new - old):
-        told.append(f"links to {_listed(missing)} are missing")
+        told.append(f"links to {_format_hrefs(missing)} are missing")
     if surplus := sorted(old - new):
-        told.append(f"links to {_listed(surplus)} lead nowhere or are no links of ours")
+        told.append(f"links to {_format_hrefs(surplus)} lead nowhere or are no links of ours")
     names = sorted({*before, *after} - {"links", "updated"})
     fields = [name for name in names if not documents.holds(name, before, after)]
     if fields:
@@ -123,6 +123,6 @@ def _hrefs(document: Document) -> set[str]:
     return {str(link["href"]) for link in document["links"]}
 
 
-def _listed(hrefs: Sequence[str]) -> str:
+def _format_hrefs(hrefs: Sequence[str]) -> str:
     shown = ", ".join(hrefs[:_LISTED])
     return shown if len(hrefs) <= _LISTED else f"{shown} and {len(hrefs) - _LISTED} more"

@@ -17,7 +17,7 @@ from fair_dagster.domain.items.damage import DocumentProblem
 from fair_dagster.domain.items.fields import COLLECTIONS
 from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.changes import ChangeSet
-from fair_dagster.domain.urls import redacted
+from fair_dagster.domain.urls import redact
 
 # A replica that the API reads from may be behind, and another process may be making the collections.
 _UNTIL_ALIKE = Patience(attempts=4, first_wait=0.1)
@@ -82,7 +82,7 @@ class PgstacBackend:
             wait = next(waits, None)
             if wait is None:
                 raise CatalogError(
-                    f"FAIR_CATALOG ({redacted(self._reader.url)}) and FAIR_PGSTAC_DSN are two different catalogs: the "
+                    f"FAIR_CATALOG ({redact(self._reader.url)}) and FAIR_PGSTAC_DSN are two different catalogs: the "
                     f"API shows {_told(shown)}, the database holds {_told(in_database)}. Name the database behind the "
                     "API; nothing was written"
                 )

@@ -28,7 +28,7 @@ from fair_dagster.domain.items.digests import digest_of
 from fair_dagster.domain.items.fields import COLLECTIONS
 from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.moving import Document, Load, key_of_item
-from fair_dagster.domain.urls import redacted
+from fair_dagster.domain.urls import redact
 from fair_dagster.settings import Settings
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class PgstacPlace:
 
     @property
     def name(self) -> str:
-        return redacted(self._settings.catalog)
+        return redact(self._settings.catalog)
 
     def unstorable(self, item: Item) -> list[str]:
         """See ``Place.unstorable``."""

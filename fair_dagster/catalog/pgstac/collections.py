@@ -103,7 +103,7 @@ class PgstacCollections:
             # Document and items of one moment.
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             before = _documents(connection).get(name)
-            return documents.told_less(before, _described(connection, before)) if before is not None else []
+            return documents.find_narrow_fields(before, _described(connection, before)) if before is not None else []
 
         return self._database.run(act)
 
@@ -114,11 +114,11 @@ def widen(connection: Connection, items: Sequence[Item]) -> None:
         own = [item for item in items if item["collection"] == name]
         now = datetime.now(UTC)
         document = _documents(connection).get(name)
-        if document is None or documents.widened(document, own, now) is None:
+        if document is None or documents.widen_document(document, own, now) is None:
             continue
         # Others may have widened it while this one waited.
         document = _locked(connection, name)
-        wider = documents.widened(document, own, now) if document is not None else None
+        wider = documents.widen_document(document, own, now) if document is not None else None
         if wider is not None:
             _replace(connection, wider)
 
@@ -152,7 +152,7 @@ def _described(connection: Connection, document: Document) -> Document:
             readable = [item for item in found if item_problem(item, item["id"]) is None]
             yield readable, len(found) - len(readable)
 
-    return documents.described(document, chunks(), datetime.now(UTC))
+    return documents.describe_collection(document, chunks(), datetime.now(UTC))
 
 
 def _short_items(connection: Connection, collection: str) -> Iterator[list[dict[str, Any]]]:

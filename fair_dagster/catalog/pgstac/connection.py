@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from fair_dagster.catalog.stac_api.patience import Patience
 from fair_dagster.domain.errors import CatalogAwayError, CatalogError, RefusedError
-from fair_dagster.domain.urls import redacted
+from fair_dagster.domain.urls import redact
 
 if TYPE_CHECKING:
     import psycopg
@@ -163,7 +163,7 @@ class Pgstac:
     def _told(self, error: "psycopg.Error", *, uncertain: bool) -> Exception:
         import psycopg
 
-        text = " ".join(redacted(str(error)).split())[:_LONGEST_TEXT]
+        text = " ".join(redact(str(error)).split())[:_LONGEST_TEXT]
         state = error.sqlstate or ""
         where = "the database of FAIR_PGSTAC_DSN"
         if state in _NO_PGSTAC and not _is_inside_pgstac(error):

@@ -97,7 +97,7 @@ class PgstacItems:
         return self._database.run(lambda connection, _: connection.execute(query, parameters).fetchall())
 
 
-def locked(connection: Connection, layout: StacLayout, keys: Iterable[ItemKey]) -> dict[ItemKey, Stored]:
+def lock_items(connection: Connection, layout: StacLayout, keys: Iterable[ItemKey]) -> dict[ItemKey, Stored]:
     """The items at ``keys`` that exist, with their rows locked until the transaction ends."""
     found = {}
     for collection, ids in by_collection(keys):

@@ -128,7 +128,7 @@ def make_room(database: Pgstac, spans: Spans) -> None:
         CatalogError: somebody reads or writes all the time, or pgstac could not do it. Nothing was written but the room
             that was made by then.
     """
-    while database.run(lambda connection, _: _made(connection, spans, database.lock_timeout)):
+    while database.run(lambda connection, _: _make_room(connection, spans, database.lock_timeout)):
         pass
 
 
@@ -137,7 +137,7 @@ def _lacking(connection: Connection, spans: Spans) -> list[_Lack]:
     return [_Lack(*row) for row in rows]
 
 
-def _made(connection: Connection, spans: Spans, patience: float) -> bool:
+def _make_room(connection: Connection, spans: Spans, patience: float) -> bool:
     """Make room in the first partition that lacks it; False where none does."""
     lock_rooms(connection)
     lacking = _lacking(connection, spans)

@@ -13,7 +13,7 @@ import orjson
 
 from fair_dagster.catalog.pgstac.collections import widen
 from fair_dagster.catalog.pgstac.connection import Connection, Pgstac
-from fair_dagster.catalog.pgstac.items import active_ids, locked
+from fair_dagster.catalog.pgstac.items import active_ids, lock_items
 from fair_dagster.catalog.pgstac.locks import lock_families
 from fair_dagster.catalog.pgstac.partitions import in_room, require_room
 from fair_dagster.catalog.pgstac.spans import Spans
@@ -58,7 +58,7 @@ class PgstacWriter:
         self, connection: Connection, changes: ChangeSet, stored: dict[ItemKey, Item], spans: Spans, uncertain: bool
     ) -> None:
         lock_families(connection, {family_of(key) for key in keys_of(changes)})
-        found = locked(connection, self._layout, keys_of(changes))
+        found = lock_items(connection, self._layout, keys_of(changes))
         if uncertain and all(is_in_effect(change, found) for change in changes.changes):
             return
         if problems := conflicts(changes, found):

@@ -16,7 +16,7 @@ from fair_dagster.catalog.stac_api.copies import Aside, document_copies, item_co
 from fair_dagster.catalog.stac_api.http import StacApiError
 from fair_dagster.catalog.stac_api.items import Stored, by_collection
 from fair_dagster.catalog.stac_api.layout import StacLayout
-from fair_dagster.catalog.stac_api.lists import ApiLists, found_items, items_at
+from fair_dagster.catalog.stac_api.lists import ApiLists, find_items, items_at
 from fair_dagster.catalog.stac_api.reader import StacReader, require_url
 from fair_dagster.catalog.stac_api.storable import unstorable, unstorable_document
 from fair_dagster.catalog.stac_api.transactions import CutOffError, TransactionWriter
@@ -26,7 +26,7 @@ from fair_dagster.domain.items.fields import COLLECTIONS
 from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.moving import Document, Load, key_of_item
 from fair_dagster.domain.publication.changes import Change, ChangeSet
-from fair_dagster.domain.urls import redacted
+from fair_dagster.domain.urls import redact
 from fair_dagster.settings import Settings
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class ApiPlace:
 
     @property
     def name(self) -> str:
-        return redacted(self._reader.url)
+        return redact(self._reader.url)
 
     def unstorable(self, item: Item) -> list[str]:
         """See ``Place.unstorable``. What is behind the API is not known; nearly always it is pgstac."""
@@ -90,14 +90,14 @@ class ApiCatalog:
 
     @property
     def name(self) -> str:
-        return redacted(self._reader.url)
+        return redact(self._reader.url)
 
     def walk(self, collection: str) -> Iterator[Item | DamagedItem]:
-        for one in found_items(self._reader, self._layout, collection):
+        for one in find_items(self._reader, self._layout, collection):
             yield _read(one)
 
     def get(self, key: ItemKey) -> Item | None:
-        for one in found_items(self._reader, self._layout, key.collection, ids=[key.id]):
+        for one in find_items(self._reader, self._layout, key.collection, ids=[key.id]):
             found = _read(one)
             if isinstance(found, DamagedItem):
                 raise CatalogError(f"{key} is damaged: {found.problem}")

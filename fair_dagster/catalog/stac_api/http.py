@@ -20,7 +20,7 @@ from requests.adapters import HTTPAdapter
 
 from fair_dagster.catalog.stac_api.patience import Patience
 from fair_dagster.domain.errors import CatalogAwayError, CatalogError, RefusedError
-from fair_dagster.domain.urls import redacted
+from fair_dagster.domain.urls import redact
 
 _LOG = logging.getLogger(__name__)
 _PASSING = frozenset({429, 500, 502, 503, 504})
@@ -112,7 +112,7 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
             except APIError as error:
                 failure = error
             if self._moved_to:
-                raise _redirected(f"{method} {redacted(href)}", self._moved_to)
+                raise _redirected(f"{method} {redact(href)}", self._moved_to)
             status = getattr(failure, "status_code", None)
             wait = next(waits, None)
             self._answered = self._answered or status is not None
@@ -121,7 +121,7 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
             if (refusals > _KNOCKS and not self._answered) or time.monotonic() - begun > _LONGEST_TRY:
                 wait = None
             if wait is None or not (status is None or status in _PASSING):
-                raise self._told(failure, status, f"{method} {redacted(href)}") from None
+                raise self._told(failure, status, f"{method} {redact(href)}") from None
             time.sleep(max(wait, min(self._retry_after or 0.0, _LONGEST_WAIT)))
 
     def get_pages(
@@ -153,7 +153,7 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
         return href
 
     def _note(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        _LOG.debug("%s %s: %d", response.request.method, redacted(str(response.request.url)), response.status_code)
+        _LOG.debug("%s %s: %d", response.request.method, redact(str(response.request.url)), response.status_code)
         self._retry_after = _seconds(response.headers.get("Retry-After"))
         if response.is_redirect and response.request.method != "GET" and response.status_code not in _BODY_KEPT:
             self._moved_to = response.headers["Location"]
@@ -161,11 +161,11 @@ class StacHttp(StacApiIO):  # type: ignore[misc] # pystac-client has no types
 
     def _told(self, failure: APIError, status: int | None, what: str) -> StacApiError:
         body = str(failure)
-        text = " ".join(redacted(body).split())[:_LONGEST_TEXT]
+        text = " ".join(redact(body).split())[:_LONGEST_TEXT]
         if status is None:
-            check = f"Check FAIR_CATALOG ({redacted(self.root)}) and that the server runs"
+            check = f"Check FAIR_CATALOG ({redact(self.root)}) and that the server runs"
             return StacApiAwayError(f"the STAC API did not answer {what}: {text}. {check}", None, body)
-        said = f"answered {_named(status)} to {what}{_advice(status, what)}: {text}"
+        said = f"answered {_format_status(status)} to {what}{_advice(status, what)}: {text}"
         return StacApiError(f"the STAC API {said}", status, body)
 
 
@@ -187,12 +187,12 @@ class _Bearer(HTTPAdapter):
 
 def _redirected(what: str, location: str) -> StacApiError:
     return StacApiError(
-        f"the STAC API answered {what} by sending it on to {redacted(location)}, where it would arrive without what it "
+        f"the STAC API answered {what} by sending it on to {redact(location)}, where it would arrive without what it "
         "asks for: set FAIR_CATALOG to the address there (https:// instead of http://, most likely)"
     )
 
 
-def _named(status: int) -> str:
+def _format_status(status: int) -> str:
     try:
         return f"{status} ({HTTPStatus(status).phrase})"
     except ValueError:

@@ -46,11 +46,11 @@ class ApiLists:
 
     def item(self, key: ItemKey) -> Stored | None:
         """The item at ``key``; None where there is none."""
-        return next(found_items(self._reader, self._layout, key.collection, ids=[key.id]), None)
+        return next(find_items(self._reader, self._layout, key.collection, ids=[key.id]), None)
 
     def family(self, collection: str, slug: str) -> list[Stored]:
         """The items of a family."""
-        found = found_items(self._reader, self._layout, collection, where=in_family(slug))
+        found = find_items(self._reader, self._layout, collection, where=in_family(slug))
         return [one for one in found if is_of_family(one.key.id, slug)]
 
     def ids(self, collection: str) -> list[str]:
@@ -61,7 +61,7 @@ class ApiLists:
     def scan(self, collection: str, slug: str | None = None) -> Scan:
         """All items, or those of a family."""
         return scan_of(
-            self.family(collection, slug) if slug is not None else found_items(self._reader, self._layout, collection)
+            self.family(collection, slug) if slug is not None else find_items(self._reader, self._layout, collection)
         )
 
     def entries(self, collection: str) -> list[Entry]:
@@ -78,7 +78,7 @@ class ApiLists:
         else:
             since = _spelled(index.read_at - _SETTLED)
             where = {"op": ">=", "args": [{"property": "updated"}, since]}
-            self._note(index, found_items(self._reader, self._layout, collection, where=where), now)
+            self._note(index, find_items(self._reader, self._layout, collection, where=where), now)
         index.read_at = now
         return [entry for _, (_, entry) in sorted(index.known.items()) if entry is not None]
 
@@ -91,11 +91,11 @@ class ApiLists:
         }
         missing = sorted(updated.keys() - index.known.keys())
         if len(missing) * 2 > len(updated):
-            self._note(index, found_items(self._reader, self._layout, collection), now)
+            self._note(index, find_items(self._reader, self._layout, collection), now)
             return
         for start in range(0, len(missing), _IDS_A_SEARCH):
             ids = missing[start : start + _IDS_A_SEARCH]
-            self._note(index, found_items(self._reader, self._layout, collection, ids=ids), now)
+            self._note(index, find_items(self._reader, self._layout, collection, ids=ids), now)
 
     def _note(self, index: _ItemIndex, found: Iterator[Stored], now: datetime) -> None:
         for one in found:
@@ -104,7 +104,7 @@ class ApiLists:
             index.known[one.key.id] = (stamp, entry_of(one.item) if one.item is not None else None)
 
 
-def found_items(reader: StacReader, layout: StacLayout, collection: str, **search: Any) -> Iterator[Stored]:
+def find_items(reader: StacReader, layout: StacLayout, collection: str, **search: Any) -> Iterator[Stored]:
     """The items of a search, the damaged ones among them."""
     for document in reader.search(collection, **search):
         yield stored(layout, ItemKey(collection, str(document.get("id"))), document)
@@ -118,7 +118,7 @@ def items_at(
     for collection, ids in by_collection:
         for start in range(0, len(ids), _IDS_A_SEARCH):
             chunk = ids[start : start + _IDS_A_SEARCH]
-            found |= {one.key: one for one in found_items(reader, layout, collection, ids=chunk)}
+            found |= {one.key: one for one in find_items(reader, layout, collection, ids=chunk)}
     return found
 
 

@@ -14,7 +14,7 @@ from fair_dagster.catalog.stac_api.http import StacApiError, StacHttp
 from fair_dagster.catalog.stac_api.layout import StacLayout, root_of
 from fair_dagster.catalog.stac_api.patience import Patience
 from fair_dagster.domain.errors import CatalogError, RefusedError
-from fair_dagster.domain.urls import has_credentials, redacted
+from fair_dagster.domain.urls import has_credentials, redact
 
 if TYPE_CHECKING:
     from pystac_client import Client
@@ -51,7 +51,7 @@ class StacReader:
         page = self._json(self.url)
         if page.get("type") != "Catalog" or not isinstance(page.get("conformsTo"), list):
             raise CatalogError(
-                f"{redacted(self.url)} answers, but is no STAC API: it does not say what it conforms to. "
+                f"{redact(self.url)} answers, but is no STAC API: it does not say what it conforms to. "
                 "FAIR_CATALOG must be the root of the API"
             )
         self.http.announced = root_of(page)
@@ -105,7 +105,7 @@ class StacReader:
                     self._require_asked_for(feature, collection, ids)
                     yield feature
         except DoesNotConformTo as error:
-            problem = f"the API at {redacted(self.url)} lacks what is needed to read items: {error}"
+            problem = f"the API at {redact(self.url)} lacks what is needed to read items: {error}"
             raise CatalogError(f"{problem}. It must offer item search with filter and sort") from error
         except (APIError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _not_stac(self.url, error) from error
@@ -115,12 +115,12 @@ class StacReader:
         of, item_id = feature.get("collection", collection), feature.get("id")
         if not isinstance(item_id, str):
             raise CatalogError(
-                f"the API at {redacted(self.url)} shows something in {collection} that has no id, and nobody can name "
+                f"the API at {redact(self.url)} shows something in {collection} that has no id, and nobody can name "
                 "what has none. With FAIR_PGSTAC_DSN the row that it stands in is found and restored"
             )
         if of != collection or (ids is not None and item_id not in ids):
             raise CatalogError(
-                f"the API at {redacted(self.url)} answers a search in {collection} with {of}/{item_id}, which was not "
+                f"the API at {redact(self.url)} answers a search in {collection} with {of}/{item_id}, which was not "
                 "asked for. FAIR_CATALOG must be the root of a STAC API that carries out searches by POST"
             )
 
@@ -168,9 +168,9 @@ def require_url(url: str) -> str:
     """``url``; raises ``RefusedError`` when it cannot be that of a STAC API, or shows a password."""
     problems = []
     if not url.startswith(("http://", "https://")):
-        problems.append(f"{redacted(url)!r} is no folder, and no http or https URL of a STAC API")
+        problems.append(f"{redact(url)!r} is no folder, and no http or https URL of a STAC API")
     if has_credentials(url):
-        problems.append(f"{redacted(url)!r} holds a password; a token goes into FAIR_CATALOG_TOKEN")
+        problems.append(f"{redact(url)!r} holds a password; a token goes into FAIR_CATALOG_TOKEN")
     if problems:
         raise RefusedError("the setting FAIR_CATALOG", problems)
     return url
@@ -178,6 +178,6 @@ def require_url(url: str) -> str:
 
 def _not_stac(url: str, error: Exception) -> CatalogError:
     return CatalogError(
-        f"what {redacted(url)} answers is not STAC ({type(error).__name__}: {error}). FAIR_CATALOG must be the root of "
+        f"what {redact(url)} answers is not STAC ({type(error).__name__}: {error}). FAIR_CATALOG must be the root of "
         "a STAC API, and no page of a proxy or a login may stand before it"
     )

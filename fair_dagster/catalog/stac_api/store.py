@@ -15,7 +15,7 @@ from fair_dagster.catalog.json.checking import require_applicable
 from fair_dagster.catalog.json.layout import collection_problems
 from fair_dagster.catalog.stac_api.items import Stored
 from fair_dagster.catalog.stac_api.layout import StacLayout, require_key
-from fair_dagster.catalog.stac_api.lists import found_items
+from fair_dagster.catalog.stac_api.lists import find_items
 from fair_dagster.catalog.stac_api.reader import StacReader
 from fair_dagster.domain.errors import CatalogError, RefusedError
 from fair_dagster.domain.items.damage import REPAIR, DocumentProblem, Scan, collection_problem
@@ -88,7 +88,7 @@ class StacStore:
     def items(self, collection: str) -> Iterator[Item]:
         """See ``CatalogStore.items``. Holds a page of them at a time."""
         require_collection(collection)
-        return (_readable(one, self._layout) for one in found_items(self._reader, self._layout, collection))
+        return (_readable(one, self._layout) for one in find_items(self._reader, self._layout, collection))
 
     def entries(self, collection: str) -> list[Entry]:
         """See ``CatalogStore.entries``."""

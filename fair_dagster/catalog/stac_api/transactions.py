@@ -26,7 +26,7 @@ from fair_dagster.domain.items.damage import DocumentProblem, item_problem
 from fair_dagster.domain.items.fields import COLLECTIONS, is_active
 from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.changes import Change, ChangeSet
-from fair_dagster.domain.urls import redacted
+from fair_dagster.domain.urls import redact
 
 _METHODS = {"create": "POST", "update": "PUT", "delete": "DELETE"}
 _LISTED = 20
@@ -42,8 +42,8 @@ class CutOffError(CatalogError):
 
     def __init__(self, written: Sequence[Change], due: Sequence[Change], cause: CatalogError) -> None:
         super().__init__(
-            f"the change of the catalog was cut off half-way: {cause}. Written: {_told(written)}; not written: "
-            f"{_told(due)}. No family is without an active item; the same command again writes the rest"
+            f"the change of the catalog was cut off half-way: {cause}. Written: {_format_changes(written)}; "
+            f"not written: {_format_changes(due)}. No family is without an active item; the same command again writes the rest"
         )
         self.written = tuple(written)
         self.cause = cause
@@ -87,7 +87,7 @@ class TransactionWriter:
         """Recompute the document of ``collection`` from all its items; written only when something is different."""
         self.prepare()
         before = self._document(collection)
-        after = documents.described(before, self._short_items(collection), datetime.now(UTC))
+        after = documents.describe_collection(before, self._short_items(collection), datetime.now(UTC))
         if after != before:
             self._replace(after)
         return after
@@ -97,8 +97,8 @@ class TransactionWriter:
         if self._reader.collection(self._layout, collection) is None:
             return []
         before = self._document(collection)
-        after = documents.described(before, self._short_items(collection), datetime.now(UTC))
-        fields = documents.told_less(before, after)
+        after = documents.describe_collection(before, self._short_items(collection), datetime.now(UTC))
+        fields = documents.find_narrow_fields(before, after)
         return documents.field_problems(collection, fields)
 
     def prepare(self) -> None:
@@ -111,7 +111,7 @@ class TransactionWriter:
             return
         if not self._reader.has_transactions:
             raise CatalogError(
-                f"the STAC API at {redacted(self._reader.url)} cannot be written: it does not offer the Transaction "
+                f"the STAC API at {redact(self._reader.url)} cannot be written: it does not offer the Transaction "
                 "extension. Switch it on in the server (ENABLE_TRANSACTIONS_EXTENSIONS=TRUE for stac-fastapi-pgstac), "
                 "or set FAIR_PGSTAC_DSN to the database behind it"
             )
@@ -151,7 +151,7 @@ class TransactionWriter:
         """Let the documents of their collections hold ``items`` too; a request more only where they do not yet."""
         for name in sorted({str(item["collection"]) for item in items}):
             own = [item for item in items if item["collection"] == name]
-            wider = documents.widened(self._document(name), own, datetime.now(UTC))
+            wider = documents.widen_document(self._document(name), own, datetime.now(UTC))
             if wider is not None:
                 self._replace(wider)
 
@@ -196,6 +196,6 @@ def in_safe_order(changes: Sequence[Change]) -> list[Change]:
     return sorted(changes, key=rank)
 
 
-def _told(some: Sequence[Change]) -> str:
+def _format_changes(some: Sequence[Change]) -> str:
     shown = ", ".join(f"{change.action} {change.key}" for change in some[:_LISTED])
     return shown if len(some) <= _LISTED else f"{shown} and {len(some) - _LISTED} more"

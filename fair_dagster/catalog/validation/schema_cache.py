@@ -89,7 +89,7 @@ class SchemaCache:
             raise MissingSchemaError(f"{uri}: this version of the program does not know it")
         path = self._path(uri)
         try:
-            return _parsed(path.read_bytes(), uri)
+            return _parse(path.read_bytes(), uri)
         except (FileNotFoundError, NotADirectoryError):
             return self._fetch(uri, path)
         except OSError as error:
@@ -107,7 +107,7 @@ class SchemaCache:
             if isinstance(error, AwayError):
                 self._silent_hosts.add(host)
             raise MissingSchemaError(f"not in the cache {self._folder}, and {error}") from error
-        schema = _parsed(text, uri)
+        schema = _parse(text, uri)
         _keep(path, text)
         return schema
 
@@ -151,7 +151,7 @@ def _joined(base: str, reference: str) -> str:
     return urldefrag(urljoin(base, reference)).url
 
 
-def _parsed(text: bytes, uri: str) -> Schema:
+def _parse(text: bytes, uri: str) -> Schema:
     try:
         schema = orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -6,12 +6,12 @@ T = TypeVar("T")
 _NESTED = frozenset({dict, list})
 
 
-def copied(value: T) -> T:
+def copy_item(value: T) -> T:
     """A copy of JSON that shares no dict or list with ``value``; whatever else stands in it is immutable."""
     kind = type(value)
     # Most values are texts and numbers: no call for those.
     if kind is dict:
-        return {k: copied(v) if type(v) in _NESTED else v for k, v in value.items()}  # type: ignore[attr-defined,return-value]
+        return {k: copy_item(v) if type(v) in _NESTED else v for k, v in value.items()}  # type: ignore[attr-defined,return-value]
     if kind is list:
-        return [copied(v) if type(v) in _NESTED else v for v in value]  # type: ignore[attr-defined,return-value]
+        return [copy_item(v) if type(v) in _NESTED else v for v in value]  # type: ignore[attr-defined,return-value]
     return value

@@ -9,7 +9,7 @@ See docs/decisions/0026.
 from collections.abc import Mapping
 
 from fair_dagster.domain import items
-from fair_dagster.domain.items.copies import copied
+from fair_dagster.domain.items.copies import copy_item
 from fair_dagster.domain.items.fields import Asset
 from fair_dagster.domain.items.stac import Item
 
@@ -55,7 +55,7 @@ def unpinned_images(item: Item) -> dict[str, str]:
 
 def with_pins(item: Item, pins: Mapping[str, str]) -> Item:
     """``item`` with the images of ``pins``, by the reference asked for, and with no others."""
-    result = copied(item)
+    result = copy_item(item)
     for asset in result["assets"].values():
         asset.pop(IMAGE, None)
     for key, href in runtime_images(result).items():

@@ -106,7 +106,7 @@ def merge(target: Any, patch: Any) -> Any:
     return merged
 
 
-def patched(item: Item, patch: Mapping[str, Any]) -> Item:
+def apply_patch(item: Item, patch: Mapping[str, Any]) -> Item:
     """``item`` after ``patch``.
 
     ``properties`` and ``assets`` merge; ``links`` replaces the links that users own, managed links stay.

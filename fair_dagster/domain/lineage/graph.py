@@ -11,7 +11,7 @@ from functools import cached_property
 from fair_dagster.domain import items
 from fair_dagster.domain.items.links import DERIVED_FROM, targets
 from fair_dagster.domain.items.stac import Item, ItemKey
-from fair_dagster.domain.lineage.staleness import Newest, newest_releases, parents_of, superseded
+from fair_dagster.domain.lineage.staleness import Newest, find_superseded, newest_releases, parents_of
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import split_version_id, version_id
 from fair_dagster.domain.versions import VersionRecord
@@ -205,7 +205,7 @@ class _Graph:
 
     def _mark(self, key: str, parents: Mapping[tuple[str, str], str]) -> None:
         if self.nodes[key].state != DEPRECATED:
-            newer = tuple(f"{n.slug} v{n.version}" for n in superseded(parents, self._newest))
+            newer = tuple(f"{n.slug} v{n.version}" for n in find_superseded(parents, self._newest))
             self.nodes[key] = replace(self.nodes[key], newer=newer)
 
     def _exact(self, collection: str, slug: str, version: str) -> str:

@@ -54,7 +54,7 @@ def newest_releases(published: Iterable[Item]) -> dict[tuple[str, str], Newest]:
     return found
 
 
-def superseded(parents: Mapping[tuple[str, str], str], newest: Mapping[tuple[str, str], Newest]) -> list[Newest]:
+def find_superseded(parents: Mapping[tuple[str, str], str], newest: Mapping[tuple[str, str], Newest]) -> list[Newest]:
     """Of ``parents`` (versions by collection and slug) those of which another version is the active one now."""
     found = [(newest.get(key), used) for key, used in parents.items()]
     return [release for release, used in found if release is not None and used and release.version != used]
@@ -68,7 +68,7 @@ def stale_models(published: Iterable[Item]) -> list[Stale]:
     for item in held:
         if item["collection"] == items.LOCAL_MODELS and items.is_active(item):
             parents = parents_of(item)
-            for release in superseded(parents, newest):
+            for release in find_superseded(parents, newest):
                 used = parents[release.collection, release.slug]
                 found.append(Stale(item["id"], f"{release.slug} v{used}", release))
     return sorted(found, key=lambda stale: (stale.model, stale.newest.collection))

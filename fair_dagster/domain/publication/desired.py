@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fair_dagster.domain import items
-from fair_dagster.domain.items.copies import copied
+from fair_dagster.domain.items.copies import copy_item
 from fair_dagster.domain.items.links import DERIVED_FROM, LATEST, MANAGED_RELS, PREDECESSOR, SUCCESSOR, Link, link_to
 from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.drift import is_of_another, overlay
@@ -60,7 +60,7 @@ def desired_items(family: Family) -> list[Item]:
     keys = [ItemKey(family.collection, family.item_id(release)) for release in ordered]
     desired = []
     for position, release in enumerate(ordered):
-        item = copied(release.content)
+        item = copy_item(release.content)
         item["id"] = keys[position].id
         item["collection"] = family.collection
         uid_field = items.ZENML_UID if family.collection == items.LOCAL_MODELS else items.UID
@@ -234,7 +234,7 @@ def relink_parents(children: Sequence[Item], parents: Mapping[tuple[str, str], S
     """
     relinked = []
     for child in children:
-        item = copied(child)
+        item = copy_item(child)
         for link in item["links"]:
             if link.get("rel") == DERIVED_FROM:
                 _repoint(link, item, parents)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from fair_dagster.domain.items.copies import copied
+from fair_dagster.domain.items.copies import copy_item
 from fair_dagster.domain.items.damage import DamagedItem
 from fair_dagster.domain.items.digests import digest_of
 from fair_dagster.domain.items.fields import SCHEMA_ROOT, ZENML_UID
@@ -35,7 +35,7 @@ def diff(actual: Sequence[Item], desired: Sequence[Item], *, now: datetime | Non
     changes = []
     for key, wanted in after.items():
         if key not in before:
-            item = copied(wanted)
+            item = copy_item(wanted)
             item["properties"] = _without_stamps(item) | {"created": stamp} | _stamps(item) | {"updated": stamp}
             changes.append(Change("create", key, _creation_reason(item), item))
             continue
@@ -49,12 +49,12 @@ def diff(actual: Sequence[Item], desired: Sequence[Item], *, now: datetime | Non
     return ChangeSet(tuple(changes), preconditions)
 
 
-def edited(before: Item, after: Item, *, now: datetime | None = None) -> ChangeSet:
+def to_edit(before: Item, after: Item, *, now: datetime | None = None) -> ChangeSet:
     """The change that a user's edit of one item is; empty when it changes nothing."""
     differing = differences(before, after)
     if not differing:
         return ChangeSet()
-    item = copied(after)
+    item = copy_item(after)
     item["properties"]["updated"] = _stamp(now)
     change = Change("update", _key(before), f"patched: {', '.join(differing)}", item)
     return ChangeSet((change,), {_key(before): digest_of(before)})
@@ -72,11 +72,11 @@ def overlay(actual: Item, desired: Item) -> Item:
     """
     if is_of_another(actual, desired["properties"].get(ZENML_UID)):
         # ZenML gave the number of a deleted version to another one: nothing of the old one belongs to it.
-        return copied(desired)
+        return copy_item(desired)
     same_version = actual["properties"].get("version") == desired["properties"].get("version")
     patched, own = _patched(actual), _patched(desired)
     moving = patched if same_version else patched - own
-    item = copied(desired)
+    item = copy_item(desired)
     for section in ("properties", "assets"):
         item[section] = _overlaid(section, actual.get(section, {}), item.get(section, {}), moving, same_version)
     item["properties"] = _without_stamps(item) | _stamps(desired) | _stamps(actual)
@@ -144,7 +144,7 @@ def _overlaid(
         if managed or not belongs_to_user:
             continue
         if name in actual:
-            result[name] = copied(actual[name])
+            result[name] = copy_item(actual[name])
             if section == "assets" and f"assets.{name}" not in patched:
                 _follow(result[name], desired.get(name, {}))
         else:
@@ -163,7 +163,7 @@ def _managed(links: Sequence[Link]) -> list[Link]:
 
 
 def _unmanaged(links: Sequence[Link]) -> list[Link]:
-    return [copied(link) for link in links if not is_managed_link(link)]
+    return [copy_item(link) for link in links if not is_managed_link(link)]
 
 
 def differences(before: Item, after: Item) -> list[str]:

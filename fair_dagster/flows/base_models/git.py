@@ -78,4 +78,4 @@ def reason(done: "subprocess.CompletedProcess[bytes]") -> str:
 
 def redacted(text: str) -> str:
     """``text`` without the user names and passwords of its URLs."""
-    return urls.redacted(text)
+    return urls.redact(text)

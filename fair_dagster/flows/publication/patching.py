@@ -6,7 +6,7 @@ from typing import Any
 from fair_dagster.domain.items import patches
 from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.changes import ChangeSet
-from fair_dagster.domain.publication.drift import edited
+from fair_dagster.domain.publication.drift import to_edit
 from fair_dagster.flows.items import find
 from fair_dagster.flows.publication import road
 from fair_dagster.flows.services import Services
@@ -22,9 +22,9 @@ def patch(services: Services, name: str, change: Mapping[str, Any]) -> Item:
 
     def decide() -> ChangeSet:
         before = find(services.catalog, name)
-        after = patches.patched(before, change)
+        after = patches.apply_patch(before, change)
         services.validator.require(after)
-        return edited(before, after)
+        return to_edit(before, after)
 
     road.apply(services.catalog, decide)
     return find(services.catalog, name)

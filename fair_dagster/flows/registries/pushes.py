@@ -14,7 +14,7 @@ from fair_dagster.domain.registries.assets import SCHEME
 from fair_dagster.flows.services import Services
 from fair_dagster.oci.artifacts.forms import CONFIG_TYPE, FAIR_MODEL, MODEL_TYPE, MODELPACK, OLD_MODEL_TYPE
 from fair_dagster.oci.notifications.inbox import Inbox
-from fair_dagster.oci.notifications.pushes import EVERY, PushesCursor, in_turn, places_of, shortened
+from fair_dagster.oci.notifications.pushes import EVERY, PushesCursor, in_turn, places_of, shorten
 from fair_dagster.oci.references import Reference, is_hidden_tag, referrers_tag
 from fair_dagster.oci.trust.bundles import BUNDLE_TYPE
 
@@ -58,7 +58,7 @@ class PushedModel:
     @property
     def key(self) -> str:
         """One run a digest, however often and by whatever way it was heard of; and one when it was signed later."""
-        return f"oci:{self.reference}" + (f":signed-{shortened(self.signature)}" if self.signature else "")
+        return f"oci:{self.reference}" + (f":signed-{shorten(self.signature)}" if self.signature else "")
 
 
 @dataclass
@@ -256,9 +256,9 @@ class _Work:
                 if reference.registry in self._silent:
                     break
                 continue
-            if seen.get(tag) != shortened(digest) and self._told(place.at(digest), f"tag {tag}", tag) is None:
+            if seen.get(tag) != shorten(digest) and self._told(place.at(digest), f"tag {tag}", tag) is None:
                 continue
-            seen[tag] = shortened(digest)
+            seen[tag] = shorten(digest)
         return seen
 
     def _places(self, watched: list[str]) -> Iterator[str]:

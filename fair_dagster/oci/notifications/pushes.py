@@ -96,7 +96,7 @@ class PushesCursor:
         return json.dumps({"polled": self.polled, "seen": self.seen, "answered": self.answered})
 
 
-def shortened(digest: str) -> str:
+def shorten(digest: str) -> str:
     """A digest as the cursor keeps it."""
     return digest.partition(":")[2][:_KEPT_DIGITS]
 

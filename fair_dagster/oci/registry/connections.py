@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 from fair_dagster.domain.errors import PrivateAddressError, ServiceError, UnreachableError
-from fair_dagster.net.addresses import is_loopback, public_address, resolved
+from fair_dagster.net.addresses import is_loopback, public_address, resolve
 from fair_dagster.net.pinned import Answered, Body, Pools, Request, Server, Stream
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -138,7 +138,7 @@ class Connections:
     def _address(self, server: Server) -> str:
         names = {server.netloc.lower(), f"{server.host}:{server.port}"}
         if names & self._schemes.keys():
-            return resolved(server.host, server.port, _ANSWER_SECONDS / 2)[0]
+            return resolve(server.host, server.port, _ANSWER_SECONDS / 2)[0]
         try:
             return public_address(server.host, server.port, _ANSWER_SECONDS / 2)
         except PrivateAddressError as error:

@@ -70,7 +70,7 @@ def log_tail(settings: Settings, instance: dg.DagsterInstance, run_id: str, line
     """The last lines that the failed step printed, or the last step of a run whose process was killed."""
     step = failed_step(instance, run_id)
     log_key = step.log_key if step is not None else _log_key(instance, run_id, None)
-    return (_captured(instance, log_key) or output_of(settings, run_id)).rstrip().splitlines()[-lines:]
+    return (_read_captured(instance, log_key) or output_of(settings, run_id)).rstrip().splitlines()[-lines:]
 
 
 def output_of(settings: Settings, run_id: str) -> str:
@@ -100,7 +100,7 @@ def format_cause(error: SerializableErrorInfo) -> str:
 def _with_log(instance: dg.DagsterInstance, cause: str, log_key: Sequence[str]) -> str:
     """A cause that only points to the log, with what stands there; as it is where the log cannot be read."""
     try:
-        lines = telling_lines(_captured(instance, log_key))
+        lines = telling_lines(_read_captured(instance, log_key))
     except Exception as error:
         # Logs may lie in a bucket, whose client raises what it likes.
         logging.getLogger(__name__).warning("the log %s cannot be read: %s", "/".join(log_key), error)
@@ -127,7 +127,7 @@ def _end_of_run(instance: dg.DagsterInstance, run_id: str) -> str | None:
     return None
 
 
-def _captured(instance: dg.DagsterInstance, log_key: Sequence[str]) -> str:
+def _read_captured(instance: dg.DagsterInstance, log_key: Sequence[str]) -> str:
     """The end of a step's standard error, or of its standard output when there is nothing."""
     if not log_key:
         return ""

@@ -16,7 +16,7 @@ import dagster as dg
 from fair_dagster.domain.errors import FairError, ProblemsError
 from fair_dagster.domain.failures import OVERLAP, FailureEvent, Queue, Telling, telling
 from fair_dagster.domain.slugs import split_version_id
-from fair_dagster.domain.urls import redacted, split_credentials
+from fair_dagster.domain.urls import redact, split_credentials
 from fair_dagster.flows.finetunes import allocations
 from fair_dagster.flows.services import Services
 from fair_dagster.orchestration import keys
@@ -127,7 +127,7 @@ def _tell(
             break
         except Exception as error:
             # What is wrong with one run keeps nobody from hearing of the others; it is tried again at the next tick.
-            problems.append(f"run {run_id} could not be told of: {type(error).__name__}: {redacted(str(error))}")
+            problems.append(f"run {run_id} could not be told of: {type(error).__name__}: {redact(str(error))}")
             continue
         queue = queue.told(run_id)
     return Worked(queue, tuple(told), tuple(problems))
@@ -165,8 +165,8 @@ def alert_of(services: Services, instance: dg.DagsterInstance, record: dg.RunRec
         started=_moment(record.start_time),
         ended=_moment(record.end_time),
         step=step.key if step is not None else None,
-        cause=redacted(cause or _UNREADABLE),
-        log=[redacted(line) for line in log or ()],
+        cause=redact(cause or _UNREADABLE),
+        log=[redact(line) for line in log or ()],
         url=f"{base}/runs/{run.run_id}" if base else None,
     )
 

@@ -13,7 +13,7 @@ import dagster as dg
 from celery import Task
 
 from fair_dagster.domain.errors import FairError, ServiceError
-from fair_dagster.domain.urls import redacted
+from fair_dagster.domain.urls import redact
 from fair_dagster.flows.base_models.branch import Repository, current_checkout
 from fair_dagster.net.processes import end_with_parent
 from fair_dagster.orchestration.instance import open_instance
@@ -43,9 +43,7 @@ class RunTask(Task):  # type: ignore[misc]  # Celery has no types
                 _follow_branch(settings)
             except FairError as error:
                 where = socket.gethostname()
-                instance.report_run_failed(
-                    run, f"a worker could not execute the run: on {where}: {redacted(str(error))}"
-                )
+                instance.report_run_failed(run, f"a worker could not execute the run: on {where}: {redact(str(error))}")
                 return
             with Watch(run_id, lambda: _goes_on(instance, run_id)):
                 self.run(execute_job_args_packed)

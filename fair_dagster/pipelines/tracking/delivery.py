@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from fair_dagster.domain.errors import FairError
-from fair_dagster.domain.urls import redacted
+from fair_dagster.domain.urls import redact
 from fair_dagster.domain.versions import ONNX_ARTIFACT
 from fair_dagster.pipelines.tracking.mlflow_runs import (
     MlflowRuns,
@@ -129,7 +129,7 @@ def _mark_deleted(settings: Settings, local: MlflowRuns) -> None:
 
 
 def _text(error: Exception) -> str:
-    return redacted(str(error) if isinstance(error, FairError) else f"{type(error).__name__}: {error}")
+    return redact(str(error) if isinstance(error, FairError) else f"{type(error).__name__}: {error}")
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from fair_dagster.domain.errors import ServiceError
-from fair_dagster.domain.urls import redacted
+from fair_dagster.domain.urls import redact
 from fair_dagster.net.files import write_json
 from fair_dagster.settings import Settings
 
@@ -35,7 +35,7 @@ class Identity:
     @classmethod
     def of(cls, client: "Client") -> Self:
         store, project = client.zen_store, client.active_project
-        return cls(str(store.get_deployment_id()), str(project.id), project.name, redacted(store.url))
+        return cls(str(store.get_deployment_id()), str(project.id), project.name, redact(store.url))
 
     def __str__(self) -> str:
         return f"project {self.project_name!r} ({self.project}) of the database {self.store} at {self.url}"
@@ -57,7 +57,7 @@ def require_same_zenml(settings: Settings, client: "Client") -> None:
     path = settings.zenml_identity_path
     if path in COMPARED:
         return
-    now, before = Identity.of(client), _remembered(path)
+    now, before = Identity.of(client), _read_remembered(path)
     if before is None:
         write_json(path, asdict(now))
     elif not now.is_same(before):
@@ -72,7 +72,7 @@ def require_same_zenml(settings: Settings, client: "Client") -> None:
     COMPARED.add(path)
 
 
-def _remembered(path: Path) -> Identity | None:
+def _read_remembered(path: Path) -> Identity | None:
     try:
         return Identity(**json.loads(path.read_bytes()))
     except FileNotFoundError:

@@ -74,7 +74,7 @@ def read_stack_file(path: Path, environment: Mapping[str, str]) -> StackFile:
     if problems := _form_problems(document):
         raise RefusedError(str(path), problems)
     unset: list[str] = []
-    filled = _filled(document, environment, unset, "")
+    filled = _fill(document, environment, unset, "")
     if unset:
         raise RefusedError(str(path), unset)
     components = tuple(
@@ -146,12 +146,12 @@ def _entries(section: Any) -> Iterator[tuple[str, Any]]:
         yield "", None
 
 
-def _filled(value: Any, environment: Mapping[str, str], unset: list[str], where: str) -> Any:
+def _fill(value: Any, environment: Mapping[str, str], unset: list[str], where: str) -> Any:
     """``value`` with the variables of its texts filled in; what is not set is added to ``unset``."""
     if isinstance(value, dict):
-        return {key: _filled(inner, environment, unset, f"{where}.{key}") for key, inner in value.items()}
+        return {key: _fill(inner, environment, unset, f"{where}.{key}") for key, inner in value.items()}
     if isinstance(value, list):
-        return [_filled(inner, environment, unset, f"{where}[{n}]") for n, inner in enumerate(value)]
+        return [_fill(inner, environment, unset, f"{where}[{n}]") for n, inner in enumerate(value)]
     if not isinstance(value, str):
         return value
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fair_dagster.domain.errors import NotFoundError, RefusedError
-from fair_dagster.domain.urls import redacted
+from fair_dagster.domain.urls import redact
 from fair_dagster.pipelines.zenml.client import all_pages, open_client, zenml_errors
 from fair_dagster.pipelines.zenml.stack_files import Component, StackFile
 from fair_dagster.settings import Settings
@@ -150,7 +150,7 @@ class Stacks:
             # What was given is not repeated: it may be a password in a URL.
             return [f"{'.'.join(map(str, one['loc'])) or 'configuration'}: {one['msg']}" for one in error.errors()]
         except (ZenMLBaseException, ValueError) as error:
-            return [redacted(str(error))]
+            return [redact(str(error))]
         return []
 
     def _secret_problems(self, component: Component, given: Mapping[str, Mapping[str, str]]) -> list[str]:

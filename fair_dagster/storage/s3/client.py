@@ -14,7 +14,7 @@ from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
 from fair_dagster.domain.errors import StorageError, StoreAwayError, StoreRefusesError
-from fair_dagster.domain.urls import redacted
+from fair_dagster.domain.urls import redact
 from fair_dagster.settings import Settings
 
 ATTEMPTS = 10
@@ -91,7 +91,7 @@ def open_client(settings: Settings, *, is_foreign: bool = False) -> Any:
             may_be_public=is_foreign,
         ).get_client()
     except (BotoCoreError, ValueError) as error:
-        raise StorageError(f"FAIR_S3_ENDPOINT or AWS_* cannot be used: {redacted(str(error))}") from error
+        raise StorageError(f"FAIR_S3_ENDPOINT or AWS_* cannot be used: {redact(str(error))}") from error
 
 
 def _with_md5(request: Any, **_: Any) -> None:
@@ -151,7 +151,7 @@ def _answered(client: Any, error: Any, bucket: str) -> str:
         return f"{server} has no space left ({code})"
     message = str(error.response.get("Error", {}).get("Message", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
-    return f"{server} answered {status} {code}: {redacted(message)}".rstrip(": ")
+    return f"{server} answered {status} {code}: {redact(message)}".rstrip(": ")
 
 
 def _on_denial(client: Any, bucket: str) -> str:
@@ -175,8 +175,8 @@ def _unanswered(client: Any, error: Exception) -> str:
         return "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
         return f"no S3 server answers at {_server(client)}: check FAIR_S3_ENDPOINT and the network"
-    return f"{_server(client)}: {redacted(str(error))}"
+    return f"{_server(client)}: {redact(str(error))}"
 
 
 def _server(client: Any) -> str:
-    return redacted(str(client.meta.endpoint_url))
+    return redact(str(client.meta.endpoint_url))

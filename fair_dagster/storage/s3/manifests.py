@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 import orjson
 
 from fair_dagster.domain.items.artifacts import multihash
-from fair_dagster.storage.local import combined
+from fair_dagster.storage.local import combine_digests
 from fair_dagster.storage.store import Seen
 
 
@@ -37,7 +37,7 @@ class Manifest:
         size = sum(file.size for file in self.files.values())
         if (only := self.files.get("")) is not None:
             return Seen(size, multihash(only.sha256))
-        return Seen(size, combined((name, file.sha256) for name, file in self.files.items()))
+        return Seen(size, combine_digests((name, file.sha256) for name, file in self.files.items()))
 
     def unread(self, listed: Mapping[str, StoredFile]) -> list[str]:
         """The listed files whose checksum this note does not tell: they are new, or were written since."""

@@ -20,7 +20,7 @@ from fair_dagster.storage.s3 import transfer
 from fair_dagster.storage.s3.client import ABSENT, error_code, is_denied, s3_errors
 from fair_dagster.storage.s3.manifests import Manifest, StoredFile, is_hidden, is_relative, load, manifest_key, state_of
 from fair_dagster.storage.s3.transfer import Place
-from fair_dagster.storage.store import Seen, Unfinished, checked_key, key_below, url_of
+from fair_dagster.storage.store import Seen, Unfinished, key_below, require_key, url_of
 
 _SMALL_FILES = 8
 """Transfers at a time of a folder's files."""
@@ -48,7 +48,7 @@ class S3Artifacts:
         self._is_foreign = is_foreign
 
     def href(self, key: str) -> str:
-        return url_of(self._base, checked_key(key)) if self._base else self.place(key)
+        return url_of(self._base, require_key(key)) if self._base else self.place(key)
 
     def key_of(self, href: str) -> str | None:
         found = key_below(href, f"s3://{self._bucket}/{self._root}".rstrip("/"))
@@ -67,7 +67,7 @@ class S3Artifacts:
         return self.restore(source, key, files)
 
     def restore(self, source: Path, key: str, files: Sequence[Path] | None = None) -> PublishedArtifact:
-        key = checked_key(key)
+        key = require_key(key)
         with s3_errors(self._client, f"copy {source} to {self.place(key)}", self._bucket):
             if source.is_dir():
                 sent = self._send_folder(source, key, files)
@@ -85,7 +85,7 @@ class S3Artifacts:
         return dict(sent)
 
     def write(self, content: bytes, key: str) -> PublishedArtifact:
-        key = checked_key(key)
+        key = require_key(key)
         with s3_errors(self._client, f"write {self.place(key)}", self._bucket):
             sent = transfer.put(content, self._place(key))
             if not PurePosixPath(key).name.startswith("."):
@@ -144,18 +144,18 @@ class S3Artifacts:
         return replace(noted.with_checksums(listed, fresh).seen, state=state_of(listed))
 
     def remove(self, prefix: str) -> None:
-        prefix = checked_key(prefix)
+        prefix = require_key(prefix)
         with s3_errors(self._client, f"remove {self.place(prefix)}", self._bucket):
             below = (found["Key"] for found in self._list(f"{self._root}{prefix}/"))
             self._delete([*below, f"{self._root}{prefix}", f"{self._root}{manifest_key(prefix)}"])
 
     def age(self, prefix: str) -> float | None:
         with s3_errors(self._client, f"list {self.place(prefix)}", self._bucket):
-            written = [found["LastModified"] for found in self._list(f"{self._root}{checked_key(prefix)}/")]
+            written = [found["LastModified"] for found in self._list(f"{self._root}{require_key(prefix)}/")]
         return (datetime.now(UTC) - max(written)).total_seconds() if written else None
 
     def prefixes(self, under: str) -> list[str]:
-        root = f"{self._root}{checked_key(under)}/"
+        root = f"{self._root}{require_key(under)}/"
         with s3_errors(self._client, f"list {self.place(under)}", self._bucket):
             pages = self._pages("list_objects_v2", Prefix=root, Delimiter="/")
             found = [one["Prefix"] for page in pages for one in page.get("CommonPrefixes", ())]
@@ -194,13 +194,13 @@ class S3Artifacts:
         return PublishedArtifact(self.href(key), seen.size, str(seen.checksum))
 
     def _place(self, key: str) -> Place:
-        return Place(self._client, self._bucket, f"{self._root}{checked_key(key)}")
+        return Place(self._client, self._bucket, f"{self._root}{require_key(key)}")
 
     def _object(self, key: str, name: str) -> str:
-        return f"{self._root}{checked_key(key)}/{name}".rstrip("/")
+        return f"{self._root}{require_key(key)}/{name}".rstrip("/")
 
     def _manifest(self, key: str) -> Manifest:
-        return load(self.read(manifest_key(checked_key(key))))
+        return load(self.read(manifest_key(require_key(key))))
 
     def _noted(self, key: str) -> Manifest:
         """The note as far as it may be read: to whoever may not list, S3 refuses what is not there."""
@@ -216,7 +216,7 @@ class S3Artifacts:
 
     def _listed(self, key: str) -> dict[str, StoredFile]:
         with s3_errors(self._client, f"list {self.place(key)}", self._bucket):
-            return self._objects(checked_key(key))
+            return self._objects(require_key(key))
 
     def _objects(self, key: str) -> dict[str, StoredFile]:
         """The objects of an artifact by their path below it: one with the empty path, or those of a folder.

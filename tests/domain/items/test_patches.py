@@ -3,9 +3,9 @@ from datetime import UTC, datetime
 import pytest
 
 from fair_dagster.domain.errors import RefusedError
-from fair_dagster.domain.items.patches import merge, patched
+from fair_dagster.domain.items.patches import apply_patch, merge
 from fair_dagster.domain.publication.desired import desired_items, release_family
-from fair_dagster.domain.publication.drift import diff, edited
+from fair_dagster.domain.publication.drift import diff, to_edit
 from tests.factories import base_model
 
 
@@ -34,7 +34,7 @@ def test_a_patch_of_managed_fields_is_refused_by_name() -> None:
     }
 
     with pytest.raises(RefusedError) as refused:
-        patched(base_model(), change)
+        apply_patch(base_model(), change)
 
     named = " ".join(refused.value.problems)
     for field in ("'id'", "mlm:name", "deprecated", "assets.model", "assets.thumbnail", "derived_from", "links[1]"):
@@ -44,7 +44,7 @@ def test_a_patch_of_managed_fields_is_refused_by_name() -> None:
 
 def test_patched_fields_survive_a_new_version_that_takes_over_the_id() -> None:
     first = desired_items(release_family("base-models", "ramp", [], base_model(), "one"))
-    published = patched(first[0], {"properties": {"fair:pinned": True, "title": "Ours"}})
+    published = apply_patch(first[0], {"properties": {"fair:pinned": True, "title": "Ours"}})
     newer = base_model(title="Theirs", description="Second.")
 
     changes = diff([published], desired_items(release_family("base-models", "ramp", [published], newer, "two")))
@@ -59,17 +59,17 @@ def test_patched_fields_survive_a_new_version_that_takes_over_the_id() -> None:
 
 def test_a_field_that_a_patch_removed_stays_removed() -> None:
     family = release_family("base-models", "ramp", [], base_model(**{"fair:preview": {"zoom": 19}}), "one")
-    published = patched(desired_items(family)[0], {"properties": {"fair:preview": None}})
+    published = apply_patch(desired_items(family)[0], {"properties": {"fair:preview": None}})
 
     assert not diff([published], desired_items(family)).changes
 
 
 def test_a_rollback_brings_back_what_was_patched_on_that_version() -> None:
     first = desired_items(release_family("base-models", "ramp", [], base_model(), "one"))
-    mine = [patched(first[0], {"properties": {"title": "Mine", "fair:pinned": True}})]
+    mine = [apply_patch(first[0], {"properties": {"title": "Mine", "fair:pinned": True}})]
     second = desired_items(release_family("base-models", "ramp", mine, base_model(), "two"))
     catalog = [change.item for change in diff(mine, second).changes if change.item]
-    catalog = [patched(i, {"properties": {"title": "Two"}}) if i["id"] == "ramp" else i for i in catalog]
+    catalog = [apply_patch(i, {"properties": {"title": "Two"}}) if i["id"] == "ramp" else i for i in catalog]
 
     family = release_family("base-models", "ramp", catalog, base_model(), "one")
     changes = diff(catalog, desired_items(family)).changes
@@ -95,15 +95,15 @@ def test_a_rollback_brings_back_what_was_patched_on_that_version() -> None:
 )
 def test_a_patch_of_the_wrong_form_is_refused_in_words(change: object) -> None:
     with pytest.raises(RefusedError):
-        patched(base_model(), change)  # type: ignore[arg-type]
+        apply_patch(base_model(), change)  # type: ignore[arg-type]
 
 
 def test_an_edit_moves_the_time_of_the_last_update_and_nothing_else() -> None:
     before = base_model(updated="2026-01-01T00:00:00Z")
     moment = datetime(2026, 2, 1, tzinfo=UTC)
 
-    (change,) = edited(before, patched(before, {"properties": {"title": "Ours"}}), now=moment).changes
+    (change,) = to_edit(before, apply_patch(before, {"properties": {"title": "Ours"}}), now=moment).changes
 
     assert change.item is not None
     assert change.item["properties"]["updated"] == "2026-02-01T00:00:00Z"
-    assert not edited(before, before)
+    assert not to_edit(before, before)

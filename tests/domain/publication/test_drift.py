@@ -5,8 +5,8 @@ from uuid import UUID
 import pytest
 
 from fair_dagster.domain import items
-from fair_dagster.domain.items.copies import copied
-from fair_dagster.domain.items.patches import PATCHED, patched
+from fair_dagster.domain.items.copies import copy_item
+from fair_dagster.domain.items.patches import PATCHED, apply_patch
 from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.desired import desired_items, local_family, was_promoted
 from fair_dagster.domain.publication.drift import diff, overlay
@@ -43,8 +43,8 @@ def findings(published: list[Item], *versions: VersionRecord) -> list[Finding]:
 def test_an_item_that_lost_its_uuid_keeps_its_users_fields(uid: object) -> None:
     now = staged(1, "production")
     (item,) = written(now)
-    item = patched(item, {"properties": {"title": "Ours", "fair:pinned": True}})
-    damaged = copied(item)
+    item = apply_patch(item, {"properties": {"title": "Ours", "fair:pinned": True}})
+    damaged = copy_item(item)
     damaged["properties"][items.ZENML_UID] = uid
     (finding,) = findings([damaged], now)
     assert (finding.kind, "fair:zenml_version_id" in finding.detail) == ("altered", True)
@@ -63,7 +63,7 @@ def test_an_archived_version_stays_published_although_its_item_lost_its_uuid() -
 
 def test_a_number_that_is_used_again_takes_over_nothing() -> None:
     (item,) = written(staged(1, "production"))
-    item = patched(item, {"properties": {"title": "Ours"}})
+    item = apply_patch(item, {"properties": {"title": "Ours"}})
     again = staged(1, "production", uuid=9)
     assert [found.kind for found in findings([item], again)] == ["orphaned"]
     (taken,) = written(again, before=[item])
@@ -74,9 +74,9 @@ def test_a_number_that_is_used_again_takes_over_nothing() -> None:
 @pytest.mark.parametrize("text", ["yesterday", "2026-01-01", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00", 7, None])
 def test_a_stamp_that_is_no_time_is_a_difference_and_is_set_anew(stamp: str, text: object) -> None:
     (item,) = written(staged(1, "production"))
-    whole = copied(item)
+    whole = copy_item(item)
     item["properties"][stamp] = text
-    changes = diff([item], [whole] if stamp == "created" else [copied(item)])
+    changes = diff([item], [whole] if stamp == "created" else [copy_item(item)])
     (change,) = changes.changes
     assert change.reason == f"properties.{stamp}"
     assert change.item is not None
@@ -96,7 +96,7 @@ def test_a_restored_item_is_not_created_at_what_is_no_time() -> None:
 def test_the_time_of_creation_stays(text: str) -> None:
     (item,) = written(staged(1, "production"))
     item["properties"]["created"] = text
-    desired = copied(item)
+    desired = copy_item(item)
     del desired["properties"]["created"]
     assert overlay(item, desired)["properties"]["created"] == text
     assert not diff([item], [desired])

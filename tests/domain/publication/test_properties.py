@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from fair_dagster.domain.items.links import LATEST, PREDECESSOR, SUCCESSOR, targets
-from fair_dagster.domain.items.patches import patched
+from fair_dagster.domain.items.patches import apply_patch
 from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.publication.desired import (
@@ -141,7 +141,7 @@ class LocalModels(RuleBasedStateMachine):
             "assets": {"thumbnail": {"href": "https://example.org/t.png"}},
             "links": [{"rel": "about", "href": "https://example.org"}],
         }
-        self.catalog[key] = patched(self.catalog[key], change)
+        self.catalog[key] = apply_patch(self.catalog[key], change)
         self.patches[self.catalog[key]["properties"]["fair:zenml_version_id"]] = change
 
     @invariant()
@@ -215,7 +215,7 @@ class BaseModels(RuleBasedStateMachine):
     @rule(title=st.text(min_size=1, max_size=8))
     def patch(self, title: str) -> None:
         key = ItemKey("base-models", "ramp")
-        self.catalog[key] = patched(self.catalog[key], {"properties": {"title": title}})
+        self.catalog[key] = apply_patch(self.catalog[key], {"properties": {"title": title}})
         self.title = self.titles[self.content] = title
 
     @invariant()

@@ -149,11 +149,11 @@ def test_reconciliation_finds_what_is_missing_and_repairs_it(pushing: Installati
 
 
 def take_out_asset(pushing: Installation, item_id: str) -> None:
-    from fair_dagster.domain.publication.drift import edited
+    from fair_dagster.domain.publication.drift import to_edit
 
     item = item_flow.find(pushing.services.catalog, item_id)
     without = item | {"assets": {key: asset for key, asset in item["assets"].items() if key != "oci"}}
-    pushing.services.catalog.apply(edited(item, without))
+    pushing.services.catalog.apply(to_edit(item, without))
 
 
 def move_on(pushing: Installation) -> None:
