@@ -43,7 +43,8 @@ class CutOffError(CatalogError):
     def __init__(self, written: Sequence[Change], due: Sequence[Change], cause: CatalogError) -> None:
         super().__init__(
             f"the change of the catalog was cut off half-way: {cause}. Written: {_format_changes(written)}; "
-            f"not written: {_format_changes(due)}. No family is without an active item; the same command again writes the rest"
+            f"not written: {_format_changes(due)}. No family is without an active item; the same command again "
+            "writes the rest"
         )
         self.written = tuple(written)
         self.cause = cause
