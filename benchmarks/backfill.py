@@ -29,7 +29,7 @@ from fair_dagster.domain.items.coverage import DERIVED
 from fair_dagster.domain.items.stac import Item, ItemKey
 from fair_dagster.domain.publication.changes import Change, ChangeSet
 from fair_dagster.domain.publication.desired import Family, Release, desired_items
-from fair_dagster.domain.publication.local_items import CHECKPOINT_ASSET, MODEL_ASSET, local_item
+from fair_dagster.domain.publication.promoted_items import CHECKPOINT_ASSET, MODEL_ASSET, local_item
 from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import datasets

@@ -21,7 +21,7 @@ from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.desired import desired_items, local_family
 from fair_dagster.domain.publication.drift import diff
 from fair_dagster.domain.publication.findings import Finding, family_findings
-from fair_dagster.domain.publication.local_items import MODEL_ASSET, local_item
+from fair_dagster.domain.publication.promoted_items import MODEL_ASSET, local_item
 from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord
 from tests.factories import KNOWLEDGE, base_model, dataset, version

@@ -13,7 +13,7 @@ from unittest.mock import patch
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import FairError
 from fair_dagster.domain.items.stac import Item
-from fair_dagster.domain.publication.local_items import MODEL_ASSET
+from fair_dagster.domain.publication.promoted_items import MODEL_ASSET
 from fair_dagster.domain.requests import PROMOTION_KEY
 from fair_dagster.domain.versions import VersionRecord
 from fair_dagster.flows import datasets

@@ -15,7 +15,7 @@ from fair_dagster.domain.compatibility import mismatches
 from fair_dagster.domain.errors import NotFoundError, ProblemsError, RefusedError
 from fair_dagster.domain.items.hyperparameter_spec import override_problems
 from fair_dagster.domain.items.stac import Item, ItemKey
-from fair_dagster.domain.publication.local_items import CONFIG_ASSET
+from fair_dagster.domain.publication.promoted_items import CONFIG_ASSET
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import slug_problems, split_version_id
 from fair_dagster.domain.training_config import EXTRA, Config, rerun_config, training_config

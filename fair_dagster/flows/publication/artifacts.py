@@ -13,7 +13,7 @@ from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.artifacts import PublishedArtifact
 from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.desired import items_of
-from fair_dagster.domain.publication.local_items import (
+from fair_dagster.domain.publication.promoted_items import (
     CHECKPOINT_ASSET,
     CONFIG_ASSET,
     LOSS_ASSET,

@@ -19,7 +19,7 @@ from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.changes import ChangeSet
 from fair_dagster.domain.publication.desired import items_of, local_family, was_promoted
 from fair_dagster.domain.publication.drift import is_uuid
-from fair_dagster.domain.publication.local_items import local_item
+from fair_dagster.domain.publication.promoted_items import local_item
 from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
 from fair_dagster.domain.slugs import version_id
 from fair_dagster.domain.versions import Stage, VersionRecord

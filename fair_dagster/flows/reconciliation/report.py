@@ -26,7 +26,7 @@ from fair_dagster.domain.publication.findings import (
     family_findings,
     finetune_partition_findings,
 )
-from fair_dagster.domain.publication.local_items import local_item
+from fair_dagster.domain.publication.promoted_items import local_item
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.slugs import split_version_id
 from fair_dagster.domain.versions import VersionRecord

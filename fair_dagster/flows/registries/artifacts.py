@@ -13,7 +13,7 @@ import orjson
 from fair_dagster.domain import items
 from fair_dagster.domain.errors import RefusedError
 from fair_dagster.domain.items.stac import Item
-from fair_dagster.domain.publication.local_items import CONFIG_ASSET
+from fair_dagster.domain.publication.promoted_items import CONFIG_ASSET
 from fair_dagster.domain.registries.artifacts import described, model_card, travelling_item
 from fair_dagster.flows.fetching import href_problems, local_path, told_by
 from fair_dagster.flows.items import find

@@ -16,7 +16,7 @@ from fair_dagster.domain import items
 from fair_dagster.domain.errors import ProblemsError, RefusedError
 from fair_dagster.domain.items.artifacts import PublishedArtifact, sha256_of
 from fair_dagster.domain.items.stac import Item
-from fair_dagster.domain.publication.local_items import CHECKPOINT_ASSET, MODEL_ASSET
+from fair_dagster.domain.publication.promoted_items import CHECKPOINT_ASSET, MODEL_ASSET
 from fair_dagster.domain.registries.assets import oci_asset, oci_href
 from fair_dagster.domain.requests import OCI_KEY
 from fair_dagster.domain.versions import VersionRecord, named_version

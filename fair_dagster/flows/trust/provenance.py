@@ -14,7 +14,7 @@ from fair_dagster.domain.errors import NotFoundError, RefusedError
 from fair_dagster.domain.items.artifacts import sha256_of
 from fair_dagster.domain.items.images import image_of, is_image
 from fair_dagster.domain.items.stac import Item
-from fair_dagster.domain.publication.local_items import CONFIG_ASSET
+from fair_dagster.domain.publication.promoted_items import CONFIG_ASSET
 from fair_dagster.domain.registries.assets import oci_href
 from fair_dagster.domain.requests import RUN_KEY, FinetuneRequest
 from fair_dagster.domain.slugs import version_id

@@ -4,7 +4,7 @@ from fair_dagster.domain.items.links import LATEST, PREDECESSOR, SUCCESSOR, targ
 from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.desired import desired_items, local_family, release_family
 from fair_dagster.domain.publication.drift import diff
-from fair_dagster.domain.publication.local_items import local_item
+from fair_dagster.domain.publication.promoted_items import local_item
 from fair_dagster.domain.requests import PROMOTION_KEY, FinetuneRequest
 from fair_dagster.domain.training_config import rerun_config, training_config
 from fair_dagster.domain.versions import VersionRecord

@@ -11,7 +11,7 @@ from fair_dagster.domain.items.stac import Item
 from fair_dagster.domain.publication.desired import desired_items, local_family, was_promoted
 from fair_dagster.domain.publication.drift import diff, overlay
 from fair_dagster.domain.publication.findings import Finding, family_findings
-from fair_dagster.domain.publication.local_items import local_item
+from fair_dagster.domain.publication.promoted_items import local_item
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import Stage, VersionRecord
 from tests.factories import KNOWLEDGE, base_model, dataset, version

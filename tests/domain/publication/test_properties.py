@@ -20,7 +20,7 @@ from fair_dagster.domain.publication.desired import (
     retired_family,
 )
 from fair_dagster.domain.publication.drift import diff
-from fair_dagster.domain.publication.local_items import local_item
+from fair_dagster.domain.publication.promoted_items import local_item
 from fair_dagster.domain.requests import FinetuneRequest
 from fair_dagster.domain.versions import VersionRecord
 from tests.factories import KNOWLEDGE, base_model, dataset, version

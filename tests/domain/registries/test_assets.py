@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fair_dagster.domain.publication.local_items import local_item
+from fair_dagster.domain.publication.promoted_items import local_item
 from fair_dagster.domain.registries.assets import is_in, oci_asset, oci_href, repository_of
 from fair_dagster.domain.requests import OCI_KEY
 from tests.factories import KNOWLEDGE, base_model, dataset, finetune_request, version

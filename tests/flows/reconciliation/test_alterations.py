@@ -7,7 +7,7 @@ import pytest
 
 from fair_dagster.domain import items
 from fair_dagster.domain.items.stac import Item, ItemKey
-from fair_dagster.domain.publication.local_items import CONFIG_ASSET, LOSS_ASSET, THUMBNAIL_ASSET
+from fair_dagster.domain.publication.promoted_items import CONFIG_ASSET, LOSS_ASSET, THUMBNAIL_ASSET
 from fair_dagster.flows.publication import families, patching
 from fair_dagster.flows.publication.artifacts import folder_of_version
 from fair_dagster.flows.reconciliation.repair import repair
