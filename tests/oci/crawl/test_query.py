@@ -1,5 +1,7 @@
 """Conditions and orders over metadata that lacks fields, or holds other kinds of values than somebody expects."""
 
+import time
+from itertools import product
 from typing import Any
 
 import pytest
@@ -96,6 +98,26 @@ def test_what_is_no_condition_is_refused_in_a_line(text: str, reason: str) -> No
     with pytest.raises(RefusedError, match=reason) as caught:
         Condition.parse(text)
     assert all("\n" not in problem for problem in caught.value.problems)
+
+
+def test_like_is_any_text_for_a_percent_sign_and_one_character_for_an_underscore() -> None:
+    def is_like(pattern: str, text: str) -> bool:
+        if not pattern:
+            return not text
+        if pattern[0] == "%":
+            return any(is_like(pattern[1:], text[start:]) for start in range(len(text) + 1))
+        return bool(text) and pattern[0] in {"_", text[0]} and is_like(pattern[1:], text[1:])
+
+    texts = ["".join(one) for length in range(4) for one in product("a\n", repeat=length)]
+    for pattern in ("".join(one) for length in range(5) for one in product("a.%_", repeat=length)):
+        condition = Condition.parse(f"a LIKE '{pattern}'")
+        assert [one for one in texts if condition.fits({"a": one})] == [one for one in texts if is_like(pattern, one)]
+
+
+def test_no_text_of_a_registry_makes_a_pattern_slow() -> None:
+    start = time.process_time()
+    assert not Condition.parse("a LIKE '" + "%a" * 12 + "%b'").fits({"a": "a" * 32})
+    assert time.process_time() - start < 1
 
 
 @given(st.text(alphabet="()[]{}'\"\\%_-+*/<>=., \nabNOTANDORnullDATE01é\0", max_size=80))
