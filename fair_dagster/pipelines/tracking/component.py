@@ -3,6 +3,8 @@
 With a server that is away ZenML fails the step, and with it a finished training. So the component names a database
 file, and what it holds is copied afterwards. Runner process only. Stacks that run steps on other machines keep the
 component that they have.
+
+See docs/decisions/0047.
 """
 
 import functools
