@@ -39,7 +39,7 @@ print(json.dumps({
     "stored": stored,
     "promoted": item["id"],
     "former": fair.item("buildings-town-v1")["properties"],
-    "drift": [str(finding) for finding in fair.drift()],
+    "drift": fair.drift().to_dict("records"),
 }))
 """
 
