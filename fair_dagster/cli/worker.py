@@ -25,6 +25,7 @@ def worker() -> None:
 def start(session: Session, queues: Sequence[str], concurrency: int | None, name: str | None) -> None:
     """Take runs until SIGTERM or Ctrl-C, which lets the runs at hand end; a second one does not."""
     workers = session.fair.workers
+    workers.prepare()
     command = workers.command(queues, concurrency=concurrency, name=name)
     sys.stdout.flush()
     os.execve(command[0], command, workers.environment())  # noqa: S606 - no shell is wanted

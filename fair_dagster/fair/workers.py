@@ -38,7 +38,7 @@ class Workers(Part):
     def command(
         self, queues: Sequence[str] = (), *, concurrency: int | None = None, name: str | None = None
     ) -> tuple[str, ...]:
-        """The command line of a worker, to be executed with ``environment()``. Makes the Dagster instance if need be.
+        """The command line of a worker, to be executed with ``environment()``.
 
         Args:
             queues: what it takes runs from; every queue without.
@@ -46,16 +46,12 @@ class Workers(Part):
             name: what it is called in logs; no other worker may be called so.
 
         Raises:
-            RefusedError: no broker is set, Celery is not installed, or Dagster's instance hands runs to no worker.
+            RefusedError: no broker is set, or Celery is not installed.
         """
         self._broker()
         from fair_dagster.orchestration import keys
-        from fair_dagster.orchestration.instance import prepare_instance
-        from fair_dagster.orchestration.workers.app import require_launcher
         from fair_dagster.orchestration.workers.broker import DEFAULT_QUEUE
 
-        prepare_instance(self.settings)
-        require_launcher(self.settings)
 
         node = f"{name or f'fair-{uuid.uuid4().hex[:6]}'}@{socket.gethostname()}"
         options = [
@@ -71,6 +67,19 @@ class Workers(Part):
         options += ["--concurrency", str(concurrency)] if concurrency else []
         app = "fair_dagster.orchestration.workers.app"
         return (sys.executable, "-m", "celery", "--app", app, "worker", *options)
+
+    def prepare(self) -> None:
+        """Make the Dagster instance where there is none, before a worker starts.
+
+        Raises:
+            RefusedError: no broker is set, Celery is not installed, or the instance hands runs to no worker.
+        """
+        self._broker()
+        from fair_dagster.orchestration.instance import prepare_instance
+        from fair_dagster.orchestration.workers.app import require_launcher
+
+        prepare_instance(self.settings)
+        require_launcher(self.settings)
 
     def environment(self) -> dict[str, str]:
         """The variables of this process, and those that lead a worker to this installation."""
