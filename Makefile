@@ -22,9 +22,11 @@ demo: install
 	$(BIN)/fair-dagster demo $(if $(DATA),--data $(DATA))
 
 # Two processes, each with its servers: most of the time is waiting for them. The tests of a file stay together.
-# Those of the model folders come apart: ZenML serves one home a process, and they use another than the rest.
+# What trains with a home of its own comes apart: ZenML serves one home a process.
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests --ignore tests/e2e --ignore tests/fair/test_python_page.py
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e
+	$(BIN)/python -m pytest tests/fair/test_python_page.py
 	$(BIN)/python -m pytest models
 
 ui: install
