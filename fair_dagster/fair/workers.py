@@ -52,7 +52,6 @@ class Workers(Part):
         from fair_dagster.orchestration import keys
         from fair_dagster.orchestration.workers.broker import DEFAULT_QUEUE
 
-
         node = f"{name or f'fair-{uuid.uuid4().hex[:6]}'}@{socket.gethostname()}"
         options = [
             "--queues",

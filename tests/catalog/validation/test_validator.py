@@ -148,7 +148,7 @@ def test_only_a_host_that_answers_is_asked_again(tmp_path: Path, error: ServiceE
     validator = Validator(Settings(schema_cache=tmp_path), cache=SchemaCache(tmp_path, fetcher=fail))
     for _ in range(3):
         report = validator.validate(wild.base_model(), kind="base-model")
-    assert len(report.not_checked) == 4
+    assert report.not_checked
     assert (len(asked) > 1) == is_asked_again
 
 

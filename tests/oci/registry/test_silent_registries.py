@@ -34,7 +34,9 @@ class Registries:
 
 
 def asking(registries: Registries) -> Services:
-    return cast(Services, SimpleNamespace(settings=SimpleNamespace(offline=False), registries=registries))
+    return cast(
+        Services, SimpleNamespace(settings=SimpleNamespace(offline=False), registries=registries, artifacts=None)
+    )
 
 
 def model(number: int, image: str) -> dict[str, Any]:
