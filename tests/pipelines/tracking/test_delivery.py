@@ -182,9 +182,7 @@ for number in range(1, 100):
 """
 
 
-@pytest.mark.xfail(
-    reason="a value whose request was killed half-way is there twice; seen and not mended yet", strict=False
-)
+@pytest.mark.xfail(reason="a value whose request was killed half-way can be there twice: not mended yet", strict=False)
 def test_a_copy_that_is_killed_again_and_again_ends_whole_and_once(home: Home, mlflow_server: MlflowServer) -> None:
     training = home.begin(experiment="killed-copy", tags={f"tag.{number}": "x" for number in range(150)})
     home.open_run(training, **{f"epoch-{number}": 1 / (1 + number) for number in range(3)})
